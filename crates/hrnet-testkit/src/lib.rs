@@ -1,0 +1,56 @@
+//! Fixtures and tolerances shared by tests. Dev-only: nothing that ships depends on it.
+#![forbid(unsafe_code)]
+
+use std::path::{Path, PathBuf};
+
+/// The repository root.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("crates/<name> lies two levels down").into()
+}
+
+/// The folder of golden vectors and data sets that stands beside the checkout, where there is one.
+pub fn shared() -> Option<PathBuf> {
+    let dir = repository().parent()?.join("shared");
+    dir.is_dir().then_some(dir)
+}
+
+/// A golden file, for example `forward/cls_hrnet_w18.json`: the full one where the shared folder is there, else the
+/// repository's copy with fewer samples.
+///
+/// # Panics
+/// When neither exists.
+pub fn fixture(name: &str) -> PathBuf {
+    let full = shared().map(|dir| dir.join("fixtures").join(name)).filter(|p| p.is_file());
+    let path = full.unwrap_or_else(|| repository().join("testdata/fixtures").join(name));
+    assert!(path.is_file(), "no fixture {name}: neither in the shared folder nor in testdata");
+    path
+}
+
+/// The bytes of a golden file.
+pub fn read_fixture(name: &str) -> Vec<u8> {
+    let path = fixture(name);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Names of the 19 inference cases.
+pub const FORWARD_CASES: [&str; 19] = [
+    "cls_hrnet_w18",
+    "cls_hrnet_w18_small_v1",
+    "cls_hrnet_w18_small_v2",
+    "cls_hrnet_w32",
+    "cls_hrnet_w48",
+    "cls_hrnet_w64",
+    "face_hrnetv2_w18_300w",
+    "face_hrnetv2_w18_aflw",
+    "face_hrnetv2_w18_cofw",
+    "face_hrnetv2_w18_wflw",
+    "face_hrnetv2_w18_wflw_odd",
+    "higher_hrnet_w32_coco_512",
+    "pose_hrnet_w32_coco_256x192",
+    "pose_hrnet_w32_mpii_256x256",
+    "pose_hrnet_w48_coco_384x288",
+    "seg_hrnet_ocr_w48_cityscapes",
+    "seg_hrnet_w48_ade20k_aligned",
+    "seg_hrnet_w48_cityscapes",
+    "seg_hrnet_w48_cityscapes_odd",
+];
