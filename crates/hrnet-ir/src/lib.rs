@@ -30,9 +30,11 @@ mod net;
 pub mod pass;
 pub mod scope;
 pub mod shape;
+pub mod summary;
 mod tensor;
 mod verify;
 mod weights;
+pub mod zoo;
 
 pub use arch::{
     Arch, Depth, Exchange, Fuse, MAX_OUTPUTS, MAX_REPEAT, MAX_WIDTH, Model, ModelError, Resolutions,
