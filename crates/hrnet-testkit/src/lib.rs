@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 
 /// The repository root.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("crates/<name> lies two levels down").into()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .nth(2)
+        .expect("crates/<name> lies two levels down")
+        .into()
 }
 
 /// The folder of golden vectors and data sets that stands beside the checkout, where there is one.

@@ -1,1 +1,12 @@
 //! High-resolution networks: points, masks and classes from images.
+//!
+//! The library behind the `hrnet` binary. The parts are crates of their own: `hrnet-ir` (what a network is),
+//! `hrnet-formats` (weight files), `hrnet-engine` (inference), `hrnet-train`, `hrnet-data` (images, geometry, codecs,
+//! metrics). This crate joins them and owns all IO policy.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod cmd;
+pub mod io;
+pub mod npy;
+pub mod outcome;

@@ -1,0 +1,123 @@
+//! `hrnet info`: what a variant or a checkpoint is, and what is odd about it.
+
+use crate::cli::Info;
+use crate::outcome::{Failure, Outcome};
+use hrnet_ir::summary::Summary;
+use hrnet_ir::{Model, zoo};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+pub(super) fn run(args: &Info) -> Outcome {
+    if args.what == "list" {
+        return list(args);
+    }
+    let path = Path::new(&args.what);
+    if path.exists() {
+        return file(args, path);
+    }
+    let Some(entry) = zoo::find(&args.what) else {
+        return Err(Failure::Usage(format!(
+            "'{}' is neither a file nor a variant; `hrnet info list` shows the published networks, short forms such as \
+             pose_w32 or cls_w18_small_v1 work too",
+            args.what
+        )));
+    };
+    let input = args.input_size.unwrap_or(entry.input);
+    let summary = summarise(&entry.model, input)?;
+    if args.json {
+        let mut object = describe_json(&entry.model, &summary);
+        object.insert("id".into(), json!(entry.id));
+        object.insert("published_metric".into(), non_empty(entry.metric));
+        object.insert("source".into(), json!(entry.source));
+        object.insert("licence".into(), json!(entry.licence));
+        object.insert("problems".into(), json!([]));
+        println!("{}", Value::Object(object));
+        return Ok(());
+    }
+    println!("{}  ({})", entry.model, entry.id);
+    if !entry.metric.is_empty() {
+        println!("published: {}  [{}]", entry.metric, entry.source);
+    }
+    print_summary(&summary);
+    Ok(())
+}
+
+fn list(args: &Info) -> Outcome {
+    let rows = zoo::entries();
+    if args.json {
+        let rows: Vec<Value> = rows
+            .iter()
+            .map(|r| json!({"id": r.id, "family": r.model.head.family(), "variant": r.model.arch.variant(),
+                "input": r.input, "published_metric": non_empty(r.metric), "source": r.source}))
+            .collect();
+        println!("{}", json!({ "networks": rows }));
+        return Ok(());
+    }
+    println!("{:<36} {:<17} {:>9}  {}", "id", "family", "input", "published");
+    for row in rows {
+        let size = format!("{}x{}", row.input[0], row.input[1]);
+        println!("{:<36} {:<17} {size:>9}  {}", row.id, row.model.head.family(), row.metric);
+    }
+    Ok(())
+}
+
+fn summarise(model: &Model, [h, w]: [usize; 2]) -> anyhow::Result<Summary> {
+    Ok(Summary::new(&model.build()?, [1, 3, h, w])?)
+}
+
+fn non_empty(text: &str) -> Value {
+    if text.is_empty() { Value::Null } else { json!(text) }
+}
+
+/// The facts that do not depend on a file.
+fn describe_json(model: &Model, summary: &Summary) -> Map<String, Value> {
+    let (what, count) = model.head.outputs();
+    let mut object = Map::new();
+    object.insert("family".into(), json!(model.head.family()));
+    object.insert("variant".into(), json!(model.arch.variant()));
+    object.insert("head".into(), json!(model.head.representation()));
+    object.insert(what.into(), json!(count));
+    object.insert("parameters".into(), json!(summary.total.parameters));
+    object.insert("buffers".into(), json!(summary.buffers));
+    object.insert("input".into(), json!(summary.input));
+    object.insert("macs".into(), json!(summary.total.macs));
+    object.insert("exact_macs".into(), json!(summary.total.exact_macs));
+    object.insert("published_gflops".into(), json!(summary.published_gflops()));
+    object.insert("activation_bytes".into(), json!(summary.total.activation_bytes));
+    object.insert("peak_bytes".into(), json!(summary.peak_bytes));
+    let outputs: Vec<Value> = summary.outputs.iter().map(|(n, s)| json!({"name": n, "shape": s})).collect();
+    object.insert("outputs".into(), json!(outputs));
+    let stages: Vec<Value> = summary
+        .stages
+        .iter()
+        .map(|s| json!({"name": s.name, "parameters": s.parameters, "macs": s.macs, "activation_bytes": s.activation_bytes}))
+        .collect();
+    object.insert("stages".into(), json!(stages));
+    object.insert("model".into(), json!(model));
+    object
+}
+
+fn print_summary(summary: &Summary) {
+    let [_, _, h, w] = summary.input;
+    println!("input {h}x{w} (height x width)\n");
+    println!("{:<12} {:>14} {:>16} {:>16}", "", "parameters", "MACs", "activations");
+    for stage in summary.stages.iter().chain([&summary.total]) {
+        let mib = stage.activation_bytes as f64 / f64::from(1 << 20);
+        println!("{:<12} {:>14} {:>16} {:>12.2} MiB", stage.name, stage.parameters, stage.macs, mib);
+    }
+    let peak = summary.peak_bytes as f64 / f64::from(1 << 20);
+    println!(
+        "\n{:.3} GMAC, published convention (divided by 2^30): {:.2}; at most {peak:.1} MiB of activations alive",
+        summary.total.macs as f64 / 1e9,
+        summary.published_gflops()
+    );
+    if summary.total.exact_macs != summary.total.macs {
+        println!(
+            "really multiplied: {:.3} GMAC (attention products counted, transposed convolutions by input pixel)",
+            summary.total.exact_macs as f64 / 1e9
+        );
+    }
+    for (name, shape) in &summary.outputs {
+        println!("output {name} {shape:?}");
+    }
+}
