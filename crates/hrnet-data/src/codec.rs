@@ -1,0 +1,3 @@
+//! Targets and predictions: encode and decode side by side.
+
+pub mod heatmap;

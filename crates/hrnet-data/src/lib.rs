@@ -1,0 +1,27 @@
+//! Images, geometry, data sets, codecs, metrics, drawing.
+//!
+//! This crate knows pixels and labels, not networks. Its path for one face is
+//!
+//! ```text
+//! bytes -> image::decode -> geometry::Crop -> warp (normalised [3, h, w]) -> (network) -> codec::heatmap -> points
+//! ```
+//!
+//! Conventions, everywhere unless a function says otherwise:
+//!
+//! * x before y; pixels of the original image; the centre of a pixel has integer coordinates, so an image of width `w`
+//!   covers `-0.5 ..= w - 0.5`;
+//! * images are 8-bit RGB, row-major; network inputs are `f32`, `[3, h, w]`, RGB, normalised;
+//! * heat maps are `f32`, `[joints, h, w]`;
+//! * `official` in a name means: the behaviour of the published code, its quirks included.
+#![forbid(unsafe_code)]
+
+pub mod augment;
+pub mod codec;
+pub mod dataset;
+pub mod draw;
+pub mod geometry;
+pub mod image;
+pub mod loader;
+pub mod metric;
+pub mod points;
+pub mod rng;

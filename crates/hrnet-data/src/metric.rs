@@ -1,0 +1,4 @@
+//! Metrics: reset, update with one sample, compute.
+
+pub mod nme;
+pub mod oks;

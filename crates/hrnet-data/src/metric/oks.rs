@@ -1,0 +1,63 @@
+//! Object keypoint similarity (OKS) between poses, and the suppression of duplicates by it.
+
+/// Deviations of the 17 COCO points.
+pub const COCO_SIGMAS: [f64; 17] = [
+    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087,
+    0.089, 0.089,
+];
+
+/// A candidate pose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoseCandidate {
+    /// Points, in image pixels.
+    pub points: Vec<[f64; 2]>,
+    /// Score of the instance.
+    pub score: f64,
+    /// Area in square pixels; in the official code the product of both scales times 200.
+    pub area: f64,
+}
+
+/// The similarity of two poses over all points, visibility unused, with the mean of both areas. `sigmas` are per point.
+pub fn oks(a: &PoseCandidate, b: &PoseCandidate, sigmas: &[f64]) -> f64 {
+    let area = (a.area + b.area) / 2.0 + f64::EPSILON;
+    let terms = a.points.iter().zip(&b.points).zip(sigmas).map(|((p, q), sigma)| {
+        let d = (p[0] - q[0]).powi(2) + (p[1] - q[1]).powi(2);
+        (-d / (2.0 * sigma).powi(2) / area / 2.0).exp()
+    });
+    let (mut sum, mut n) = (0.0, 0.0);
+    for t in terms {
+        sum += t;
+        n += 1.0;
+    }
+    if n == 0.0 { 0.0 } else { sum / n }
+}
+
+/// Keeps the best pose, drops those more similar to it than `threshold`, and so on. Returns indices, best first. Of equal
+/// scores the later candidate comes first, as numpy's reversed sort has it.
+pub fn oks_nms(poses: &[PoseCandidate], sigmas: &[f64], threshold: f64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..poses.len()).collect();
+    order.sort_by(|&a, &b| poses[b].score.total_cmp(&poses[a].score).then(b.cmp(&a)));
+    let mut keep: Vec<usize> = Vec::new();
+    for i in order {
+        if keep.iter().all(|&k| oks(&poses[k], &poses[i], sigmas) <= threshold) {
+            keep.push(i);
+        }
+    }
+    keep
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn similarity_by_hand() {
+        let pose = |x: f64, score: f64| PoseCandidate { points: vec![[x, 0.0]; 17], score, area: 400.0 };
+        assert_eq!(oks(&pose(3.0, 1.0), &pose(3.0, 1.0), &COCO_SIGMAS), 1.0);
+        // One point, sigma 1/2: exp(-d² / 1 / 400 / 2).
+        let one = |x: f64| PoseCandidate { points: vec![[x, 0.0]], score: 0.0, area: 400.0 };
+        assert!((oks(&one(0.0), &one(20.0), &[0.5]) - (-0.5f64).exp()).abs() < 1e-12);
+        assert_eq!(oks_nms(&[pose(0.0, 0.5), pose(0.0, 0.9), pose(90.0, 0.7)], &COCO_SIGMAS, 0.9), [1, 2]);
+        assert_eq!(oks_nms(&[], &COCO_SIGMAS, 0.9), [0usize; 0]);
+    }
+}

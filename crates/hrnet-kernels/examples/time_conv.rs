@@ -1,0 +1,87 @@
+//! Prints GFLOP/s of the convolution kernels on a few shapes: forward, backward-data and weight gradient.
+//!
+//! `cargo run --release -p hrnet-kernels --example time_conv -- [threads] [batch] [case ...]`, a case being
+//! for instance `ic64ih64iw48oc64k3s1p1`. The level follows `HRNET_ISA`.
+
+use std::time::Instant;
+
+use hrnet_kernels::*;
+
+/// Stem, layer1, the branches of W32 at 256x192, and the branches of W18-small-v1 at 128x128.
+const CASES: &[&str] = &[
+    "ic3ih256iw192oc64k3s2p1",
+    "ic64ih128iw96oc64k3s2p1",
+    "ic64ih64iw48oc64k3s1p1",
+    "ic64ih64iw48oc256k1s1p0",
+    "ic256ih64iw48oc64k1s1p0",
+    "ic32ih64iw48oc32k3s1p1",
+    "ic48ih64iw48oc48k3s1p1",
+    "ic64ih32iw24oc64k3s1p1",
+    "ic128ih16iw12oc128k3s1p1",
+    "ic256ih8iw6oc256k3s1p1",
+    "ic32ih64iw48oc64k3s2p1",
+    "ic16ih32iw32oc16k3s1p1",
+    "ic32ih16iw16oc32k3s1p1",
+    "ic64ih8iw8oc64k3s1p1",
+    "ic128ih4iw4oc128k3s1p1",
+];
+
+/// Best of a few repetitions, about 30 ms in all.
+fn best(mut f: impl FnMut()) -> f64 {
+    f();
+    let (begin, mut best) = (Instant::now(), f64::INFINITY);
+    while begin.elapsed().as_millis() < 30 {
+        let start = Instant::now();
+        f();
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    best
+}
+
+fn filled(pool: &Pool, shape: Shape) -> AlignedBuf {
+    let plain: Vec<f32> =
+        (0..shape.n * shape.c * shape.h * shape.w).map(|i| (i * 31 % 97) as f32 * 0.02 - 1.0).collect();
+    let mut buf = AlignedBuf::zeroed(shape.len());
+    to_blocked(pool, &plain, shape, &mut buf);
+    buf
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut args = std::env::args().skip(1);
+    let threads: usize = args.next().map_or(Ok(1), |a| a.parse())?;
+    let n: usize = args.next().map_or(Ok(1), |a| a.parse())?;
+    let given: Vec<String> = args.collect();
+    let isa = Isa::from_env()?;
+    let pool = Pool::new(threads);
+    let cases = if given.is_empty() { CASES.iter().map(|c| c.to_string()).collect() } else { given };
+    println!("{isa}, {threads} threads, batch {n}; GFLOP/s forward, backward-data, weight gradient");
+    for text in cases {
+        let ConvCase { desc, ih, iw } = text.parse()?;
+        let (oh, ow) = desc.out(ih, iw);
+        let src_shape = Shape { n, c: desc.ic, h: ih, w: iw };
+        let dst_shape = Shape { n, c: desc.oc, h: oh, w: ow };
+        let weight: Vec<f32> = (0..desc.oc * desc.ic * desc.kernel * desc.kernel)
+            .map(|i| (i % 13) as f32 * 0.01 - 0.06)
+            .collect();
+        let conv = Conv::new(isa, desc, &weight, None);
+        let back = ConvBackwardData::new(isa, desc, &weight);
+        let mut grad = ConvWeightGrad::new(isa, desc);
+        let (src, dy) = (filled(&pool, src_shape), filled(&pool, dst_shape));
+        let (mut dst, mut dx) = (AlignedBuf::zeroed(dst_shape.len()), AlignedBuf::zeroed(src_shape.len()));
+        let mut dw = vec![0.0; weight.len()];
+        let flops = 2e-9 * n as f64 * desc.macs(ih, iw) as f64;
+        let forward = best(|| {
+            conv.run(&pool, &src, src_shape, &mut dst, Epilogue { residual: Residual::None, relu: true });
+        });
+        let data = best(|| back.run(&pool, &dy, src_shape, &mut dx, false));
+        let weights = best(|| grad.run(&pool, &src, src_shape, &dy, &mut dw));
+        println!(
+            "{text:28} {:6.1} {:6.1} {:6.1}   {}",
+            flops / forward,
+            flops / data,
+            flops / weights,
+            conv.kernel_name()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! Convolutions: forward, gradients, transposed.
+//!
+//! Forward, backward-data and transposed convolution are one thing here, [`TapConv`]: output phases, each
+//! with a list of taps, over the micro-kernel of `taps.rs`. The weight gradient has its own (`grad_tile.rs`).
+//!
+//! Tasks are (output block, image, phase, band of rows). How many bands there are depends on the number of
+//! threads and changes no bit: an output is one chain of multiply-adds, computed by one task.
+
+mod backward_data;
+mod forward;
+pub(crate) mod grad_tile;
+pub(crate) mod taps;
+mod transpose;
+mod weight_grad;
+
+pub use backward_data::ConvBackwardData;
+pub use forward::Conv;
+pub use transpose::ConvTranspose;
+pub use weight_grad::ConvWeightGrad;
+
+use crate::isa::Proven;
+use crate::par::SharedMut;
+use crate::select::Block;
+use crate::table::{Body, Op};
+use crate::{AlignedBuf, LANES, Pool, Shape};
+use taps::Strip;
+
+/// The addend of a convolution's output.
+#[derive(Clone, Copy, Debug)]
+pub enum Residual<'a> {
+    /// None.
+    None,
+    /// `dst` holds it.
+    InPlace,
+    /// A tensor of the shape of `dst`.
+    From(&'a [f32]),
+}
+
+/// What happens to a convolution's output before it is stored: `act(conv + bias + residual)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue<'a> {
+    /// The addend.
+    pub residual: Residual<'a>,
+    /// ReLU or identity.
+    pub relu: bool,
+}
+
+/// Kernel positions of the largest kernel (3x3; a phase of a 4x4 has 4).
+const MAX_TAPS: usize = 9;
+/// Bytes of weights that one pass reads again for every tile: about L1.
+const PASS_BYTES: usize = 40 * 1024;
+/// Multiply-adds below which a task is not worth handing out (about 10 microseconds).
+const TASK_MACS: usize = 1 << 19;
+
+/// A kernel position: row and column of the kernel, and its bordered source pixel relative to the first
+/// output's.
+#[derive(Clone, Copy, Debug)]
+struct Tap {
+    ky: usize,
+    kx: usize,
+    dy: usize,
+    dx: usize,
+}
+
+/// Outputs `(stride * i + y, stride * j + x)` and their taps.
+#[derive(Clone, Debug)]
+struct Phase {
+    y: usize,
+    x: usize,
+    taps: Vec<Tap>,
+    /// Where its packed weights begin.
+    start: usize,
+}
+
+/// A convolution as taps and phases, with packed weights
+/// `[phase][output block][source block][tap][source channel][vectors * 16]`.
+struct TapConv {
+    proven: Proven,
+    op: Op,
+    channels: usize,
+    outputs: usize,
+    src_stride: usize,
+    dst_stride: usize,
+    phases: Vec<Phase>,
+    blocks: Vec<Block>,
+    packed: AlignedBuf,
+    bias: AlignedBuf,
+}
+
+/// Along one axis, for each output phase: (kernel index, bordered source offset) pairs.
+type AxisPhases = Vec<Vec<(usize, usize)>>;
+
+impl TapConv {
+    /// `axis` holds, per output phase of one axis, the taps; both axes are alike.
+    fn new(
+        proven: Proven,
+        op: Op,
+        channels: usize,
+        outputs: usize,
+        src_stride: usize,
+        axis: &AxisPhases,
+        blocks: Vec<Block>,
+    ) -> TapConv {
+        let padded = outputs.div_ceil(LANES) * LANES;
+        let mut phases = Vec::new();
+        let mut start = 0;
+        for (y, rows) in axis.iter().enumerate() {
+            for (x, columns) in axis.iter().enumerate() {
+                let taps: Vec<Tap> = rows
+                    .iter()
+                    .flat_map(|&(ky, dy)| columns.iter().map(move |&(kx, dx)| Tap { ky, kx, dy, dx }))
+                    .collect();
+                assert!(taps.len() <= MAX_TAPS);
+                let count = taps.len();
+                phases.push(Phase { y, x, taps, start });
+                start += count * channels * padded;
+            }
+        }
+        TapConv {
+            proven,
+            op,
+            channels,
+            outputs,
+            src_stride,
+            dst_stride: axis.len(),
+            phases,
+            blocks,
+            packed: AlignedBuf::zeroed(start),
+            bias: AlignedBuf::zeroed(padded),
+        }
+    }
+
+    /// Fills the packed weights. `weight[output * output_step + channel * channel_step + ky * kernel + kx]`.
+    fn pack(&mut self, weight: &[f32], output_step: usize, channel_step: usize, kernel: usize) {
+        for phase in &self.phases {
+            for block in &self.blocks {
+                let first = block.first * LANES;
+                let lanes = block.kernel.vectors * LANES;
+                let used = lanes.min(self.outputs - first);
+                let taps = phase.taps.len();
+                let start = phase.start + first * taps * self.channels;
+                let packed = &mut self.packed[start..start + lanes * taps * self.channels];
+                let mut cells = packed.chunks_exact_mut(lanes);
+                for channel_block in (0..self.channels).step_by(LANES) {
+                    let channels = channel_block..(channel_block + LANES).min(self.channels);
+                    for tap in &phase.taps {
+                        let at = tap.ky * kernel + tap.kx;
+                        for (channel, cell) in channels.clone().zip(&mut cells) {
+                            let from = &weight[first * output_step + channel * channel_step + at..];
+                            let from = from.iter().step_by(output_step);
+                            cell[..used].iter_mut().zip(from).for_each(|(c, &w)| *c = w);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn set_bias(&mut self, bias: Option<&[f32]>) {
+        match bias {
+            Some(bias) => {
+                assert!(
+                    bias.len() == self.outputs,
+                    "{}: {} outputs, bias of {}",
+                    self.op,
+                    self.outputs,
+                    bias.len()
+                );
+                self.bias[..bias.len()].copy_from_slice(bias);
+            }
+            None => self.bias.fill(0.0),
+        }
+    }
+
+    fn kernel_name(&self) -> String {
+        self.blocks[0].kernel.name()
+    }
+
+    fn run(
+        &self,
+        pool: &Pool,
+        src: &[f32],
+        src_shape: Shape,
+        dst: &mut [f32],
+        dst_shape: Shape,
+        residual: Residual<'_>,
+        relu: bool,
+    ) {
+        src_shape.check("convolution: src", src.len());
+        dst_shape.check("convolution: dst", dst.len());
+        assert!(
+            src_shape.c == self.channels && dst_shape.c == self.outputs,
+            "{}: packed for {} to {} channels, src {src_shape:?}, dst {dst_shape:?}",
+            self.op,
+            self.channels,
+            self.outputs
+        );
+        if let Residual::From(residual) = residual {
+            dst_shape.check("convolution: residual", residual.len());
+        }
+        // Who computes what; no bit depends on it.
+        let images = src_shape.n;
+        let (phases, blocks) = (self.phases.len(), self.blocks.len());
+        let all_taps: usize = self.phases.iter().map(|phase| phase.taps.len()).sum();
+        let rows = dst_shape.h.div_ceil(self.dst_stride);
+        let pixels = rows * dst_shape.w.div_ceil(self.dst_stride);
+        let unit = pixels * self.channels * LANES * self.blocks[0].kernel.vectors * all_taps / phases;
+        let units = images * blocks * phases;
+        let task = (unit.saturating_mul(units) / (8 * pool.threads())).max(TASK_MACS);
+        let bands = if pool.threads() == 1 { 1 } else { unit.div_ceil(task).clamp(1, rows) };
+        // The larger of weights and image stays in cache: it goes outside.
+        let weights_outside = self.packed.len() / blocks > src_shape.image();
+
+        let shared = SharedMut::new(dst);
+        pool.run(units * bands, &|index| {
+            let (outer, band) = (index / bands, index % bands);
+            let (outer, phase) = (outer / phases, &self.phases[outer % phases]);
+            let (image, block) = if weights_outside {
+                (outer % images, &self.blocks[outer / images])
+            } else {
+                (outer / blocks, &self.blocks[outer % blocks])
+            };
+            if phase.y >= dst_shape.h || phase.x >= dst_shape.w {
+                return;
+            }
+            let height = (dst_shape.h - phase.y).div_ceil(self.dst_stride);
+            let width = (dst_shape.w - phase.x).div_ceil(self.dst_stride);
+            let (y0, y1) = (band * height / bands, (band + 1) * height / bands);
+
+            let taps = phase.taps.len();
+            let mut offsets = [0; MAX_TAPS];
+            for (offset, tap) in offsets.iter_mut().zip(&phase.taps) {
+                *offset = tap.dy * src_shape.row() + tap.dx * LANES;
+            }
+            let first = block.first * LANES;
+            let dst_at = dst_shape.offset(image, block.first, 1 + phase.y + y0 * self.dst_stride)
+                + (1 + phase.x) * LANES;
+            let dst = shared.ptr(dst_at);
+            let vectors = block.kernel.vectors;
+            let strip = Strip {
+                src: src[image * src_shape.image() + y0 * self.src_stride * src_shape.row()..].as_ptr(),
+                src_plane: src_shape.plane(),
+                src_row: self.src_stride * src_shape.row(),
+                src_stride: self.src_stride,
+                channels: self.channels,
+                taps: &offsets[..taps],
+                weights: self.packed[phase.start + first * taps * self.channels..].as_ptr(),
+                bias: self.bias[first..].as_ptr(),
+                residual: match residual {
+                    Residual::None => std::ptr::null(),
+                    Residual::InPlace => dst.cast_const(),
+                    Residual::From(residual) => residual[dst_at..].as_ptr(),
+                },
+                dst,
+                dst_plane: dst_shape.plane(),
+                dst_row: self.dst_stride * dst_shape.row(),
+                dst_pixel: self.dst_stride * LANES,
+                rows: y1 - y0,
+                width,
+                pass: (PASS_BYTES / (LANES * taps.max(1) * vectors * LANES * 4)).max(1),
+                relu,
+            };
+            let Body::Taps(kernel) = block.kernel.body else { unreachable!("{:?}", block.kernel) };
+            debug_assert!(block.kernel.isa <= self.proven.isa());
+            // SAFETY: the level was proven. Every tap of every output of the phase lies in the bordered
+            // source (checked per axis in the constructors), weights and bias cover the block, and no other
+            // task writes these outputs.
+            unsafe { kernel(&strip) };
+        });
+    }
+}
