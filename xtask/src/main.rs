@@ -1,1 +1,62 @@
-fn main() {}
+//! Repository checks: `cargo xtask tidy` (layers, unsafe code, parser lints, sizes, links) and `cargo xtask supply`
+//! (lock file, sources, licences, vetted crates). A check that finds something prints every finding and exits with 1.
+#![forbid(unsafe_code)]
+
+mod licence;
+mod markdown;
+mod repo;
+mod scan;
+mod supply;
+mod tidy;
+
+use std::process::ExitCode;
+
+/// What a check found. Notes are printed and never fail.
+#[derive(Default)]
+pub struct Report {
+    pub findings: Vec<String>,
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    pub fn fail(&mut self, text: impl Into<String>) {
+        self.findings.push(text.into());
+    }
+
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+}
+
+fn main() -> ExitCode {
+    let verbs: Vec<String> = std::env::args().skip(1).collect();
+    let check = match verbs.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["tidy"] => tidy::run,
+        ["supply"] => supply::run,
+        _ => {
+            eprintln!("usage: cargo xtask tidy | supply");
+            return ExitCode::from(2);
+        }
+    };
+    let verb = &verbs[0];
+    let report = match repo::root().and_then(|root| check(&root)) {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("{verb}: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for note in &report.notes {
+        println!("{verb}: note: {note}");
+    }
+    for finding in &report.findings {
+        println!("{verb}: {finding}");
+    }
+    if report.findings.is_empty() {
+        println!("{verb}: ok");
+        ExitCode::SUCCESS
+    } else {
+        println!("{verb}: {} findings", report.findings.len());
+        ExitCode::FAILURE
+    }
+}
