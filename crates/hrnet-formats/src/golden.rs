@@ -128,7 +128,8 @@ impl ForwardCase {
             let len = hrnet_ir::element_count(&output.shape).unwrap_or(0);
             let inside = output.indices.iter().all(|&i| i < len);
             if !inside || output.indices.len() != output.values.len() || output.indices.is_empty() {
-                let problem = format!("output '{}': samples do not fit shape {:?}", output.name, output.shape);
+                let problem =
+                    format!("output '{}': samples do not fit shape {:?}", output.name, output.shape);
                 return Err(GoldenError::Inconsistent { case: case.case, problem });
             }
         }
@@ -204,7 +205,8 @@ fn model_of(
     channels: Option<usize>,
     align_corners: Option<bool>,
 ) -> Result<Model, GoldenError> {
-    let fail = |reason: &str| GoldenError::Case { case: case.into(), family: family.into(), reason: reason.into() };
+    let fail =
+        |reason: &str| GoldenError::Case { case: case.into(), family: family.into(), reason: reason.into() };
     let outputs = channels.filter(|&c| c > 0).ok_or_else(|| fail("an output has no channels"))?;
     let trunk = if case.contains("small_v1") {
         Arch::small_v1()

@@ -1,4 +1,42 @@
 //! Weight files in and out: PyTorch checkpoints, safetensors, recipes.
+//!
+//! No input can do more than return an error. Parsers see bytes and [`Limits`]; they follow no path, call nothing and
+//! allocate nothing that the file has not paid for with its own size.
+//!
+//! * [`load`], [`load_path`] and [`load_reader`]: any supported file to weights under official names in network order, the
+//!   recognised [`hrnet_ir::Model`] and a report; [`inspect`] gives the report without failing.
+//! * [`to_safetensors`]: weights and a [`Recipe`] to the bytes of our own file.
+//! * [`sniff`]: what a file is, and what to do when it is no weight file.
 #![forbid(unsafe_code)]
 
+mod detect;
+mod dtype;
+pub mod file;
 pub mod golden;
+mod limits;
+mod load;
+pub mod pickle;
+mod presets;
+pub mod pth;
+mod recipe;
+mod rename;
+mod repair;
+mod report;
+pub mod safetensors;
+mod sniff;
+mod source;
+pub mod zip;
+
+pub use detect::{DetectError, Detected, Shapes, detect, detect_shapes};
+pub use dtype::DType;
+pub use file::{Container, Ignored};
+pub use limits::Limits;
+pub use load::{
+    Checkpoint, Inspection, LoadOptions, inspect, inspect_path, inspect_reader, load, load_path, load_reader,
+};
+pub use recipe::{Colour, Crop, Decoder, MAX_RECIPE, Metric, RECIPE_VERSION, Recipe, RecipeError, Task};
+pub use rename::{Fate, RenameError, Renamed, Scheme, rename};
+pub use report::{Conversion, Incomplete, LoadError, LoadReport};
+pub use safetensors::{Precision, WriteError, to_bytes as to_safetensors};
+pub use sniff::{FileKind, SNIFF_BYTES, sniff};
+pub use source::{Source, Stream};

@@ -14,7 +14,8 @@ fn state_dicts_are_the_official_ones_in_order() {
     for name in FORWARD_CASES {
         let net = case(name).model().unwrap().build().unwrap();
         let shape = |s: &[usize]| s.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
-        let lines: String = net.params().iter().map(|p| format!("{} {}\n", p.name, shape(&p.shape))).collect();
+        let lines: String =
+            net.params().iter().map(|p| format!("{} {}\n", p.name, shape(&p.shape))).collect();
         let wanted = format!("{name} {} {:016x}", net.params().len(), formula::fnv1a(&lines));
         if shared().is_some() {
             let keys: Vec<(String, Vec<usize>)> =

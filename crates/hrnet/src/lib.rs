@@ -7,6 +7,13 @@
 
 pub mod cli;
 pub mod cmd;
+pub mod config;
+pub mod face;
+pub mod inputs;
 pub mod io;
+pub mod model;
 pub mod npy;
 pub mod outcome;
+pub mod runner;
+pub mod train;
+pub mod verify;

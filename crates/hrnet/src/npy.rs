@@ -1,12 +1,12 @@
-//! `.npy` files: f32 tensors in and out.
+//! `.npy` files: f32 tensors in and out. Our own hundred lines, because the published readers bring a parser generator
+//! and a C compiler into the build.
 
 use anyhow::{Context, Result, bail};
 use hrnet_ir::Tensor;
-use npyz::WriterBuilder;
 use std::path::Path;
 
 /// The largest number of values that is read.
-const MAX_VALUES: u64 = 1 << 31;
+const MAX_VALUES: usize = 1 << 31;
 
 /// Reads a tensor; f32 and f64 are accepted, in C order.
 pub fn read(path: &Path) -> Result<Tensor> {
@@ -15,39 +15,66 @@ pub fn read(path: &Path) -> Result<Tensor> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Tensor> {
-    let npy = npyz::NpyFile::new(bytes).context("no .npy header")?;
-    if npy.order() != npyz::Order::C {
+    let (header, data) = split(bytes).context("no .npy header: this is not a file of numpy.save")?;
+    let entry = |key: &str| {
+        let rest = header.split_once(&format!("'{key}':"))?.1.trim_start();
+        Some(if rest.starts_with('(') { rest.split_inclusive(')').next()? } else { rest.split([',', '}']).next()? }.trim())
+    };
+    let (descr, order, shape) = (entry("descr"), entry("fortran_order"), entry("shape"));
+    let (Some(descr), Some(order), Some(shape)) = (descr, order, shape) else { bail!("an incomplete header") };
+    if order != "False" {
         bail!("the array is in Fortran order; save numpy.ascontiguousarray(x)");
     }
-    let shape: Vec<u64> = npy.shape().to_vec();
-    let len = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d)).filter(|&n| n <= MAX_VALUES);
+    let dims = shape.trim_start_matches('(').trim_end_matches(')').split(',').map(str::trim).filter(|d| !d.is_empty());
+    let shape: Vec<usize> = dims.map(str::parse).collect::<Result<_, _>>().context("a shape that is no list of sizes")?;
+    let len = hrnet_ir::element_count(&shape).filter(|&n| n <= MAX_VALUES);
     let Some(len) = len else { bail!("shape {shape:?} is too large") };
-    if len.saturating_mul(2) > bytes.len() as u64 {
-        bail!("shape {shape:?} needs more values than the file of {} bytes can hold: it is cut off", bytes.len());
-    }
-    let descr = npy.dtype().descr();
-    let values: Vec<f32> = match descr.trim_matches('\'') {
-        "<f4" => npy.into_vec::<f32>()?,
-        "<f8" => npy.into_vec::<f64>()?.into_iter().map(|v| v as f32).collect(),
+    let size = match descr.trim_matches(['\'', '"']) {
+        "<f4" => 4,
+        "<f8" => 8,
         other => bail!("numbers of type {other}; save x.astype(numpy.float32)"),
     };
-    let shape: Vec<usize> = shape.into_iter().map(usize::try_from).collect::<Result<_, _>>()?;
+    if len.checked_mul(size) != Some(data.len()) {
+        bail!("shape {shape:?} needs {len} numbers of {size} bytes, the file holds {} bytes: it is cut off", data.len());
+    }
+    let values = match size {
+        4 => data.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),
+        _ => data.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32).collect(),
+    };
     Ok(Tensor::new(shape, values)?)
 }
 
-/// The bytes of a `.npy` file.
-pub fn encode(shape: &[usize], values: &[f32]) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let shape: Vec<u64> = shape.iter().map(|&d| d as u64).collect();
-    let mut writer = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes).begin_nd()?;
-    writer.extend(values)?;
-    writer.finish()?;
-    Ok(bytes)
+/// The header's dictionary and the data behind it.
+fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let rest = bytes.strip_prefix(b"\x93NUMPY")?;
+    let (version, rest) = rest.split_at_checked(2)?;
+    // Version 1 counts the header in 16 bits, versions 2 and 3 in 32.
+    let (len, rest) = match version[0] {
+        1 => (usize::from(u16::from_le_bytes(rest.get(..2)?.try_into().ok()?)), rest.get(2..)?),
+        2 | 3 => (u32::from_le_bytes(rest.get(..4)?.try_into().ok()?) as usize, rest.get(4..)?),
+        _ => return None,
+    };
+    let (header, data) = rest.split_at_checked(len)?;
+    Some((std::str::from_utf8(header).ok()?, data))
+}
+
+/// The bytes of a `.npy` file, version 1.0; the data begin at a multiple of 64 as numpy writes them.
+pub fn encode(shape: &[usize], values: &[f32]) -> Vec<u8> {
+    let dims: String = shape.iter().map(|d| format!("{d}, ")).collect();
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", dims.trim_end());
+    let pad = 63 - (10 + header.len()) % 64;
+    header.extend(std::iter::repeat_n(' ', pad));
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.bytes());
+    bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    bytes
 }
 
 /// Writes a tensor.
 pub fn write(path: &Path, shape: &[usize], values: &[f32]) -> Result<()> {
-    crate::io::write_atomic(path, &encode(shape, values)?)
+    crate::io::write_atomic(path, &encode(shape, values))
 }
 
 #[cfg(test)]
@@ -57,7 +84,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let values: Vec<f32> = (0..6).map(|v| v as f32 * 0.1).collect();
-        let bytes = encode(&[1, 2, 3], &values).unwrap();
+        let bytes = encode(&[1, 2, 3], &values);
+        assert_eq!((bytes.len() - 4 * values.len()) % 64, 0);
         let tensor = parse(&bytes).unwrap();
         assert_eq!((tensor.shape(), tensor.data()), (&[1, 2, 3][..], &values[..]));
         for cut in 0..bytes.len() {

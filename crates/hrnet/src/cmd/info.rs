@@ -1,7 +1,10 @@
 //! `hrnet info`: what a variant or a checkpoint is, and what is odd about it.
 
 use crate::cli::Info;
+use crate::model::created_by;
 use crate::outcome::{Failure, Outcome};
+use anyhow::Context;
+use hrnet_formats::{LoadOptions, Recipe, inspect_path, load_path};
 use hrnet_ir::summary::Summary;
 use hrnet_ir::{Model, zoo};
 use serde_json::{Map, Value, json};
@@ -39,6 +42,70 @@ pub(super) fn run(args: &Info) -> Outcome {
         println!("published: {}  [{}]", entry.metric, entry.source);
     }
     print_summary(&summary);
+    Ok(())
+}
+
+/// A checkpoint: what it is, what is odd about it. Problems do not make the verb fail: it was asked to describe them.
+fn file(args: &Info, path: &Path) -> Outcome {
+    let shown = path.display();
+    let options = LoadOptions { allow_non_finite: true, ..LoadOptions::default() };
+    let inspection = inspect_path(path, &options).with_context(|| format!("{shown}: cannot be read"))?;
+    let mut problems = inspection.problems.clone();
+    let mut report = inspection.report.clone();
+    if problems.is_empty() {
+        // Structure is in order; values can still be wrong.
+        match load_path(path, &LoadOptions::default()).or_else(|error| {
+            problems.push(error.to_string());
+            load_path(path, &options)
+        }) {
+            Ok(checkpoint) => report = checkpoint.report,
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    problems.dedup();
+    let summary = match &inspection.model {
+        Some(model) => {
+            let recipe = inspection.recipe.clone().unwrap_or_else(|| Recipe::for_model(model, created_by()));
+            let (h, w) = recipe.input_size;
+            Some((model, summarise(model, args.input_size.unwrap_or([h, w]))?, recipe))
+        }
+        None => None,
+    };
+    if args.json {
+        let mut object = match &summary {
+            Some((model, summary, recipe)) => {
+                let mut object = describe_json(model, summary);
+                object.insert("recipe".into(), json!(recipe));
+                object.insert("recipe_in_file".into(), json!(inspection.recipe.is_some()));
+                object
+            }
+            None => Map::new(),
+        };
+        object.insert("file".into(), json!(path));
+        object.insert("bytes".into(), json!(inspection.size));
+        object.insert("tensors".into(), json!(inspection.tensors.len()));
+        object.insert("problems".into(), json!(problems));
+        object.insert("report".into(), super::report_json(&report));
+        println!("{}", Value::Object(object));
+        return Ok(());
+    }
+    match &summary {
+        Some((model, summary, _)) => {
+            println!("{shown}: {model}");
+            let container = report.container.map_or_else(String::new, |c| c.to_string());
+            let scheme = report.scheme.map_or_else(String::new, |s| format!(", {s} names"));
+            println!("{container}{scheme}, {} tensors, {} bytes", inspection.tensors.len(), inspection.size);
+            for line in super::remarks(&report) {
+                println!("  {line}");
+            }
+            println!();
+            print_summary(summary);
+        }
+        None => println!("{shown}: no network recognised"),
+    }
+    for problem in &problems {
+        println!("problem: {problem}");
+    }
     Ok(())
 }
 

@@ -1,0 +1,252 @@
+//! Lifetimes to offsets in one arena, and which borders must be cleared.
+//!
+//! Values that accumulate in place share a buffer. Buffers are placed from large to small (ties: by time) into the
+//! smallest gap that fits among those alive at the same time. Offsets and lengths are multiples of 16 floats (64
+//! bytes). Buffers of one size thus stack onto the same places.
+//!
+//! Border: kernels never write it and 3x3 kernels read it as zero. The arena starts as zeros and is kept between runs.
+//! A buffer whose border somebody reads is cleared at its first write unless its place held, since an earlier clean
+//! buffer of this run, only buffers of the very same shape and offset, or never holds anything else.
+
+use crate::layout::Layout;
+use crate::lower::{Id, Program};
+use hrnet_kernels::Shape;
+
+/// Alignment in floats.
+const ALIGN: usize = 16;
+
+/// A place in the arena that serves one or more values in turn, one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Buffer {
+    pub(crate) shape: Shape,
+    pub(crate) layout: Layout,
+    /// Floats, a multiple of [`ALIGN`].
+    pub(crate) len: usize,
+    /// First and last step at which it is alive, both inclusive.
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+    /// Whether a step reads its border.
+    pub(crate) border: bool,
+    pub(crate) offset: usize,
+}
+
+impl Buffer {
+    fn lives_with(&self, other: &Buffer) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+
+    fn touches(&self, other: &Buffer) -> bool {
+        self.offset < other.offset + other.len && other.offset < self.offset + self.len
+    }
+
+    fn same_place(&self, other: &Buffer) -> bool {
+        (self.offset, self.shape, self.layout) == (other.offset, other.shape, other.layout)
+    }
+}
+
+/// Where everything lies.
+#[derive(Clone, Debug)]
+pub(crate) struct Memory {
+    pub(crate) buffers: Vec<Buffer>,
+    /// Buffer of each value.
+    pub(crate) buffer_of: Vec<usize>,
+    /// Length of the arena in floats.
+    pub(crate) len: usize,
+    /// Steps that clear the border of their destination first.
+    pub(crate) clear_border: Vec<bool>,
+}
+
+/// Values to buffers: a step whose addend dies writes over it.
+pub(crate) fn buffers(
+    program: &Program,
+    layouts: &[Layout],
+    shapes: &[Shape],
+    lens: &[usize],
+    kernel_of: impl Fn(usize) -> usize,
+) -> (Vec<Buffer>, Vec<usize>) {
+    let last = program.last_reads();
+    let mut buffers: Vec<Buffer> = Vec::new();
+    let mut buffer_of = vec![usize::MAX; program.values.len()];
+    for (i, step) in program.steps.iter().enumerate() {
+        let reads_border = step.op.reads_border(&kernel_of);
+        let addend = step.op.addend().copied();
+        let mut reads: Vec<Id> = Vec::new();
+        step.op.each_read(|&v| reads.push(v));
+        reads.iter().for_each(|&v| buffers[buffer_of[v]].last = i);
+        if addend.is_some() {
+            // The last one; what remains are the sources.
+            reads.pop();
+        }
+        reads.iter().for_each(|&v| buffers[buffer_of[v]].border |= reads_border);
+        let Some(dst) = step.dst else { continue };
+        let in_place = addend.filter(|a| last[*a] == i && !reads.contains(a));
+        assert!(
+            in_place.is_some() || addend.is_none() || !step.op.needs_addend_in_place(),
+            "step {i}: resolve_in_place leaves no addend that lives on"
+        );
+        buffer_of[dst] = match in_place {
+            Some(addend) => buffer_of[addend],
+            None => {
+                let len = lens[dst].next_multiple_of(ALIGN);
+                let (shape, layout) = (shapes[dst], layouts[dst]);
+                buffers.push(Buffer { shape, layout, len, first: i, last: i, border: false, offset: 0 });
+                buffers.len() - 1
+            }
+        };
+    }
+    (buffers, buffer_of)
+}
+
+/// Gives every buffer its offset; returns the length of the arena, or nothing if it overflows.
+pub(crate) fn place(buffers: &mut [Buffer]) -> Option<usize> {
+    let mut order: Vec<usize> = (0..buffers.len()).collect();
+    order.sort_by_key(|&b| (usize::MAX - buffers[b].len, buffers[b].first, b));
+    let mut placed: Vec<usize> = Vec::with_capacity(order.len());
+    let mut total = 0usize;
+    for b in order {
+        let mut busy: Vec<(usize, usize)> = placed
+            .iter()
+            .filter(|&&o| buffers[o].lives_with(&buffers[b]))
+            .map(|&o| (buffers[o].offset, buffers[o].offset + buffers[o].len))
+            .collect();
+        busy.sort_unstable();
+        let (mut end, mut best) = (0usize, None);
+        for (from, to) in busy {
+            let gap = from.saturating_sub(end);
+            if gap >= buffers[b].len && best.is_none_or(|(size, _)| gap < size) {
+                best = Some((gap, end));
+            }
+            end = end.max(to);
+        }
+        buffers[b].offset = best.map_or(end, |(_, offset)| offset);
+        total = total.max(buffers[b].offset.checked_add(buffers[b].len)?);
+        placed.push(b);
+    }
+    Some(total)
+}
+
+/// For each buffer, whether its border must be cleared at its first write.
+pub(crate) fn dirty_borders(buffers: &[Buffer]) -> Vec<bool> {
+    let mut order: Vec<usize> = (0..buffers.len()).collect();
+    order.sort_by_key(|&b| (buffers[b].first, b));
+    let mut clean = vec![false; buffers.len()];
+    let mut clear = vec![false; buffers.len()];
+    for &b in &order {
+        let buffer = &buffers[b];
+        let others: Vec<&Buffer> =
+            buffers.iter().filter(|o| o.touches(buffer) && !o.same_place(buffer)).collect();
+        let kept_since = |earlier: usize| {
+            !others.iter().any(|o| o.first > buffers[earlier].last && o.first < buffer.first)
+        };
+        let inherited = (0..buffers.len()).any(|p| {
+            clean[p] && buffers[p].last < buffer.first && buffers[p].same_place(buffer) && kept_since(p)
+        });
+        clear[b] = buffer.border && !others.is_empty() && !inherited;
+        clean[b] = others.is_empty() || inherited || clear[b];
+    }
+    clear
+}
+
+/// Plans the arena. Nothing if its length overflows.
+pub(crate) fn plan(
+    program: &Program,
+    layouts: &[Layout],
+    shapes: &[Shape],
+    lens: &[usize],
+    kernel_of: impl Fn(usize) -> usize,
+) -> Option<Memory> {
+    let (mut buffers, buffer_of) = buffers(program, layouts, shapes, lens, kernel_of);
+    let len = place(&mut buffers)?;
+    let clear = dirty_borders(&buffers);
+    let mut clear_border = vec![false; program.steps.len()];
+    for (buffer, clear) in buffers.iter().zip(clear) {
+        clear_border[buffer.first] |= clear;
+    }
+    Some(Memory { buffers, buffer_of, len, clear_border })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A small deterministic generator (splitmix64).
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, n: usize) -> usize {
+            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            ((z ^ (z >> 31)) % n as u64) as usize
+        }
+    }
+
+    fn buffer(side: usize, first: usize, last: usize, border: bool) -> Buffer {
+        let shape = Shape { n: 1, c: 16, h: side, w: side };
+        Buffer { shape, layout: Layout::Blocked, len: shape.len(), first, last, border, offset: 0 }
+    }
+
+    fn random_buffers(seed: u64) -> Vec<Buffer> {
+        let mut random = Random(seed);
+        (0..60)
+            .map(|first| {
+                let side = 1 + random.below(4);
+                buffer(side, first, first + random.below(8), random.below(2) == 0)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn buffers_alive_together_never_touch() {
+        for seed in 0..200 {
+            let mut buffers = random_buffers(seed);
+            let len = place(&mut buffers).unwrap();
+            for (i, a) in buffers.iter().enumerate() {
+                assert!(a.offset + a.len <= len && a.offset % ALIGN == 0);
+                for b in &buffers[..i] {
+                    assert!(!(a.lives_with(b) && a.touches(b)), "seed {seed}: {a:?} and {b:?}");
+                }
+            }
+            // No better than what is alive at the worst moment, and not far above it.
+            let worst =
+                |i: usize| buffers.iter().filter(|b| b.first <= i && i <= b.last).map(|b| b.len).sum();
+            let bound: usize = (0..60).map(worst).max().unwrap();
+            assert!(bound <= len && len <= 2 * bound, "seed {seed}: {len} floats, {bound} alive");
+        }
+    }
+
+    /// Runs the buffers twice over a simulated arena whose cells say whether they are zero.
+    #[test]
+    fn every_border_that_is_read_is_zero() {
+        for seed in 0..200 {
+            let mut buffers = random_buffers(seed);
+            let len = place(&mut buffers).unwrap();
+            let clear = dirty_borders(&buffers);
+            let mut zero = vec![true; len];
+            for _run in 0..2 {
+                for (i, b) in buffers.iter().enumerate() {
+                    let side = b.shape.h + 2;
+                    for cell in 0..b.len {
+                        let (y, x) = (cell / b.shape.row(), cell % b.shape.row() / 16);
+                        let border = y == 0 || x == 0 || y == side - 1 || x == side - 1;
+                        let at = &mut zero[b.offset + cell];
+                        *at = if border { *at || clear[i] } else { false };
+                        assert!(!(border && b.border) || *at, "seed {seed}, buffer {i}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_of_one_shape_is_never_cleared() {
+        let mut buffers = vec![buffer(3, 0, 1, true), buffer(3, 1, 2, true), buffer(3, 2, 3, true)];
+        assert_eq!(place(&mut buffers), Some(2 * 400));
+        assert_eq!(dirty_borders(&buffers), [false; 3]);
+        // Another shape in between: both are cleared at each first write.
+        let mut buffers = vec![buffer(3, 0, 0, true), buffer(2, 1, 1, true), buffer(3, 2, 3, true)];
+        assert_eq!(place(&mut buffers), Some(400));
+        assert_eq!(dirty_borders(&buffers), [true; 3]);
+    }
+}

@@ -1,0 +1,370 @@
+//! Tests that look inside: the rules of lowering on small hand-made networks, the arena under poison.
+
+use crate::lower::{self, Program};
+use crate::plan::Plan;
+use crate::step::StepOp;
+use crate::{Engine, EngineError, EngineOptions, PlanError, RunError, Session};
+use hrnet_ir::scope::{ConvSpec, NetBuilder, Scope};
+use hrnet_ir::{Arch, Fuse, Head, Model, Net, Op, Tensor, Value, Weights, formula, interp};
+use hrnet_kernels::{Isa, Pool};
+use std::sync::Arc;
+
+/// A network of one scope; `build` returns its results.
+fn net(build: impl FnOnce(&mut Scope, Value) -> Vec<Value>) -> Net {
+    let (mut builder, image) = NetBuilder::new(0.1);
+    let outputs = build(&mut builder.root(), image);
+    for (i, value) in outputs.into_iter().enumerate() {
+        builder.output(&format!("y{i}"), value);
+    }
+    let net = builder.finish();
+    hrnet_ir::verify(&net).unwrap();
+    net
+}
+
+fn lowered(net: &Net) -> Program {
+    let mut program = lower::lower(net).unwrap();
+    crate::layout::assign(&mut program);
+    lower::resolve_in_place(&mut program);
+    program
+}
+
+/// `conv+r` for a convolution that adds a value and applies ReLU, and so on.
+fn sketch(program: &Program) -> String {
+    let word = |op: &StepOp<usize>| {
+        let name = match op {
+            StepOp::Input => "in",
+            StepOp::Conv { .. } => "conv",
+            StepOp::Upsample { factor: 1, .. } => "copy",
+            StepOp::Upsample { .. } => "up",
+            StepOp::Resize { .. } => "resize",
+            StepOp::Add { .. } => "add",
+            StepOp::Relu { .. } => "relu",
+            StepOp::Concat { .. } => "concat",
+            StepOp::GlobalAvgPool { .. } => "mean",
+            StepOp::Linear { .. } => "linear",
+            StepOp::ToPlain { .. } => "plain",
+            StepOp::ToBlocked { .. } => "blocked",
+            StepOp::Output { .. } => "out",
+            other => panic!("{other:?} in no sketch"),
+        };
+        let add = if op.addend().is_some() && !matches!(op, StepOp::Relu { .. }) { "+" } else { "" };
+        format!("{name}{add}{}", if op.relu() { "r" } else { "" })
+    };
+    program.steps.iter().map(|s| word(&s.op)).collect::<Vec<_>>().join(" ")
+}
+
+/// Runs a hand-made network and compares with the interpreter.
+fn check(net: &Net, input: [usize; 4]) {
+    let weights = formula::weights(net, "");
+    let x = formula::input("x", &input);
+    let wanted = interp::run(net, &weights, &x).unwrap();
+    for isa in Isa::available() {
+        let engine = Engine::new(net, &weights, EngineOptions { isa, ..EngineOptions::default() }).unwrap();
+        let mut session = engine.session(input).unwrap();
+        for _ in 0..2 {
+            let found = session.run(&Pool::new(2), &x).unwrap();
+            for (found, wanted) in found.iter().zip(&wanted) {
+                assert_eq!(found.shape(), wanted.shape);
+                let scale = wanted.data.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+                for (f, w) in found.data().iter().zip(&wanted.data) {
+                    assert!((f64::from(*f) - w).abs() <= 1e-5 * scale, "{isa}: {f} against {w}");
+                }
+            }
+            poison(&mut session);
+        }
+    }
+}
+
+/// Fills the arena with NaN, except borders of places that never hold another shape: those the plan relies on.
+fn poison(session: &mut Session) {
+    let plan = Arc::clone(session.plan());
+    session.arena.fill(f32::NAN);
+    let touch = |a: &crate::memory::Buffer, b: &crate::memory::Buffer| {
+        a.offset < b.offset + b.len && b.offset < a.offset + a.len
+    };
+    for b in &plan.buffers {
+        let alone = plan
+            .buffers
+            .iter()
+            .filter(|o| touch(o, b))
+            .all(|o| (o.offset, o.shape, o.layout) == (b.offset, b.shape, b.layout));
+        if alone && b.layout == crate::layout::Layout::Blocked {
+            let place = &mut session.arena[b.offset..b.offset + b.len];
+            hrnet_kernels::zero_border(&Pool::new(1), place, b.shape);
+        }
+    }
+}
+
+#[test]
+fn relu_and_residual_move_into_the_convolution() {
+    let net = net(|s, x| {
+        let x = s.conv_bn("a", "abn", x, ConvSpec::k3(17));
+        let x = s.relu(x);
+        let y = s.conv_bn("b", "bbn", x, ConvSpec::k3(17));
+        let y = s.relu(y);
+        let y = s.conv_bn("c", "cbn", y, ConvSpec::k3(17));
+        let y = s.add("add", y, x);
+        vec![s.relu(y)]
+    });
+    let (folded, _) = hrnet_ir::pass::fold_batch_norm(&net, &formula::weights(&net, "")).unwrap();
+    assert_eq!(sketch(&lowered(&folded)), "in convr convr conv+r out");
+    check(&net, [2, 3, 5, 7]);
+}
+
+#[test]
+fn a_value_with_two_readers_keeps_its_own_relu() {
+    let net = net(|s, x| {
+        let y = s.conv("a", x, ConvSpec::k1(4));
+        let r = s.relu(y);
+        let z = s.add("add", y, r);
+        vec![z, r]
+    });
+    // The sum reads `y` and its ReLU, and the ReLU is a result: the ReLU is made on a copy, the sum in place of `y`.
+    assert_eq!(sketch(&lowered(&net)), "in conv copyr out add+ out");
+    check(&net, [1, 3, 4, 4]);
+}
+
+#[test]
+fn a_projection_adds_onto_the_main_path() {
+    let net = net(|s, x| {
+        let a = s.conv("a", x, ConvSpec::k3(8));
+        let b = s.conv("b", x, ConvSpec::k1(8));
+        let y = s.add("add", a, b);
+        vec![s.relu(y)]
+    });
+    assert_eq!(sketch(&lowered(&net)), "in conv conv+r out");
+    check(&net, [1, 3, 6, 5]);
+}
+
+#[test]
+fn sums_without_convolution_wait_until_they_can_accumulate_in_place() {
+    // Two branches that exchange once: output 0 has no convolution at its own resolution.
+    let exchange = |s: &mut Scope, x: Value| {
+        let low = s.conv("low", x, ConvSpec::k3(5).stride(2));
+        let t = s.conv("up", low, ConvSpec::k1(3));
+        let t = s.op("up.2", Op::UpsampleNearest { factor: 2 }, &[t], 3);
+        let high = s.add("high", x, t);
+        let high = s.relu(high);
+        let d = s.conv("down", x, ConvSpec::k3(5).stride(2));
+        let low = s.add("low2", d, low);
+        (high, s.relu(low))
+    };
+    let net_with_reader_between = net(|s, x| {
+        let (high, low) = exchange(s, x);
+        vec![high, low]
+    });
+    assert_eq!(sketch(&lowered(&net_with_reader_between)), "in conv conv+r out conv up+r out");
+    check(&net_with_reader_between, [2, 3, 4, 6]);
+    // The image is read again after the sum that depends on `high`: it cannot wait, so it goes onto a value of its own.
+    let stuck = net(|s, x| {
+        let (high, low) = exchange(s, x);
+        vec![high, low, s.add("again", high, x)]
+    });
+    assert_eq!(sketch(&lowered(&stuck)), "in conv conv up add+r out conv+r out add+ out");
+    check(&stuck, [1, 3, 4, 6]);
+}
+
+#[test]
+fn odd_sums() {
+    // x + x, a sum whose terms both live on, a convolution that adds its own input, and a chain of four.
+    let net = net(|s, x| {
+        let twice = s.add("twice", x, x);
+        let own = s.conv("own", x, ConvSpec::k3(3));
+        let own = s.add("own+x", own, x);
+        let both = s.add("both", twice, own);
+        let a = s.conv("a", both, ConvSpec::k1(3));
+        let b = s.conv("b", own, ConvSpec::k3(3));
+        let sum = s.add("s1", twice, a);
+        let sum = s.add("s2", sum, own);
+        let sum = s.add("s3", b, sum);
+        vec![twice, s.relu(sum), both]
+    });
+    check(&net, [1, 3, 5, 4]);
+    check(&net, [3, 3, 1, 1]);
+}
+
+#[test]
+fn a_convolution_may_add_its_own_input() {
+    // The addend dies with the step, but the step reads it as its source too: no accumulation in place, and the border
+    // of the source counts as read.
+    let net = net(|s, x| {
+        let y = s.conv("a", x, ConvSpec::k1(20).stride(2));
+        let z = s.conv("b", y, ConvSpec::k3(20));
+        let sum = s.add("b+y", z, y);
+        // Larger than all before: takes their place, so that the border of `y` is dirty in the second run.
+        vec![s.op("up", Op::UpsampleNearest { factor: 3 }, &[sum], 20)]
+    });
+    assert_eq!(sketch(&lowered(&net)), "in conv conv+ up out");
+    check(&net, [2, 3, 7, 5]);
+}
+
+#[test]
+fn resizes_read_only_the_size_of_their_second_input() {
+    let net = net(|s, x| {
+        let y = s.conv("a", x, ConvSpec::k3(9).stride(2));
+        let y = s.relu(y);
+        let t = s.resize_like("r1", y, x, true);
+        let u = s.resize_like("r2", y, x, false);
+        let sum = s.add("sum", t, u);
+        vec![s.relu(sum)]
+    });
+    // The image is dead after the convolution: two steps of resizing, none that keeps or reads it.
+    assert_eq!(sketch(&lowered(&net)), "in convr resize resize+r out");
+    check(&net, [1, 3, 7, 5]);
+}
+
+#[test]
+fn dropout_vanishes_and_dead_nodes_are_not_computed() {
+    let net = net(|s, x| {
+        let y = s.conv("a", x, ConvSpec::k1(4));
+        s.conv("unused", y, ConvSpec::k3(4));
+        let y = s.op("drop", Op::Dropout { p: 0.5 }, &[y], 4);
+        let y = s.relu(y);
+        vec![s.op("drop2", Op::Dropout { p: 0.5 }, &[y], 4)]
+    });
+    assert_eq!(sketch(&lowered(&net)), "in convr out");
+    check(&net, [1, 3, 2, 3]);
+}
+
+#[test]
+fn reorders_appear_only_between_layouts() {
+    let net = net(|s, x| {
+        let y = s.conv("a", x, ConvSpec::k1(20));
+        let mean = s.op("mean", Op::GlobalAvgPool, &[y], 20);
+        let fc = s.declare_linear("fc", 20, 5);
+        let scores = s.apply(&fc, mean);
+        // A convolution on a vector and a linear layer on a map: both need a reorder.
+        let back = s.conv("b", scores, ConvSpec::k1(18));
+        let fc2 = s.declare_linear("fc2", 18, 3);
+        let last = s.apply(&fc2, back);
+        vec![scores, last]
+    });
+    assert_eq!(sketch(&lowered(&net)), "in conv mean linear out blocked conv plain linear out");
+    check(&net, [2, 3, 3, 4]);
+}
+
+#[test]
+fn the_same_value_may_be_read_many_times_at_once() {
+    let net = net(|s, x| {
+        let y = s.conv("a", x, ConvSpec::k1(10));
+        let c = s.concat("join", &[y, x, y, y]);
+        vec![c, y]
+    });
+    check(&net, [2, 3, 3, 3]);
+}
+
+#[test]
+fn poison_between_runs_changes_nothing() {
+    let bilinear = Fuse::Bilinear { align_corners: false };
+    let small = |fuse| Arch { width: 5, ..Arch::small_v2().fuse(fuse) };
+    for (arch, head, shape) in [
+        (small(Fuse::Nearest), Head::Higher { joints: 4 }, [2, 3, 64, 32]),
+        (small(Fuse::Nearest), Head::Classify { classes: 9, bias: true }, [1, 3, 64, 64]),
+        (small(bilinear), Head::Landmark { points: 7, kernel: 3 }, [2, 3, 45, 38]),
+        (small(bilinear), Head::Ocr { classes: 4 }, [1, 3, 33, 40]),
+    ] {
+        let net = Model { arch, head }.build().unwrap();
+        let engine = Engine::new(&net, &formula::weights(&net, ""), EngineOptions::default()).unwrap();
+        let mut session = engine.session(shape).unwrap();
+        let pool = Pool::new(2);
+        let x = formula::input("x", &shape);
+        let first = session.run(&pool, &x).unwrap();
+        for _ in 0..2 {
+            poison(&mut session);
+            let again = session.run(&pool, &x).unwrap();
+            for (a, b) in first.iter().zip(&again) {
+                assert!(a.data().iter().all(|v| v.is_finite()));
+                assert_eq!(bits(a), bits(b), "{head}");
+            }
+        }
+    }
+}
+
+fn bits(t: &Tensor) -> Vec<u32> {
+    t.data().iter().map(|v| v.to_bits()).collect()
+}
+
+/// Steps write where nothing else is alive, and read only what was written.
+#[test]
+fn planned_regions_are_consistent() {
+    let model = Model { arch: Arch::new(18), head: Head::Higher { joints: 17 } };
+    let net = model.build().unwrap();
+    let options = EngineOptions { isa: Isa::Portable, ..EngineOptions::default() };
+    let engine = Engine::new(&net, &formula::weights(&net, ""), options).unwrap();
+    let plan: Arc<Plan> = engine.plan([1, 3, 128, 96]).unwrap();
+    for step in &plan.steps {
+        let Some(dst) = step.dst else { continue };
+        assert!(dst.start + dst.len <= plan.arena_len && dst.start % 16 == 0);
+        let mut reads = Vec::new();
+        step.op.each_read(|r| reads.push(*r));
+        if step.op.addend().is_some_and(|a| a.start == dst.start) {
+            assert_eq!(reads.pop(), Some(dst), "{}", step.name);
+        }
+        for r in reads {
+            assert!(r.start + r.len <= dst.start || dst.start + dst.len <= r.start, "{}", step.name);
+        }
+    }
+    assert_eq!(plan.reorders(), 3, "input and two outputs");
+    let copies = plan.steps.iter().filter(|s| matches!(s.op, StepOp::Upsample { factor: 1, .. })).count();
+    assert_eq!(copies, 0);
+    assert!(!plan.steps.iter().any(|s| matches!(s.op, StepOp::Add { .. } | StepOp::Relu { .. })));
+}
+
+#[test]
+fn errors_name_the_place() {
+    let net = Model { arch: Arch::small_v1(), head: Head::Pose { joints: 3, kernel: 1, branch: 0 } };
+    let net = net.build().unwrap();
+    let full = formula::weights(&net, "");
+    let mut weights: Weights = full
+        .iter()
+        .filter(|(name, _)| !name.starts_with("layer1."))
+        .map(|(name, t)| (name.to_string(), t.clone()))
+        .collect();
+    weights.insert("conv1.weight", Tensor::zeros([64, 3, 7, 7]));
+    let options = EngineOptions { memory_limit: 1 << 20, ..EngineOptions::default() };
+    let error = Engine::new(&net, &weights, options).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, EngineError::Weights(_)));
+    for part in [
+        "missing: layer1.0.conv1.weight",
+        "and",
+        "more",
+        "conv1.weight wants [64, 3, 3, 3], has [64, 3, 7, 7]",
+    ] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+    let engine = Engine::new(&net, &full, options).unwrap();
+    assert!(matches!(engine.plan([1, 3, 250, 192]), Err(PlanError::Shape(_))));
+    assert!(matches!(engine.plan([1, 3, 256, 256]), Err(PlanError::Limit { limit, .. }) if limit == 1 << 20));
+    let max = EngineOptions { memory_limit: usize::MAX, ..EngineOptions::default() };
+    let vast = Engine::new(&net, &full, max).unwrap();
+    // 4096 images of 65536 x 65536: the plan is refused or its memory is, without touching any.
+    if let Ok(plan) = vast.plan([4096, 3, 65536, 65536]) {
+        assert!(matches!(Session::new(&plan), Err(PlanError::Memory { .. })));
+    }
+
+    let mut session = engine.session([1, 3, 32, 32]).unwrap();
+    let pool = Pool::new(1);
+    let wrong = session.run(&pool, &Tensor::zeros([1, 3, 32, 64])).unwrap_err();
+    assert!(matches!(wrong, RunError::InputShape { .. }));
+    assert!(wrong.to_string().contains("[1, 3, 32, 64]"));
+    assert!(matches!(
+        session.run_into(&pool, &[0.0; 5], &mut []),
+        Err(RunError::InputLength { found: 5, .. })
+    ));
+    let input = vec![0.0; 3 * 32 * 32];
+    assert!(matches!(
+        session.run_into(&pool, &input, &mut []),
+        Err(RunError::OutputCount { wanted: 1, found: 0 })
+    ));
+    let mut outputs = vec![Tensor::zeros([1, 3, 8, 9])];
+    let wrong = session.run_into(&pool, &input, &mut outputs).unwrap_err();
+    assert!(wrong.to_string().contains("'heatmaps' has shape [1, 3, 8, 8]"), "{wrong}");
+}
+
+#[test]
+fn convolutions_without_a_kernel_are_refused_by_name() {
+    let net = net(|s, x| vec![s.conv("odd", x, ConvSpec { out: 4, kernel: 5, stride: 1, bias: false })]);
+    let error = Engine::new(&net, &formula::weights(&net, ""), EngineOptions::default()).unwrap_err();
+    assert!(matches!(&error, EngineError::Unsupported { node, op: "conv", .. } if node == "odd"), "{error}");
+}

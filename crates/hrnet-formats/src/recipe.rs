@@ -1,0 +1,335 @@
+//! `hrnet.recipe`: the facts without which weights are used wrongly, as versioned JSON inside a safetensors file.
+//!
+//! Coordinates: sizes are `(height, width)` in pixels of the network input; points are 0-based. Unknown fields are errors,
+//! so that an older reader never drops a fact that a newer writer found important.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![deny(clippy::cast_possible_truncation, clippy::panic)]
+
+use crate::presets;
+use hrnet_ir::{Coverage, Head, Model, ModelError, Weights};
+use serde::{Deserialize, Serialize};
+
+/// The version written and the only one read.
+pub const RECIPE_VERSION: u32 = 1;
+/// Longest recipe in bytes.
+pub const MAX_RECIPE: usize = 4 << 20;
+const MAX_SIDE: usize = 1 << 16;
+
+/// What the network is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Points of a person in a box.
+    Pose,
+    /// Points of all persons in an image.
+    BottomUpPose,
+    /// Points of a face in a box.
+    Face,
+    /// A class per pixel.
+    Segmentation,
+    /// A class per image.
+    Classification,
+    /// A feature pyramid for detectors.
+    Detection,
+    /// Branches without a head.
+    Features,
+}
+
+/// Order of the colour channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Colour {
+    /// Red, green, blue.
+    #[default]
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
+/// How an image or a box becomes the network input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Crop {
+    /// The box at the aspect of the input, enlarged by the padding, by an affine warp (top-down pose).
+    BoxAffine,
+    /// The square around centre and scale, enlarged by the padding (faces).
+    Square,
+    /// Short side to size divided by 0.875, then the centre (classification).
+    CentreCrop,
+    /// The whole image at its own size, padded to what the network needs (segmentation).
+    Whole,
+    /// Short side to the input size, longer side in proportion, both to multiples of 64 (bottom-up pose).
+    ShortSide,
+    /// Whole image within the input size, padded at the right and at the bottom (detection).
+    Fit,
+}
+
+/// How outputs become results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decoder {
+    /// Largest value, a quarter of a pixel towards the larger neighbour.
+    ArgMaxQuarter,
+    /// DARK: second-order fit on the blurred map.
+    Dark,
+    /// Weighted least-squares paraboloid through the logarithm of the 5 x 5 pixels about the maximum.
+    LogQuadratic,
+    /// UDP: unbiased coordinates with a second-order fit.
+    Udp,
+    /// Grouping by associative embedding.
+    Associative,
+    /// Largest value along the classes, per pixel.
+    ArgMaxClass,
+    /// The best few classes.
+    TopK,
+    /// None: features are the result.
+    None,
+}
+
+/// A measured figure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// For example `AP`.
+    pub name: String,
+    /// Its value.
+    pub value: f64,
+    /// The data it was measured on.
+    pub set: String,
+}
+
+/// Everything needed to use a set of weights rightly.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// [`RECIPE_VERSION`].
+    pub version: u32,
+    /// The network.
+    pub model: Model,
+    /// What it is for.
+    pub task: Task,
+    /// `(height, width)` of the input the weights were trained for.
+    pub input_size: (usize, usize),
+    /// Colour order of the input.
+    #[serde(default)]
+    pub colour: Colour,
+    /// Subtracted from colours in `[0, 1]`.
+    pub mean: [f64; 3],
+    /// Divides after that.
+    pub std: [f64; 3],
+    /// How the input is cut from the image.
+    pub crop: Crop,
+    /// Factor on the box before it is cut.
+    pub padding: f64,
+    /// How outputs are read.
+    pub decoder: Decoder,
+    /// Standard deviation of the target peaks in heat-map pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigma: Option<f64>,
+    /// Points that change places when the image is mirrored; 0-based.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flip_pairs: Vec<[usize; 2]>,
+    /// Names of points or classes; empty or one per output.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// Lines between points, for drawing; 0-based.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skeleton: Vec<[usize; 2]>,
+    /// Chains of points, for drawing; 0-based.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outlines: Vec<Vec<usize>>,
+    /// What the weights were trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_data: Option<String>,
+    /// Terms of use of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+    /// What was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<Metric>,
+    /// Name of the file the weights came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The program that wrote the recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+}
+
+/// Why a recipe cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// Not JSON of the expected form.
+    #[error("hrnet.recipe: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Longer than any real one.
+    #[error("hrnet.recipe has {0} bytes, more than {MAX_RECIPE}")]
+    TooLong(usize),
+    /// Written by another version.
+    #[error("hrnet.recipe has version {0}, this program reads version {RECIPE_VERSION}; use a newer hrnet")]
+    Version(u32),
+    /// A value that makes no sense.
+    #[error("hrnet.recipe: {field} = {value}: want {wanted}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What is accepted.
+        wanted: String,
+    },
+    /// The described network cannot be built.
+    #[error("hrnet.recipe: {0}")]
+    Model(#[from] ModelError),
+    /// The tensors are not those of the described network.
+    #[error("the recipe describes {model}, but {}", disagreement(coverage))]
+    Disagrees {
+        /// The network in the recipe.
+        model: String,
+        /// What differs.
+        coverage: Box<Coverage>,
+    },
+}
+
+fn disagreement(c: &Coverage) -> String {
+    let first = |names: &[String]| names.first().map_or(String::new(), |n| format!(" (first: {n})"));
+    let wrong: Vec<String> = c.wrong_shape.iter().map(|w| w.name.clone()).collect();
+    format!(
+        "{} of its tensors are missing{}, {} have other shapes{}, {} are unknown to it{}",
+        c.missing.len(),
+        first(&c.missing),
+        wrong.len(),
+        first(&wrong),
+        c.unexpected.len(),
+        first(&c.unexpected)
+    )
+}
+
+#[derive(Deserialize)]
+struct VersionOnly {
+    version: u32,
+}
+
+impl Recipe {
+    /// The defaults of the family: sizes, decoder and padding of the official configurations, ImageNet colours, and points
+    /// and flip pairs where the number of outputs is that of a well-known data set.
+    pub fn for_model(model: &Model, created_by: &str) -> Self {
+        let preset = presets::of(&model.head);
+        Self {
+            version: RECIPE_VERSION,
+            model: *model,
+            task: preset.task,
+            input_size: preset.input_size,
+            colour: Colour::Rgb,
+            mean: [0.485, 0.456, 0.406],
+            std: [0.229, 0.224, 0.225],
+            crop: preset.crop,
+            padding: preset.padding,
+            decoder: preset.decoder,
+            sigma: preset.sigma,
+            flip_pairs: preset.flip_pairs,
+            names: preset.names,
+            skeleton: preset.skeleton,
+            outlines: preset.outlines,
+            training_data: None,
+            licence: None,
+            metric: None,
+            source: None,
+            created_by: Some(created_by.to_string()),
+        }
+    }
+
+    /// Parses and validates.
+    pub fn from_json(json: &str) -> Result<Self, RecipeError> {
+        if json.len() > MAX_RECIPE {
+            return Err(RecipeError::TooLong(json.len()));
+        }
+        let VersionOnly { version } = serde_json::from_str(json)?;
+        if version != RECIPE_VERSION {
+            return Err(RecipeError::Version(version));
+        }
+        let recipe: Self = serde_json::from_str(json)?;
+        recipe.validate()?;
+        Ok(recipe)
+    }
+
+    /// Validates and writes; the order of fields is fixed.
+    pub fn to_json(&self) -> Result<String, RecipeError> {
+        self.validate()?;
+        Ok(serde_json::to_string(self)?)
+    }
+
+    /// Checks every field that a program would trust.
+    pub fn validate(&self) -> Result<(), RecipeError> {
+        let fail = |field, value: String, wanted: &str| {
+            Err(RecipeError::Field { field, value, wanted: wanted.to_string() })
+        };
+        if self.version != RECIPE_VERSION {
+            return Err(RecipeError::Version(self.version));
+        }
+        let (height, width) = self.input_size;
+        if !(1..=MAX_SIDE).contains(&height) || !(1..=MAX_SIDE).contains(&width) {
+            return fail("input_size", format!("{height}x{width}"), "1 to 65536");
+        }
+        if !self.mean.iter().all(|v| v.is_finite()) {
+            return fail("mean", format!("{:?}", self.mean), "finite numbers");
+        }
+        if !self.std.iter().all(|v| v.is_finite() && *v > 0.0) {
+            return fail("std", format!("{:?}", self.std), "positive numbers");
+        }
+        if !(self.padding.is_finite() && self.padding > 0.0) {
+            return fail("padding", self.padding.to_string(), "a positive number");
+        }
+        if self.sigma.is_some_and(|s| !(s.is_finite() && s > 0.0)) {
+            return fail("sigma", format!("{:?}", self.sigma), "a positive number");
+        }
+        if self.metric.as_ref().is_some_and(|m| !m.value.is_finite()) {
+            return fail("metric", "not finite".into(), "a finite number");
+        }
+        let task = presets::of(&self.model.head).task;
+        if self.task != task {
+            return fail(
+                "task",
+                format!("{:?}", self.task),
+                &format!("{task:?}, which is what the head is for"),
+            );
+        }
+        let (what, count) = match self.model.head {
+            Head::Pyramid { .. } | Head::Features => ("outputs", 0),
+            head => head.outputs(),
+        };
+        if !self.names.is_empty() && self.names.len() != count {
+            return fail(
+                "names",
+                self.names.len().to_string(),
+                &format!("none, or one for each of {count} {what}"),
+            );
+        }
+        let points = match self.task {
+            Task::Pose | Task::BottomUpPose | Task::Face => count,
+            _ => 0,
+        };
+        let pairs = self.flip_pairs.iter().chain(&self.skeleton);
+        let outlines = self.outlines.iter().flatten();
+        if let Some(point) = pairs.flatten().chain(outlines).find(|&&p| p >= points) {
+            return fail(
+                "flip_pairs, skeleton or outlines",
+                point.to_string(),
+                &format!("points below {points}"),
+            );
+        }
+        let mut seen = std::collections::HashSet::new();
+        if let Some(point) = self.flip_pairs.iter().flatten().find(|&&p| !seen.insert(p)) {
+            return fail("flip_pairs", point.to_string(), "every point in at most one pair");
+        }
+        Ok(())
+    }
+
+    /// An error when these tensors are not exactly those of the network in the recipe.
+    pub fn check_weights(&self, weights: &Weights) -> Result<(), RecipeError> {
+        let coverage = weights.compare(&self.model.build()?);
+        if coverage.is_exact() {
+            return Ok(());
+        }
+        Err(RecipeError::Disagrees { model: self.model.to_string(), coverage: Box::new(coverage) })
+    }
+}

@@ -1,0 +1,223 @@
+//! Keeping checkpoints: names, how many, and the way back to the last good one.
+//!
+//! The crate writes no files; the caller's [`Storage`] does, and its `write` must be atomic: after any crash the name
+//! holds the old bytes or the new ones, never a part.
+
+use crate::checkpoint::{Checkpoint, CheckpointError};
+use std::io;
+
+/// A place for named byte strings.
+pub trait Storage {
+    /// Puts `bytes` under `name`, replacing what was there, atomically and durably.
+    fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+    /// The bytes under `name`.
+    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+    /// All names, in any order.
+    fn list(&self) -> io::Result<Vec<String>>;
+    /// Removes `name`.
+    fn remove(&mut self, name: &str) -> io::Result<()>;
+}
+
+/// Numbered checkpoints in a storage; the newest `keep` stay.
+#[derive(Clone, Debug)]
+pub struct Checkpoints<S> {
+    storage: S,
+    keep: usize,
+}
+
+/// A checkpoint that was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// Its name.
+    pub name: String,
+    /// Its contents.
+    pub checkpoint: Checkpoint,
+    /// Newer ones that could not be used, newest first, each with the reason.
+    pub rejected: Vec<(String, String)>,
+}
+
+/// Why no checkpoint could be stored or found.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The storage failed.
+    #[error("cannot {action} {name}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The name.
+        name: String,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The newest checkpoint is good but not for this program.
+    #[error("{name}: {source}")]
+    Refused {
+        /// Its name.
+        name: String,
+        /// The reason.
+        source: CheckpointError,
+    },
+    /// There are checkpoints and all are damaged.
+    #[error("all {} checkpoints are damaged: {}", rejected.len(), reasons(rejected))]
+    NoneGood {
+        /// Names and reasons, newest first.
+        rejected: Vec<(String, String)>,
+    },
+}
+
+fn reasons(rejected: &[(String, String)]) -> String {
+    rejected.iter().map(|(name, reason)| format!("{name} ({reason})")).collect::<Vec<_>>().join("; ")
+}
+
+const PREFIX: &str = "step-";
+const SUFFIX: &str = ".ckpt";
+
+impl<S: Storage> Checkpoints<S> {
+    /// Checkpoints in `storage`, of which the newest `keep` (at least 2: the last and the one before) stay.
+    pub fn new(storage: S, keep: usize) -> Self {
+        Self { storage, keep: keep.max(2) }
+    }
+
+    /// The storage.
+    pub fn storage(&self) -> &S {
+        &self.storage
+    }
+
+    /// The storage, to write other things beside the checkpoints; names `step-<number>.ckpt` are taken.
+    pub fn storage_mut(&mut self) -> &mut S {
+        &mut self.storage
+    }
+
+    /// Stores the checkpoint of a step, then removes the oldest beyond `keep`. Returns its name.
+    pub fn save(&mut self, step: u64, bytes: &[u8]) -> Result<String, StorageError> {
+        let name = format!("{PREFIX}{step:010}{SUFFIX}");
+        let io = |action, name: &str| {
+            let name = name.to_string();
+            move |source| StorageError::Io { action, name, source }
+        };
+        self.storage.write(&name, bytes).map_err(io("write", &name))?;
+        for (_, old) in self.names()?.into_iter().skip(self.keep) {
+            self.storage.remove(&old).map_err(io("remove", &old))?;
+        }
+        Ok(name)
+    }
+
+    /// The newest good checkpoint, nothing if there is none at all. Damaged ones are passed over and reported; one of a
+    /// newer format version is an error, because going back behind it would throw good work away.
+    pub fn latest(&self) -> Result<Option<Loaded>, StorageError> {
+        let mut rejected = Vec::new();
+        for (_, name) in self.names()? {
+            let bytes = match self.storage.read(&name) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    rejected.push((name, format!("cannot be read: {error}")));
+                    continue;
+                }
+            };
+            match Checkpoint::decode(&bytes) {
+                Ok(checkpoint) => return Ok(Some(Loaded { name, checkpoint, rejected })),
+                Err(source @ CheckpointError::Future { .. }) => {
+                    return Err(StorageError::Refused { name, source });
+                }
+                Err(error) => rejected.push((name, error.to_string())),
+            }
+        }
+        if rejected.is_empty() { Ok(None) } else { Err(StorageError::NoneGood { rejected }) }
+    }
+
+    /// Steps and names, newest first.
+    fn names(&self) -> Result<Vec<(u64, String)>, StorageError> {
+        let names = self.storage.list();
+        let io = |source| StorageError::Io { action: "list", name: "the checkpoints".into(), source };
+        let mut names: Vec<(u64, String)> = names
+            .map_err(io)?
+            .into_iter()
+            .filter_map(|name| {
+                let step = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse().ok()?;
+                Some((step, name))
+            })
+            .collect();
+        names.sort();
+        names.reverse();
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::Meta;
+    use std::collections::BTreeMap;
+
+    /// Names and bytes in memory; refuses writes on request.
+    #[derive(Default)]
+    struct Memory {
+        files: BTreeMap<String, Vec<u8>>,
+        full: bool,
+    }
+
+    impl Storage for Memory {
+        fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+            if self.full {
+                return Err(io::Error::other("no space left"));
+            }
+            self.files.insert(name.to_string(), bytes.to_vec());
+            Ok(())
+        }
+        fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+            self.files.get(name).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        }
+        fn list(&self) -> io::Result<Vec<String>> {
+            Ok(self.files.keys().cloned().collect())
+        }
+        fn remove(&mut self, name: &str) -> io::Result<()> {
+            self.files.remove(name).map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        }
+    }
+
+    fn bytes(step: u64) -> Vec<u8> {
+        Checkpoint { meta: Meta { step, ..Meta::default() }, ..Checkpoint::default() }.encode().unwrap()
+    }
+
+    #[test]
+    fn the_newest_stay_and_the_last_good_one_is_found() {
+        let mut checkpoints = Checkpoints::new(Memory::default(), 3);
+        assert!(checkpoints.latest().unwrap().is_none());
+        checkpoints.storage_mut().write("best.safetensors", b"not ours").unwrap();
+        // 10 sorts behind 9 by number.
+        for step in [1, 5, 9, 10] {
+            checkpoints.save(step, &bytes(step)).unwrap();
+        }
+        let names = checkpoints.storage().list().unwrap();
+        let wanted =
+            ["best.safetensors", "step-0000000005.ckpt", "step-0000000009.ckpt", "step-0000000010.ckpt"];
+        assert_eq!(names, wanted);
+        let found = checkpoints.latest().unwrap().unwrap();
+        assert_eq!((found.checkpoint.meta.step, found.rejected.len()), (10, 0));
+
+        let newest = checkpoints.storage_mut().files.get_mut("step-0000000010.ckpt").unwrap();
+        let end = newest.len() - 1;
+        newest[end] ^= 1;
+        let found = checkpoints.latest().unwrap().unwrap();
+        assert_eq!(found.checkpoint.meta.step, 9);
+        assert_eq!(found.rejected[0].0, "step-0000000010.ckpt");
+        assert!(found.rejected[0].1.contains("checksum"), "{:?}", found.rejected);
+
+        checkpoints.storage_mut().files.values_mut().for_each(|f| f.truncate(9));
+        let error = checkpoints.latest().unwrap_err().to_string();
+        assert!(error.contains("all 3") && error.contains("step-0000000005.ckpt"), "{error}");
+    }
+
+    #[test]
+    fn a_failed_write_removes_nothing() {
+        let mut checkpoints = Checkpoints::new(Memory::default(), 2);
+        for step in [1, 2] {
+            checkpoints.save(step, &bytes(step)).unwrap();
+        }
+        checkpoints.storage_mut().full = true;
+        let error = checkpoints.save(3, &bytes(3)).unwrap_err().to_string();
+        assert!(error.contains("step-0000000003.ckpt") && error.contains("no space"), "{error}");
+        assert_eq!(checkpoints.storage().list().unwrap().len(), 2);
+        assert_eq!(checkpoints.latest().unwrap().unwrap().checkpoint.meta.step, 2);
+    }
+}

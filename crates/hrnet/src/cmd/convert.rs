@@ -1,0 +1,44 @@
+//! `hrnet convert`: any checkpoint to our safetensors file with its recipe.
+
+use crate::cli::{Convert, Precision};
+use crate::model::LoadedModel;
+use crate::outcome::{Failure, Outcome};
+use anyhow::Context;
+use hrnet_formats::LoadOptions;
+use hrnet_formats::{Precision as Stored, to_safetensors};
+use serde_json::json;
+
+pub(super) fn run(args: &Convert) -> Outcome {
+    if args.output.extension().is_none_or(|e| e != "safetensors") {
+        let output = args.output.display();
+        return Err(Failure::Usage(format!("{output}: the output is a safetensors file; give it that extension")));
+    }
+    let options =
+        LoadOptions { allow_non_finite: args.allow_non_finite, align_corners: args.align_corners, ..Default::default() };
+    let mut loaded = LoadedModel::open(&args.input, &options)?;
+    if loaded.recipe.source.is_none() {
+        loaded.recipe.source = args.input.file_name().map(|n| n.to_string_lossy().into_owned());
+    }
+    let precision = match args.precision {
+        Precision::F32 => Stored::F32,
+        Precision::F16 => Stored::F16,
+    };
+    let bytes = to_safetensors(&loaded.weights, Some(&loaded.recipe), precision)
+        .with_context(|| format!("{}: cannot be converted", args.input.display()))?;
+    crate::io::write_atomic(&args.output, &bytes)?;
+    if args.json {
+        println!(
+            "{}",
+            json!({"input": args.input, "output": args.output, "bytes": bytes.len(), "model": loaded.model.to_string(),
+                "tensors": loaded.weights.len(), "recipe": loaded.recipe, "report": super::report_json(&loaded.report)})
+        );
+        return Ok(());
+    }
+    println!("{}: {}", args.input.display(), loaded.model);
+    for line in super::remarks(&loaded.report) {
+        println!("  {line}");
+    }
+    let from = if loaded.has_recipe { "kept from the file" } else { "from the defaults of the family" };
+    println!("{}: {} tensors, {} bytes, recipe {from}", args.output.display(), loaded.weights.len(), bytes.len());
+    Ok(())
+}

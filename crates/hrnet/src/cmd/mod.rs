@@ -1,0 +1,90 @@
+//! The verbs, one per file.
+
+mod bench;
+mod convert;
+mod eval;
+mod info;
+mod kernels;
+mod predict;
+mod run;
+mod train;
+mod verify;
+
+use crate::cli::{Cli, Compute, Verb};
+use crate::outcome::Outcome;
+use hrnet_formats::LoadReport;
+use serde_json::{Value, json};
+
+/// Runs the verb of a command line.
+pub fn run(cli: Cli) -> Outcome {
+    match cli.verb {
+        Verb::Predict(args) => predict::run(&args),
+        Verb::Train(args) => train::run(&args),
+        Verb::Eval(args) => eval::run(&args),
+        Verb::Info(args) => info::run(&args),
+        Verb::Convert(args) => convert::run(&args),
+        Verb::Verify(args) => verify::run(&args),
+        Verb::Run(args) => run::run(&args),
+        Verb::Bench(args) => bench::run(&args),
+        Verb::Kernels(args) => kernels::run(&args),
+    }
+}
+
+impl Compute {
+    /// The number of threads to use.
+    pub fn threads(&self) -> usize {
+        self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, Into::into), usize::from)
+    }
+}
+
+/// What loading did, for people: one remark per line.
+fn remarks(report: &LoadReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !report.entry.is_empty() {
+        lines.push(format!("weights taken from the entry '{}'", report.entry));
+    }
+    if !report.prefix.is_empty() {
+        lines.push(format!("prefix '{}' taken off every key", report.prefix));
+    }
+    if !report.renamed.is_empty() {
+        let (from, to) = &report.renamed[0];
+        lines.push(format!("{} keys renamed, for example {from} -> {to}", report.renamed.len()));
+    }
+    if !report.filled.is_empty() {
+        lines.push(format!("{} biases absent by design and set to 0", report.filled.len()));
+    }
+    for ignored in &report.ignored {
+        lines.push(format!("not used: {} ({})", ignored.name, ignored.reason));
+    }
+    lines.extend(report.repaired.iter().map(|r| format!("repaired: {r}")));
+    for c in &report.conversions {
+        lines.push(format!("{} tensors in {}, converted to f32 ({} values rounded)", c.tensors, c.dtype, c.rounded));
+    }
+    lines.extend(report.notes.iter().cloned());
+    lines
+}
+
+/// The same as JSON.
+fn report_json(report: &LoadReport) -> Value {
+    let ignored: Vec<Value> =
+        report.ignored.iter().map(|i| json!({"name": i.name, "reason": i.reason})).collect();
+    let wrong: Vec<Value> = report
+        .wrong_shape
+        .iter()
+        .map(|w| json!({"name": w.name, "wanted": w.wanted, "found": w.found}))
+        .collect();
+    json!({
+        "container": report.container.map(|c| c.to_string()),
+        "scheme": report.scheme.map(|s| s.to_string()),
+        "entry": report.entry,
+        "prefix": report.prefix,
+        "renamed": report.renamed.len(),
+        "filled": report.filled,
+        "ignored": ignored,
+        "missing": report.missing,
+        "unexpected": report.unexpected,
+        "wrong_shape": wrong,
+        "repaired": report.repaired,
+        "notes": report.notes,
+    })
+}

@@ -1,0 +1,237 @@
+//! `hrnet predict`: points in images, an overlay picture and a JSON file for each.
+
+use crate::cli::{Predict, Protocol};
+use crate::face::{Face, FaceModel, Look, Place, Stages};
+use crate::model::LoadedModel;
+use crate::outcome::{Failure, Outcome};
+use crate::{inputs, io, npy};
+use anyhow::{Context, Result};
+use hrnet_data::draw::{Style, draw_box, draw_landmarks};
+use hrnet_data::image::{DecodeOptions, Exif, Image, Limits, decode, encode_png};
+use hrnet_kernels::Pool;
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Colour of the box on overlays.
+const BOX_COLOUR: [u8; 3] = [255, 255, 255];
+
+pub(super) fn run(args: &Predict) -> Outcome {
+    let files = inputs::expand(&args.images)?;
+    let table = args.boxes_file.as_deref().map(inputs::read_boxes).transpose()?;
+    let loaded = LoadedModel::face(args.model.as_deref())?;
+    let pool = Arc::new(Pool::new(args.compute.threads()));
+    let model = FaceModel::new(&loaded.weights, loaded.recipe, pool)?;
+    io::create_folder(&args.out)?;
+    if let Some(folder) = &args.dump_stages {
+        io::create_folder(folder)?;
+    }
+    let mut job = Job { args, model, table, names: HashSet::new() };
+    let mut results = Vec::new();
+    let mut failed = Vec::new();
+    let bar = if files.len() > 1 { ProgressBar::new(files.len() as u64) } else { ProgressBar::hidden() };
+    for file in &files {
+        match job.image(file) {
+            Ok(found) => {
+                if !args.json {
+                    bar.suspend(|| found.iter().for_each(|f| println!("{}", f.line)));
+                }
+                results.extend(found.into_iter().map(|f| f.json));
+            }
+            Err(error) => {
+                bar.suspend(|| eprintln!("error: {}: {error:#}", file.display()));
+                failed.push(json!({"input": file, "error": format!("{error:#}")}));
+            }
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let failures = failed.len();
+    if args.json {
+        // One image: its fields also stand at the top level, for scripts that look at one image at a time.
+        let mut object = match results.as_slice() {
+            [Value::Object(only)] => only.clone(),
+            _ => serde_json::Map::new(),
+        };
+        object.insert("schema".into(), json!("hrnet.predict/1"));
+        object.insert("images".into(), json!(results));
+        object.insert("failed".into(), json!(failed));
+        println!("{}", Value::Object(object));
+    }
+    if failures > 0 {
+        let message = format!("{failures} of {} images failed", files.len());
+        return Err(Failure::Runtime(anyhow::anyhow!(message)));
+    }
+    Ok(())
+}
+
+struct Job<'a> {
+    args: &'a Predict,
+    model: FaceModel,
+    table: Option<HashMap<String, Vec<[f64; 4]>>>,
+    /// Output names in use.
+    names: HashSet<String>,
+}
+
+/// A face that was found.
+struct Found {
+    json: Value,
+    line: String,
+}
+
+impl Job<'_> {
+    fn image(&mut self, file: &Path) -> Result<Vec<Found>> {
+        let started = Instant::now();
+        let bytes = io::read(file)?;
+        let exif = if self.args.ignore_orientation { Exif::Ignore } else { Exif::Honour };
+        let decoded = decode(&bytes, &Limits::default(), DecodeOptions { exif, ..DecodeOptions::default() })?;
+        let image = decoded.image;
+        let read = started.elapsed();
+        let boxes = self.boxes(file, &image)?;
+        let mut places: Vec<Place> = boxes.iter().map(|&b| Place::of_box(b)).collect();
+        let how = Look { flip: self.args.flip, official: self.args.protocol == Protocol::Official };
+        let keep = self.args.dump_stages.is_some();
+        let mut looked = self.model.look(&image, &places, how, keep)?;
+        for _ in 0..self.args.refine {
+            places = looked.faces.iter().zip(&places).map(|(f, &p)| refined(f, p)).collect();
+            let next = self.model.look(&image, &places, how, keep)?;
+            looked.faces = next.faces;
+            looked.stages = next.stages;
+            looked.pre += next.pre;
+            looked.network += next.network;
+            looked.post += next.post;
+        }
+        let names = self.model.names();
+        let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
+        let timings = json!({"read_ms": ms(read), "pre_ms": ms(looked.pre), "network_ms": ms(looked.network),
+            "post_ms": ms(looked.post)});
+        let stem = self.stem(file);
+        let overlay = self.args.out.join(format!("{stem}.points.png"));
+        if !self.args.no_overlay {
+            let picture = overlay_of(&self.model, &image, &boxes, &looked.faces);
+            io::write_atomic(&overlay, &encode_png(&picture)?)?;
+        }
+        let mut found = Vec::new();
+        for (i, (face, b)) in looked.faces.iter().zip(&boxes).enumerate() {
+            let points: Vec<Value> = names
+                .iter()
+                .zip(&face.points)
+                .zip(&face.scores)
+                .map(|((name, p), s)| json!({"name": name, "x": p[0], "y": p[1], "score": s}))
+                .collect();
+            let score = face.scores.iter().map(|&s| f64::from(s)).sum::<f64>() / face.scores.len().max(1) as f64;
+            let json = json!({
+                "input": file,
+                "width": image.width(),
+                "height": image.height(),
+                "exif_orientation": decoded.orientation_applied as u8 + 1,
+                "box": b,
+                "score": score,
+                "points": points,
+                "overlay": if self.args.no_overlay { Value::Null } else { json!(overlay) },
+                "timings": timings,
+            });
+            let shown = if self.args.no_overlay { self.json_path(&stem) } else { overlay.clone() };
+            let [x, y, w, h] = b;
+            let line = format!(
+                "{}: {} points in box {x:.0},{y:.0},{w:.0},{h:.0}, mean score {score:.2}, {:.1} ms -> {}",
+                file.display(),
+                names.len(),
+                ms(looked.network),
+                shown.display()
+            );
+            if let (Some(folder), Some(stages)) = (&self.args.dump_stages, looked.stages.get(i)) {
+                self.dump(folder, &format!("{stem}.{i}"), stages, face)?;
+            }
+            found.push(Found { json, line });
+        }
+        let faces: Vec<&Value> = found.iter().map(|f| &f.json).collect();
+        let text = serde_json::to_vec_pretty(&json!({"schema": "hrnet.predict/1", "images": faces}))?;
+        io::write_atomic(&self.json_path(&stem), &text)?;
+        Ok(found)
+    }
+
+    fn json_path(&self, stem: &str) -> PathBuf {
+        self.args.out.join(format!("{stem}.json"))
+    }
+
+    /// A name for the results of an image that no other image of this call has.
+    fn stem(&mut self, file: &Path) -> String {
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut name = stem.clone();
+        let mut number = 2;
+        while !self.names.insert(name.clone()) {
+            name = format!("{stem}-{number}");
+            number += 1;
+        }
+        name
+    }
+
+    /// Boxes of an image: from the table, from the command line, or the whole image.
+    fn boxes(&self, file: &Path, image: &Image) -> Result<Vec<[f64; 4]>> {
+        let whole = [0.0, 0.0, image.width() as f64, image.height() as f64];
+        let boxes = match &self.table {
+            Some(table) => {
+                let name = file.file_name().unwrap_or_default().to_string_lossy();
+                let key = file.to_string_lossy();
+                let found = table.get(key.as_ref()).or_else(|| table.get(name.as_ref()));
+                found.with_context(|| format!("no box for '{name}' in the --boxes file"))?.clone()
+            }
+            None if self.args.boxes.is_empty() => return Ok(vec![whole]),
+            None => self.args.boxes.clone(),
+        };
+        for [x, y, w, h] in &boxes {
+            let outside = *x >= whole[2] || *y >= whole[3] || x + w <= 0.0 || y + h <= 0.0;
+            anyhow::ensure!(!outside, "box {x},{y},{w},{h} lies outside the image of {}x{} pixels", whole[2], whole[3]);
+        }
+        Ok(boxes)
+    }
+
+    fn dump(&self, folder: &Path, name: &str, stages: &Stages, face: &Face) -> Result<()> {
+        let recipe = self.model.recipe();
+        let (h, w) = recipe.input_size;
+        npy::write(&folder.join(format!("{name}.input.npy")), &[1, 3, h, w], &stages.input)?;
+        let points = face.points.len();
+        let (mh, mw) = (h.div_ceil(4), w.div_ceil(4));
+        npy::write(&folder.join(format!("{name}.heatmaps.npy")), &[1, points, mh, mw], &stages.heatmaps)?;
+        let mut crop = Image::filled(w, h, [0; 3]);
+        for (i, rgb) in crop.data_mut().chunks_exact_mut(3).enumerate() {
+            for (c, v) in rgb.iter_mut().enumerate() {
+                let value = f64::from(stages.input[c * h * w + i]) * recipe.std[c] + recipe.mean[c];
+                *v = (value * 255.0).round().clamp(0.0, 255.0) as u8;
+            }
+        }
+        io::write_atomic(&folder.join(format!("{name}.crop.png")), &encode_png(&crop)?)?;
+        let text = serde_json::to_vec_pretty(
+            &json!({"image_to_input": stages.to_input.0, "points": face.points, "scores": face.scores}),
+        )?;
+        io::write_atomic(&folder.join(format!("{name}.stages.json")), &text)
+    }
+}
+
+/// The box of the points found, unless they are degenerate.
+fn refined(face: &Face, before: Place) -> Place {
+    let extent = |axis: usize| {
+        let low = face.points.iter().map(|p| p[axis]).fold(f64::INFINITY, f64::min);
+        let high = face.points.iter().map(|p| p[axis]).fold(f64::NEG_INFINITY, f64::max);
+        (low, high - low)
+    };
+    let ((x, w), (y, h)) = (extent(0), extent(1));
+    let sane = w.max(h) > 0.2 * 200.0 * before.scale && w.max(h) < 2.0 * 200.0 * before.scale;
+    if sane { Place::of_box([x, y, w, h]) } else { before }
+}
+
+fn overlay_of(model: &FaceModel, image: &Image, boxes: &[[f64; 4]], faces: &[Face]) -> Image {
+    let mut picture = image.clone();
+    let whole = [0.0, 0.0, image.width() as f64, image.height() as f64];
+    for (face, b) in faces.iter().zip(boxes) {
+        if *b != whole {
+            draw_box(&mut picture, *b, BOX_COLOUR, (image.width() as f64 / 400.0).max(1.0));
+        }
+        draw_landmarks(&mut picture, &face.points, Some(&face.scores), model.point_set(), &Style::default());
+    }
+    picture
+}

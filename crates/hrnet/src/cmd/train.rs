@@ -1,0 +1,25 @@
+//! `hrnet train`: a run from a configuration.
+
+use crate::cli::Train;
+use crate::config::TrainConfig;
+use crate::outcome::Outcome;
+use crate::train::{RunOptions, run as run_training};
+use std::path::PathBuf;
+
+pub(super) fn run(args: &Train) -> Outcome {
+    let config = TrainConfig::load(&args.config)?;
+    if args.print_config {
+        print!("{}", config.to_toml()?);
+        return Ok(());
+    }
+    let name = args.config.file_stem().map_or_else(|| "run".into(), |s| s.to_string_lossy().into_owned());
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(name));
+    let options = RunOptions {
+        out: &out,
+        resume: args.resume.as_deref(),
+        threads: args.compute.threads(),
+        max_steps: args.max_steps,
+    };
+    run_training(&config, &options)?;
+    Ok(())
+}

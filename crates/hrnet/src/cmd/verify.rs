@@ -1,0 +1,52 @@
+//! `hrnet verify`: golden vectors against what this program computes. Exit code 3 when a case fails.
+
+use crate::cli::Verify;
+use crate::outcome::{Failure, Outcome};
+use crate::verify::{Check, Context, verify_file};
+use hrnet_kernels::{Isa, Pool};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+pub(super) fn run(args: &Verify) -> Outcome {
+    let context = Context {
+        executor: args.executor,
+        isa: Isa::from_env()?,
+        pool: Arc::new(Pool::new(args.compute.threads())),
+        images: args.images.clone(),
+    };
+    let (mut failed, mut errors, mut results) = (0, 0, Vec::new());
+    for file in &args.files {
+        match verify_file(&context, file) {
+            Ok(case) => {
+                let ok = case.checks.iter().all(Check::passes);
+                failed += usize::from(!ok);
+                if !args.json {
+                    println!("{} {} [{}]", if ok { "ok  " } else { "FAIL" }, case.name, case.kind);
+                    for check in &case.checks {
+                        println!("       {}", check.line());
+                    }
+                }
+                let checks: Vec<Value> = case.checks.iter().map(Check::json).collect();
+                results.push(json!({"file": file, "case": case.name, "kind": case.kind, "ok": ok, "checks": checks}));
+            }
+            Err(error) => {
+                errors += 1;
+                eprintln!("error: {}: {error:#}", file.display());
+                results.push(json!({"file": file, "ok": false, "error": format!("{error:#}")}));
+            }
+        }
+    }
+    let total = args.files.len();
+    if args.json {
+        println!("{}", json!({"cases": total, "failed": failed, "errors": errors, "results": results}));
+    } else {
+        println!("{} of {total} cases pass", total - failed - errors);
+    }
+    if failed > 0 {
+        return Err(Failure::Check(format!("{failed} of {total} cases exceed their limits")));
+    }
+    if errors > 0 {
+        return Err(Failure::Runtime(anyhow::anyhow!("{errors} of {total} files could not be verified")));
+    }
+    Ok(())
+}

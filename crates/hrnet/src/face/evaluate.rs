@@ -1,0 +1,93 @@
+//! Measuring a landmark model on labelled faces.
+
+use super::{FaceModel, Look, Place, export::recipe_for};
+use crate::config::TrainConfig;
+use anyhow::{Context, Result};
+use hrnet_data::image::Image;
+use hrnet_data::loader::{LandmarkSet, SetOptions};
+use hrnet_data::metric::nme::{Nme, NmeReport, Normaliser};
+use hrnet_ir::{Model, Weights};
+use hrnet_kernels::Pool;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Where the time went.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TimeSplit {
+    /// Reading and decoding images.
+    pub read: Duration,
+    /// Crop and normalisation.
+    pub pre: Duration,
+    /// Network.
+    pub network: Duration,
+    /// Decoding.
+    pub post: Duration,
+}
+
+/// Faces read at a time.
+const CHUNK: usize = 32;
+
+/// The errors of a model on every face of a set; boxes are the labelled centre and scale. Calls `seen` with each face's
+/// index, image and predicted points.
+pub fn measure(
+    model: &mut FaceModel,
+    set: &LandmarkSet,
+    normaliser: Normaliser,
+    how: Look,
+    mut seen: impl FnMut(usize, &Image, &[[f64; 2]]),
+) -> Result<(Nme, TimeSplit)> {
+    let mut nme = Nme::new(normaliser);
+    let mut time = TimeSplit::default();
+    let all: Vec<usize> = (0..set.len()).collect();
+    for chunk in all.chunks(CHUNK) {
+        let started = Instant::now();
+        let images: Vec<Arc<Image>> = chunk.iter().map(|&i| set.image(i)).collect::<Result<_, _>>()?;
+        time.read += started.elapsed();
+        let place = |i: usize| Place { centre: set.samples()[i].centre, scale: set.samples()[i].scale };
+        let faces: Vec<(&Image, Place)> = images.iter().zip(chunk).map(|(m, &i)| (m.as_ref(), place(i))).collect();
+        let looked = model.look_at(&faces, how, false)?;
+        time.pre += looked.pre;
+        time.network += looked.network;
+        time.post += looked.post;
+        for ((&i, face), image) in chunk.iter().zip(&looked.faces).zip(&images) {
+            let sample = &set.samples()[i];
+            let error = nme.update(&face.points, &sample.points, sample.box_size);
+            error.with_context(|| format!("{} (line {})", sample.image.display(), sample.line))?;
+            seen(i, image, &face.points);
+        }
+    }
+    Ok((nme, time))
+}
+
+/// The judge of a training run.
+pub struct Evaluator {
+    set: Arc<LandmarkSet>,
+    config: TrainConfig,
+    model: Model,
+    normaliser: Normaliser,
+    pool: Arc<Pool>,
+}
+
+impl Evaluator {
+    /// Opens the validation set of a configuration, if it names one.
+    pub fn open(config: &TrainConfig, model: &Model, pool: Arc<Pool>) -> Result<Option<Self>> {
+        let Some(table) = &config.data.val else { return Ok(None) };
+        let images = crate::train::image_folder(config.data.images.as_deref(), table);
+        let set = LandmarkSet::open(table, &images, SetOptions { padding: config.input.padding, ..Default::default() })?;
+        let points = set.points();
+        let named = config.data.normaliser.map(|[a, b]| Normaliser::InterOcular { a, b });
+        let normaliser = named.or_else(|| Normaliser::published(points)).unwrap_or(Normaliser::Diagonal);
+        if points != model.head.outputs().1 {
+            anyhow::bail!("{}: {points} points, the training set has {}", table.display(), model.head.outputs().1);
+        }
+        Ok(Some(Self { set: Arc::new(set), config: config.clone(), model: *model, normaliser, pool }))
+    }
+
+    /// The figures of some weights.
+    pub fn measure(&self, weights: &Weights) -> Result<NmeReport> {
+        let recipe = recipe_for(&self.config, &self.model, None);
+        let mut model = FaceModel::new(weights, recipe, self.pool.clone())?;
+        let (nme, _) = measure(&mut model, &self.set, self.normaliser, Look::default(), |_, _, _| {})?;
+        nme.compute().context("the validation set is empty")
+    }
+}

@@ -1,0 +1,93 @@
+//! Optimiser steps. The official numbers are f64, the trainer is f32: gradients are compared by their norm, and a
+//! parameter whose official gradient is rounding noise (a bias in front of a batch norm) is left out.
+
+use super::network::largest;
+use super::{Case, Check, Context};
+use anyhow::{Result, bail};
+use hrnet_formats::golden::{Sampled, TrainCase};
+use hrnet_ir::{Weights, formula};
+use hrnet_train::loss::CrossEntropy;
+use hrnet_train::{Batch, HeatmapLoss, HeatmapMse, Loss, OptimizerConfig, Target, TrainOptions, Trainer};
+use std::collections::BTreeMap;
+
+/// Relative error of every loss.
+const LOSS_LIMIT: f64 = 1e-4;
+/// Relative error of a gradient's norm.
+const GRADIENT_LIMIT: f64 = 1e-3;
+/// Error of running statistics after the first step, relative to their scale.
+const STATISTICS_LIMIT: f64 = 1e-4;
+/// A gradient below this share of the norm of all gradients is rounding noise.
+const NOISE: f64 = 1e-9;
+
+pub(super) fn verify(context: &Context, bytes: &[u8]) -> Result<Case> {
+    let case = TrainCase::parse(bytes)?;
+    let net = case.model()?.build()?;
+    let shape: [usize; 4] = case.input_shape.clone().try_into().expect("checked when parsed");
+    let [n, c, h, w] = net.shapes(shape)?[net.outputs()[0].value.index()];
+    let maps = || case.target_maps(&[n, c, h, w]);
+    let (loss, target, optimizer, rate) = match case.family.as_str() {
+        "pose" => {
+            let target = Target::Heatmaps { maps: maps(), weights: Some(case.joint_weights(n, c)) };
+            (Loss::HeatmapMse(HeatmapMse::new(HeatmapLoss::Joints)), target, OptimizerConfig::adam(), 1e-3)
+        }
+        "face" => {
+            let target = Target::Heatmaps { maps: maps(), weights: None };
+            (Loss::HeatmapMse(HeatmapMse::new(HeatmapLoss::Mean)), target, OptimizerConfig::adam(), 1e-4)
+        }
+        "classification" => {
+            let target = Target::Labels(case.class_labels(n, c));
+            (Loss::CrossEntropy(CrossEntropy::default()), target, OptimizerConfig::sgd(0.9, true, 1e-4), 0.05)
+        }
+        other => bail!("family '{other}' is not trainable yet (pose, face and classification are)"),
+    };
+    let batch = Batch { input: case.input(), target };
+    let options = TrainOptions::new(context.isa, context.pool.clone(), loss, optimizer, rate);
+    let mut trainer = Trainer::new(&net, &formula::weights(&net, &case.salt), options, shape)?;
+    let mut losses = Vec::new();
+    let mut checks = Vec::new();
+    for (step, wanted) in case.losses.iter().enumerate() {
+        let report = trainer.step(&batch)?;
+        losses.push((report.loss - wanted).abs() / wanted.abs());
+        if step == 0 {
+            checks.push(gradients(&trainer.gradients(), &case.grads_step0));
+            checks.push(statistics(&trainer.weights(), &case.bn_after_step0));
+        }
+    }
+    let first = losses.first().copied().unwrap_or(f64::NAN);
+    checks.insert(0, Check::new("loss of the first step, relative", first, LOSS_LIMIT));
+    let name = format!("losses of all {} steps, relative", losses.len());
+    checks.insert(1, Check::new(name, largest(losses.into_iter()), LOSS_LIMIT));
+    Ok(Case { name: case.case, kind: "train", checks })
+}
+
+fn gradients(ours: &Weights, golden: &BTreeMap<String, Sampled>) -> Check {
+    let total = golden.values().filter_map(|s| s.norm).map(|n| n * n).sum::<f64>().sqrt();
+    let mut worst = (0.0, "none");
+    for (name, sampled) in golden {
+        let Some(wanted) = sampled.norm.filter(|n| *n > NOISE * total) else { continue };
+        let norm = ours.get(name).map_or(f64::NAN, |t| {
+            t.data().iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt()
+        });
+        let error = (norm - wanted).abs() / wanted;
+        if error > worst.0 || error.is_nan() {
+            worst = (error, name);
+        }
+    }
+    Check::new(format!("gradient norms, worst {}", worst.1), worst.0, GRADIENT_LIMIT)
+}
+
+fn statistics(ours: &Weights, golden: &BTreeMap<String, Sampled>) -> Check {
+    let mut worst = (0.0, "none");
+    for (name, sampled) in golden {
+        let Some(tensor) = ours.get(name) else { return Check::new(format!("{name} is missing"), f64::NAN, 0.0) };
+        let scale = tensor.data().iter().fold(0.0f64, |m, v| m.max(f64::from(v.abs())));
+        for (&i, v) in sampled.indices.iter().zip(&sampled.values) {
+            let found = tensor.data().get(i).map_or(f64::NAN, |&x| f64::from(x));
+            let error = (found - v).abs() / scale;
+            if error > worst.0 || error.is_nan() {
+                worst = (error, name);
+            }
+        }
+    }
+    Check::new(format!("running statistics, worst {}", worst.1), worst.0, STATISTICS_LIMIT)
+}
