@@ -3,76 +3,23 @@
 //! Memory is counted by an allocator of this test binary, per thread. B2 asks for a bounded time; tests do not
 //! measure time, so they show that the decoder is not reached, or that the work (allocations) is bounded.
 
+#![forbid(unsafe_code)]
+
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use hrnet_kernels::counting_alloc::{Counting, Usage, measure};
 use hrnet_data::image::{DecodeOptions, Decoded, Image, ImageError, Limits, decode};
 use support::{
     Jpeg, PNG_SIGNATURE, chunk, png_head, raw_adam7, raw_rows, scan_header, segment, zlib_bomb, zlib_stored,
 };
-
-struct Counting;
-
-thread_local! {
-    static LIVE: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-    static CALLS: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Refuse single requests above this, so that a failed check does not take the machine down.
-const CAP: usize = 3 << 30;
-
-fn grow(bytes: usize) {
-    // The thread-local may be gone while a thread ends; nothing is measured then.
-    let _ = LIVE.try_with(|live| {
-        live.set(live.get().wrapping_add(bytes));
-        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
-    });
-    let _ = CALLS.try_with(|calls| calls.set(calls.get() + 1));
-}
-
-fn shrink(bytes: usize) {
-    let _ = LIVE.try_with(|live| live.set(live.get().wrapping_sub(bytes)));
-}
-
-// SAFETY: every call goes to the system allocator with unchanged arguments; a null result is allowed.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if layout.size() > CAP {
-            return std::ptr::null_mut();
-        }
-        grow(layout.size());
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        if layout.size() > CAP {
-            return std::ptr::null_mut();
-        }
-        grow(layout.size());
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        shrink(layout.size());
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 /// Decodes and returns the peak of memory above the start, and the number of allocations.
 fn measured(file: &[u8]) -> (Result<Decoded, ImageError>, usize, usize) {
-    let (start, calls) = (LIVE.get(), CALLS.get());
-    PEAK.set(start);
-    let result = decode(file, &Limits::default(), DecodeOptions::default());
-    (result, PEAK.get() - start, CALLS.get() - calls)
+    let (result, Usage { peak, calls }) = measure(|| decode(file, &Limits::default(), DecodeOptions::default()));
+    (result, peak, calls)
 }
 
 const MIB: usize = 1 << 20;
@@ -340,10 +287,8 @@ fn mutated_files_never_panic_or_allocate_much() {
         }
         // Sides above 4096 are refused, to keep accepted mutants small.
         let limits = Limits { max_side: 4096, max_pixels: 1 << 20, ..Limits::default() };
-        let start = LIVE.get();
-        PEAK.set(start);
-        let result: Result<Image, _> = decode(&file, &limits, DecodeOptions::default()).map(|d| d.image);
-        let peak = PEAK.get() - start;
+        let (result, Usage { peak, .. }) = measure(|| decode(&file, &limits, DecodeOptions::default()));
+        let result: Result<Image, _> = result.map(|d| d.image);
         assert!(peak <= 2 * file.len() + 64 * MIB, "seed {seed}, file {i}: {peak} bytes");
         if let Err(ImageError::Corrupt { detail, .. }) = &result {
             assert!(!detail.contains("the decoder failed"), "seed {seed}, file {i}: a decoder panicked");

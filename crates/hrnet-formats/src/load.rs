@@ -2,6 +2,8 @@
 //!
 //! Order of work: open (structure only), rename keys, recognise the network from shapes, compare names and shapes, and only
 //! then read tensors. So a file that does not fit costs no memory, and every problem of a kind is reported at once.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 use crate::detect::{Shapes, detect_shapes};
 use crate::dtype::DType;
@@ -226,11 +228,11 @@ impl Plan {
         let by_name: HashMap<&str, usize> =
             names.iter().enumerate().filter_map(|(i, n)| Some((n.as_deref()?, i))).collect();
         let mut used = vec![false; keys.len()];
-        let mut counters = 0;
-        let mut wanted_counters = 0;
+        let mut counters = 0usize;
+        let mut wanted_counters = 0usize;
         for param in self.net.params() {
             let counter = param.role == ParamRole::BatchCount;
-            wanted_counters += usize::from(counter);
+            wanted_counters = usize::from(counter).saturating_add(wanted_counters);
             let Some(&index) = by_name.get(param.name.as_str()) else {
                 self.views.push(None);
                 if !counter && !fills_with_zeros(&param.name, report.scheme) {
@@ -240,9 +242,11 @@ impl Plan {
                 }
                 continue;
             };
-            used[index] = true;
-            counters += usize::from(counter);
-            let found = shapes[index];
+            if let Some(used) = used.get_mut(index) {
+                *used = true;
+            }
+            counters = usize::from(counter).saturating_add(counters);
+            let found = shapes.get(index).copied().unwrap_or_default();
             // Some old files keep the counter as one element instead of a scalar.
             let fits = found == param.shape || (counter && found == [1]);
             if !fits {
@@ -253,7 +257,7 @@ impl Plan {
         }
         self.has_counters = counters > 0;
         if counters < wanted_counters {
-            let absent = wanted_counters - counters;
+            let absent = wanted_counters.saturating_sub(counters);
             report
                 .notes
                 .push(format!("{absent} batch counters (num_batches_tracked) are absent and were set to 0"));
@@ -262,9 +266,6 @@ impl Plan {
             if name.is_some() && !used {
                 report.unexpected.push(key.to_string());
             }
-        }
-        if report.unexpected.is_empty() && report.missing.is_empty() {
-            return;
         }
         report.unexpected.sort();
     }
@@ -300,9 +301,10 @@ impl Plan {
             let tensor = match view.and_then(|view| Some((view, tensors.next()?))) {
                 None => Tensor::zeros(param.shape.clone()),
                 Some((view, (tensor, rounded))) => {
-                    if param.role != ParamRole::BatchCount {
-                        let entry = formats.entry(file.views[view].dtype).or_default();
-                        *entry = (entry.0 + 1, entry.1 + rounded);
+                    let dtype = file.views.get(view).map(|v| v.dtype);
+                    if let Some(dtype) = dtype.filter(|_| param.role != ParamRole::BatchCount) {
+                        let entry = formats.entry(dtype).or_default();
+                        *entry = (entry.0.saturating_add(1), entry.1.saturating_add(rounded));
                     }
                     match param.role {
                         ParamRole::BatchCount => {
@@ -319,9 +321,9 @@ impl Plan {
             .into_iter()
             .map(|(dtype, (tensors, rounded))| Conversion { dtype, tensors, rounded })
             .collect();
-        let mut folded = 0;
+        let mut folded = 0usize;
         for ((norm, _), (eps, _)) in self.epsilons.iter().zip(tensors) {
-            folded += usize::from(repair::fold_eps(&mut weights, norm, &eps));
+            folded = folded.saturating_add(repair::fold_eps(&mut weights, norm, &eps).into());
         }
         if folded > 0 {
             report.repaired.push(format!("{folded} frozen norms: their epsilon was moved into running_var"));
@@ -389,20 +391,21 @@ fn take_epsilons(
     epsilons: &mut Vec<(String, usize)>,
     report: &mut LoadReport,
 ) {
-    for (index, name) in names.iter_mut().enumerate() {
+    for (index, (key, name)) in keys.iter().zip(names).enumerate() {
         let norm = name.as_deref().and_then(|n| n.strip_suffix(".eps")).map(str::to_string);
         if let Some(norm) = norm {
             *name = None;
             epsilons.push((norm, index));
             let reason = "epsilon of a frozen batch norm".to_string();
-            report.ignored.push(Ignored { name: keys[index].to_string(), reason });
+            report.ignored.push(Ignored { name: key.to_string(), reason });
         }
     }
 }
 
 /// Tensors that belong to the family but are not read by this head.
 fn leave_out_unread(model: &Model, keys: &[&str], names: &mut [Option<String>], report: &mut LoadReport) {
-    let last = format!("stage4.{}.fuse_layers.", model.arch.depth.modules[2] - 1);
+    let [.., modules] = model.arch.depth.modules;
+    let last = format!("stage4.{}.fuse_layers.", modules.saturating_sub(1));
     let only = match model.head {
         Head::Pose { branch, .. } => Some(branch.to_string()),
         Head::Higher { .. } => Some("0".to_string()),

@@ -35,6 +35,8 @@ mod batch_norm;
 mod buffer;
 mod concat;
 mod conv;
+#[cfg(feature = "counting-alloc")]
+pub mod counting_alloc;
 mod desc;
 mod elementwise;
 mod isa;

@@ -293,7 +293,9 @@ pub struct Kernels {
 fn parse_box(text: &str) -> Result<[f64; 4], String> {
     let parts: Vec<f64> = text
         .split(',')
-        .map(|p| p.trim().parse::<f64>().map_err(|_| format!("'{p}' is not a number; write x,y,width,height")))
+        .map(|p| {
+            p.trim().parse::<f64>().map_err(|_| format!("'{p}' is not a number; write x,y,width,height"))
+        })
         .collect::<Result<_, _>>()?;
     let [x, y, w, h] = parts[..] else {
         return Err(format!("{} numbers; write x,y,width,height", parts.len()));
@@ -308,7 +310,10 @@ pub fn check_box(b: [f64; 4]) -> Result<(), String> {
         return Err("numbers must be finite and below a million pixels".into());
     }
     if b[2] < 1.0 || b[3] < 1.0 {
-        return Err(format!("the box is {} x {} pixels; it needs a width and a height of at least 1", b[2], b[3]));
+        return Err(format!(
+            "the box is {} x {} pixels; it needs a width and a height of at least 1",
+            b[2], b[3]
+        ));
     }
     Ok(())
 }

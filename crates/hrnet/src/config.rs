@@ -169,8 +169,10 @@ impl TrainConfig {
     /// Reads a configuration; relative paths become relative to the working folder.
     pub fn load(path: &Path) -> Result<Self> {
         let shown = path.display();
-        let text = String::from_utf8(crate::io::read(path)?).with_context(|| format!("{shown}: not a text file"))?;
-        let mut config: Self = toml::from_str(&text).with_context(|| format!("{shown}: not a usable configuration"))?;
+        let text =
+            String::from_utf8(crate::io::read(path)?).with_context(|| format!("{shown}: not a text file"))?;
+        let mut config: Self =
+            toml::from_str(&text).with_context(|| format!("{shown}: not a usable configuration"))?;
         config.check().with_context(|| shown.to_string())?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let paths = [Some(&mut config.data.train), config.data.val.as_mut(), config.data.images.as_mut()];
@@ -188,7 +190,8 @@ impl TrainConfig {
     }
 
     fn check(&self) -> Result<()> {
-        let positive = |name: &str, ok: bool| if ok { Ok(()) } else { Err(anyhow::anyhow!("{name} must be positive")) };
+        let positive =
+            |name: &str, ok: bool| if ok { Ok(()) } else { Err(anyhow::anyhow!("{name} must be positive")) };
         positive("train.epochs", self.train.epochs > 0)?;
         positive("train.batch", self.train.batch > 0)?;
         positive("train.checkpoint_steps", self.train.checkpoint_steps > 0)?;
@@ -197,7 +200,11 @@ impl TrainConfig {
         positive("target.sigma", self.target.sigma.is_finite() && self.target.sigma > 0.0)?;
         positive("input.std", self.input.std.iter().all(|s| s.is_finite() && *s > 0.0))?;
         if self.train.batch > hrnet_ir::shape::MAX_BATCH {
-            bail!("train.batch is {}; at most {} images per step", self.train.batch, hrnet_ir::shape::MAX_BATCH);
+            bail!(
+                "train.batch is {}; at most {} images per step",
+                self.train.batch,
+                hrnet_ir::shape::MAX_BATCH
+            );
         }
         if self.train.ema.is_some_and(|d| !(0.0..1.0).contains(&d)) {
             bail!("train.ema must be at least 0 and below 1");

@@ -11,7 +11,9 @@ pub use export::export;
 use crate::runner::Runner;
 use anyhow::{Context, Result, bail};
 use hrnet_data::codec::heatmap::{self, Decoder};
-use hrnet_data::geometry::{Affine, ColourMap, Crop, crop_face_official, input_to_heatmap, to_tensor, warp_bilinear_f32};
+use hrnet_data::geometry::{
+    Affine, ColourMap, Crop, crop_face_official, input_to_heatmap, to_tensor, warp_bilinear_f32,
+};
 use hrnet_data::image::Image;
 use hrnet_data::points::{PointSet, flip_permutation};
 use hrnet_formats::{self as formats, Recipe, Task};
@@ -98,7 +100,10 @@ impl FaceModel {
     /// A model from weights and their recipe.
     pub fn new(weights: &Weights, recipe: Recipe, pool: Arc<Pool>) -> Result<Self> {
         if recipe.task != Task::Face {
-            bail!("this is a model for {:?}, not for faces; other tasks run through `hrnet run`", recipe.task);
+            bail!(
+                "this is a model for {:?}, not for faces; other tasks run through `hrnet run`",
+                recipe.task
+            );
         }
         let net = recipe.model.build()?;
         let (h, w) = recipe.input_size;
@@ -203,7 +208,8 @@ impl FaceModel {
             }
             let scale = place.scale * self.recipe.padding;
             let cropped = crop_face_official(image, place.centre, scale, w, true);
-            let cropped = cropped.context("the box is too small or outside the image for the official crop")?;
+            let cropped =
+                cropped.context("the box is too small or outside the image for the official crop")?;
             input.copy_from_slice(to_tensor(&cropped, mean, std).data());
         } else {
             warp_bilinear_f32(image, &to_input, w, h, &ColourMap::normalise(mean, std), input);

@@ -58,9 +58,13 @@ fn is_image_name(path: &Path) -> bool {
 /// Boxes per image name from a CSV with the columns `image,x,y,w,h` (more columns are ignored).
 pub fn read_boxes(path: &Path) -> Result<HashMap<String, Vec<[f64; 4]>>> {
     let shown = path.display();
-    let text = String::from_utf8(crate::io::read(path)?).with_context(|| format!("{shown}: not a text file"))?;
-    let mut lines = text.trim_start_matches('\u{feff}').lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
-    let Some((_, header)) = lines.next() else { bail!("{shown}: empty; want a CSV with columns image,x,y,w,h") };
+    let text =
+        String::from_utf8(crate::io::read(path)?).with_context(|| format!("{shown}: not a text file"))?;
+    let mut lines =
+        text.trim_start_matches('\u{feff}').lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
+    let Some((_, header)) = lines.next() else {
+        bail!("{shown}: empty; want a CSV with columns image,x,y,w,h")
+    };
     let names: Vec<String> = header.split(',').map(|c| c.trim().to_lowercase()).collect();
     let column = |wanted: &[&str]| {
         names.iter().position(|n| wanted.contains(&n.as_str())).with_context(|| {
@@ -78,7 +82,9 @@ pub fn read_boxes(path: &Path) -> Result<HashMap<String, Vec<[f64; 4]>>> {
         let mut value = [0.0; 4];
         for (v, &c) in value.iter_mut().zip(&columns) {
             let text = field(c)?;
-            *v = text.parse().with_context(|| format!("{shown}, line {}: '{text}' is no number", number + 1))?;
+            *v = text
+                .parse()
+                .with_context(|| format!("{shown}, line {}: '{text}' is no number", number + 1))?;
         }
         check_box(value).map_err(|e| anyhow::anyhow!("{shown}, line {}: {e}", number + 1))?;
         boxes.entry(field(image)?.to_string()).or_default().push(value);
@@ -97,7 +103,11 @@ mod tests {
             std::fs::write(dir.path().join(name), b"x").unwrap();
         }
         let names = |args: &[PathBuf]| -> Vec<String> {
-            expand(args).unwrap().iter().map(|p| p.file_name().unwrap().to_string_lossy().into_owned()).collect()
+            expand(args)
+                .unwrap()
+                .iter()
+                .map(|p| p.file_name().unwrap().to_string_lossy().into_owned())
+                .collect()
         };
         assert_eq!(names(&[dir.path().into()]), ["a.PNG", "b.jpg", "c.webp"]);
         assert_eq!(names(&[dir.path().join("*.jpg"), dir.path().into()]), ["b.jpg", "a.PNG", "c.webp"]);
@@ -112,7 +122,13 @@ mod tests {
         let path = dir.path().join("boxes.csv");
         std::fs::write(&path, "image,x,y,w,h,score\r\na.jpg,1,2,30,40,0.5\r\na.jpg,5,5,9,9,1\r\n").unwrap();
         assert_eq!(read_boxes(&path).unwrap()["a.jpg"], [[1.0, 2.0, 30.0, 40.0], [5.0, 5.0, 9.0, 9.0]]);
-        for bad in ["", "x,y\n1,2\n", "image,x,y,w,h\na,1,2,3\n", "image,x,y,w,h\na,1,2,0,3\n", "image,x,y,w,h\na,1,2,q,3\n"] {
+        for bad in [
+            "",
+            "x,y\n1,2\n",
+            "image,x,y,w,h\na,1,2,3\n",
+            "image,x,y,w,h\na,1,2,0,3\n",
+            "image,x,y,w,h\na,1,2,q,3\n",
+        ] {
             std::fs::write(&path, bad).unwrap();
             assert!(read_boxes(&path).is_err(), "{bad:?}");
         }

@@ -13,6 +13,7 @@ pub mod inputs;
 pub mod io;
 pub mod model;
 pub mod npy;
+pub mod out;
 pub mod outcome;
 pub mod runner;
 pub mod train;

@@ -18,15 +18,30 @@ fn parse(bytes: &[u8]) -> Result<Tensor> {
     let (header, data) = split(bytes).context("no .npy header: this is not a file of numpy.save")?;
     let entry = |key: &str| {
         let rest = header.split_once(&format!("'{key}':"))?.1.trim_start();
-        Some(if rest.starts_with('(') { rest.split_inclusive(')').next()? } else { rest.split([',', '}']).next()? }.trim())
+        Some(
+            if rest.starts_with('(') {
+                rest.split_inclusive(')').next()?
+            } else {
+                rest.split([',', '}']).next()?
+            }
+            .trim(),
+        )
     };
     let (descr, order, shape) = (entry("descr"), entry("fortran_order"), entry("shape"));
-    let (Some(descr), Some(order), Some(shape)) = (descr, order, shape) else { bail!("an incomplete header") };
+    let (Some(descr), Some(order), Some(shape)) = (descr, order, shape) else {
+        bail!("an incomplete header")
+    };
     if order != "False" {
         bail!("the array is in Fortran order; save numpy.ascontiguousarray(x)");
     }
-    let dims = shape.trim_start_matches('(').trim_end_matches(')').split(',').map(str::trim).filter(|d| !d.is_empty());
-    let shape: Vec<usize> = dims.map(str::parse).collect::<Result<_, _>>().context("a shape that is no list of sizes")?;
+    let dims = shape
+        .trim_start_matches('(')
+        .trim_end_matches(')')
+        .split(',')
+        .map(str::trim)
+        .filter(|d| !d.is_empty());
+    let shape: Vec<usize> =
+        dims.map(str::parse).collect::<Result<_, _>>().context("a shape that is no list of sizes")?;
     let len = hrnet_ir::element_count(&shape).filter(|&n| n <= MAX_VALUES);
     let Some(len) = len else { bail!("shape {shape:?} is too large") };
     let size = match descr.trim_matches(['\'', '"']) {
@@ -35,7 +50,10 @@ fn parse(bytes: &[u8]) -> Result<Tensor> {
         other => bail!("numbers of type {other}; save x.astype(numpy.float32)"),
     };
     if len.checked_mul(size) != Some(data.len()) {
-        bail!("shape {shape:?} needs {len} numbers of {size} bytes, the file holds {} bytes: it is cut off", data.len());
+        bail!(
+            "shape {shape:?} needs {len} numbers of {size} bytes, the file holds {} bytes: it is cut off",
+            data.len()
+        );
     }
     let values = match size {
         4 => data.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect(),

@@ -110,7 +110,9 @@ fn resume_from(checkpoints: &Checkpoints<Folder>, options: &RunOptions) -> Resul
         None => {
             if latest().map(|l| l.is_some()).unwrap_or(true) {
                 let out = options.out.display();
-                bail!("{out} already holds checkpoints; continue with --resume auto or name another folder with --out");
+                bail!(
+                    "{out} already holds checkpoints; continue with --resume auto or name another folder with --out"
+                );
             }
             Ok(None)
         }
@@ -144,7 +146,9 @@ fn check_same_run(before: &str, now: &str) -> Result<()> {
     let (before, now) = (lines(before), lines(now));
     for (old, new) in before.iter().zip(&now) {
         if old != new {
-            bail!("the checkpoint was made with `{old}`, the configuration says `{new}`; use another --out for a new run");
+            bail!(
+                "the checkpoint was made with `{old}`, the configuration says `{new}`; use another --out for a new run"
+            );
         }
     }
     if before.len() != now.len() {
@@ -187,5 +191,6 @@ fn initial_weights(config: &TrainConfig, model: &Model) -> Result<hrnet_ir::Weig
 
 /// Names of the points: those of a known set, or their numbers.
 pub fn point_names(points: usize) -> Vec<String> {
-    PointSet::of_count(points).map_or_else(|| (0..points).map(|i| format!("point_{i}")).collect(), PointSet::names)
+    PointSet::of_count(points)
+        .map_or_else(|| (0..points).map(|i| format!("point_{i}")).collect(), PointSet::names)
 }

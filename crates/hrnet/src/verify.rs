@@ -99,6 +99,8 @@ pub fn verify_file(context: &Context, path: &Path) -> Result<Case> {
     } else if has(first, "keep") {
         pose::verify_oks_nms(name, path, &bytes)
     } else {
-        bail!("not a golden vector of a kind that this version compares (forward, keys, train, pose crops, decode, targets, OKS NMS)")
+        bail!(
+            "not a golden vector of a kind that this version compares (forward, keys, train, pose crops, decode, targets, OKS NMS)"
+        )
     }
 }

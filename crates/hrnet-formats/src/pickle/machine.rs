@@ -1,23 +1,21 @@
-//! The instruction loop and the meaning of each allowed opcode.
+//! The instruction loop: stream, stack, memo and containers. What names and objects mean is in `objects.rs`.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![deny(clippy::cast_possible_truncation, clippy::panic)]
 
-use super::globals::{Global, advice, lookup};
-use super::value::{Budget, Id, Span, StorageRef, TensorRef, Value};
+use super::value::{Budget, Id, Span, Value};
 use super::{Pickle, PickleError};
-use crate::dtype::DType;
 use crate::limits::Limits;
 
 /// Longest integer in bytes; nothing here reads integers beyond 64 bits.
 const MAX_LONG: usize = 1024;
 const NO_SLOT: u32 = u32::MAX;
-const NONE: Id = Id(0);
+pub(super) const NONE: Id = Id(0);
 const TRUE: Id = Id(1);
 const FALSE: Id = Id(2);
-const EMPTY_TUPLE: Id = Id(3);
+pub(super) const EMPTY_TUPLE: Id = Id(3);
 
 pub(super) struct Machine<'a> {
-    out: Pickle<'a>,
+    pub(super) out: Pickle<'a>,
     /// Depth of each value: leaves 0, containers one more than their deepest element at the time of insertion.
     depths: Vec<u16>,
     stack: Vec<Id>,
@@ -26,15 +24,15 @@ pub(super) struct Machine<'a> {
     memo_count: usize,
     at: usize,
     /// Start of the current instruction.
-    op: usize,
-    budget: Budget,
+    pub(super) op: usize,
+    pub(super) budget: Budget,
     max_depth: usize,
     max_memo: usize,
     max_objects: usize,
-    max_rank: usize,
+    pub(super) max_rank: usize,
 }
 
-type Step<T = ()> = Result<T, PickleError>;
+pub(super) type Step<T = ()> = Result<T, PickleError>;
 
 impl<'a> Machine<'a> {
     pub(super) fn new(stream: &'a [u8], file: u64, limits: &Limits) -> Step<Self> {
@@ -325,7 +323,7 @@ impl<'a> Machine<'a> {
 
     // ---- stack and arena
 
-    fn new_value(&mut self, value: Value, depth: u16) -> Step<Id> {
+    pub(super) fn new_value(&mut self, value: Value, depth: u16) -> Step<Id> {
         if self.out.values.len() >= self.max_objects {
             return Err(self.too_many());
         }
@@ -335,23 +333,23 @@ impl<'a> Machine<'a> {
         Ok(id)
     }
 
-    fn push(&mut self, id: Id) -> Step {
+    pub(super) fn push(&mut self, id: Id) -> Step {
         self.budget.push(&mut self.stack, id, self.op)
     }
 
-    fn push_new(&mut self, value: Value, depth: u16) -> Step {
+    pub(super) fn push_new(&mut self, value: Value, depth: u16) -> Step {
         let id = self.new_value(value, depth)?;
         self.push(id)
     }
 
-    fn push_list(&mut self) -> Step<u32> {
+    pub(super) fn push_list(&mut self) -> Step<u32> {
         let index = u32::try_from(self.out.lists.len()).map_err(|_| self.too_many())?;
         self.budget.push(&mut self.out.lists, Vec::new(), self.op)?;
         self.push_new(Value::List(index), 0)?;
         Ok(index)
     }
 
-    fn push_dict(&mut self) -> Step<u32> {
+    pub(super) fn push_dict(&mut self) -> Step<u32> {
         let index = u32::try_from(self.out.dicts.len()).map_err(|_| self.too_many())?;
         self.budget.push(&mut self.out.dicts, Vec::new(), self.op)?;
         self.push_new(Value::Dict(index), 0)?;
@@ -367,14 +365,14 @@ impl<'a> Machine<'a> {
         PickleError::StackUnderflow { offset: self.op }
     }
 
-    fn pop(&mut self) -> Step<Id> {
+    pub(super) fn pop(&mut self) -> Step<Id> {
         if self.stack.len() <= self.floor() {
             return Err(self.underflow());
         }
         self.stack.pop().ok_or_else(|| self.underflow())
     }
 
-    fn top(&self) -> Step<(Id, Value)> {
+    pub(super) fn top(&self) -> Step<(Id, Value)> {
         if self.stack.len() <= self.floor() {
             return Err(self.underflow());
         }
@@ -392,7 +390,7 @@ impl<'a> Machine<'a> {
         self.marks.pop().map(|m| m as usize).ok_or_else(|| self.underflow())
     }
 
-    fn depth(&self, id: Id) -> u16 {
+    pub(super) fn depth(&self, id: Id) -> u16 {
         self.depths.get(id.0 as usize).copied().unwrap_or(0)
     }
 
@@ -406,7 +404,7 @@ impl<'a> Machine<'a> {
         Ok(depth)
     }
 
-    fn deepen(&mut self, container: Id, deepest: u16) -> Step {
+    pub(super) fn deepen(&mut self, container: Id, deepest: u16) -> Step {
         let depth = self.depth_over(deepest)?;
         if let Some(own) = self.depths.get_mut(container.0 as usize) {
             *own = depth.max(*own);
@@ -432,7 +430,7 @@ impl<'a> Machine<'a> {
         self.push_new(Value::Tuple(Span { start, len }), depth)
     }
 
-    fn tuple_elements(&self, span: Span) -> &[Id] {
+    pub(super) fn tuple_elements(&self, span: Span) -> &[Id] {
         let start = span.start as usize;
         self.out.elements.get(start..start.saturating_add(span.len as usize)).unwrap_or_default()
     }
@@ -476,7 +474,7 @@ impl<'a> Machine<'a> {
         self.deepen(id, deepest)
     }
 
-    fn insert(&mut self, opcode: &'static str, dict: u32, key: Id, value: Id) -> Step {
+    pub(super) fn insert(&mut self, opcode: &'static str, dict: u32, key: Id, value: Id) -> Step {
         let kind = self.out.value(key);
         if !kind.is_key() {
             return Err(self.operand(opcode, kind.kind(), "a key that can be hashed"));
@@ -516,265 +514,23 @@ impl<'a> Machine<'a> {
         }
     }
 
-    // ---- names, objects, tensors
-
-    fn global(&mut self, module: &str, name: &str) -> Step {
-        match lookup(module, name) {
-            Some(global) => self.push_new(Value::Global(global), 0),
-            None => Err(PickleError::GlobalRefused {
-                module: module.chars().take(200).collect(),
-                name: name.chars().take(200).collect(),
-                offset: self.op,
-                advice: advice(module, name),
-            }),
-        }
-    }
-
-    fn reduce(&mut self) -> Step {
-        let args = self.pop()?;
-        let callee = self.pop()?;
-        let Value::Tuple(args) = self.out.value(args) else {
-            return Err(self.operand("REDUCE", self.out.value(args).kind(), "a tuple of arguments"));
-        };
-        let Value::Global(global) = self.out.value(callee) else {
-            return Err(self.operand("REDUCE", self.out.value(callee).kind(), "a known function"));
-        };
-        match global {
-            Global::OrderedDict => self.ordered_dict(args),
-            Global::RebuildTensor | Global::RebuildTensorV2 | Global::RebuildTensorV3 => {
-                self.tensor(global, args)
-            }
-            Global::RebuildParameter => {
-                let data = self.tuple_elements(args).first().copied();
-                match data.map(|id| (id, self.out.value(id))) {
-                    Some((id, Value::Tensor(_))) => self.push(id),
-                    _ => Err(self.operand("_rebuild_parameter", "other arguments", "a tensor first")),
-                }
-            }
-            Global::Size => match *self.tuple_elements(args) {
-                [] => self.push(EMPTY_TUPLE),
-                [id] if matches!(self.out.value(id), Value::Tuple(_)) => self.push(id),
-                _ => Err(self.operand("torch.Size", "other arguments", "one tuple")),
-            },
-            Global::Inert => self.push_new(Value::Inert, 0),
-            Global::Storage(_) | Global::UntypedStorage | Global::DType(_) | Global::Namespace => {
-                Err(self.operand("REDUCE", "a class that is never called", "a known function"))
-            }
-        }
-    }
-
-    /// `OrderedDict()`, or `OrderedDict([[key, value], ...])` as Python 2 writes it.
-    fn ordered_dict(&mut self, args: Span) -> Step {
-        let pairs = match *self.tuple_elements(args) {
-            [] => return self.push_dict().map(drop),
-            [id] => id,
-            _ => return Err(self.operand("OrderedDict", "several arguments", "none or one list of pairs")),
-        };
-        let Value::List(list) = self.out.value(pairs) else {
-            let found = self.out.value(pairs).kind();
-            return Err(self.operand("OrderedDict", found, "none or one list of pairs"));
-        };
-        let deepest = self.depth(pairs);
-        let dict = self.push_dict()?;
-        for i in 0..self.out.list(list).len() {
-            let pair = self.out.list(list).get(i).copied().unwrap_or(NONE);
-            let pair = match self.out.value(pair) {
-                Value::List(pair) => self.out.list(pair),
-                Value::Tuple(span) => self.tuple_elements(span),
-                _ => &[],
-            };
-            let &[key, value] = pair else {
-                return Err(self.operand("OrderedDict", "an element that is no pair", "a list of pairs"));
-            };
-            self.insert("OrderedDict", dict, key, value)?;
-        }
-        let (id, _) = self.top()?;
-        self.deepen(id, deepest)
-    }
-
-    fn new_object(&mut self) -> Step {
-        let args = self.pop()?;
-        let class = self.pop()?;
-        match (self.out.value(class), self.out.value(args)) {
-            (Value::Global(Global::Namespace), Value::Tuple(Span { len: 0, .. })) => {
-                self.push_new(Value::Inert, 0)
-            }
-            (class, _) => Err(self.operand("NEWOBJ", class.kind(), "argparse.Namespace without arguments")),
-        }
-    }
-
-    /// BUILD gives an object its state: the metadata of a state dict, or the contents of an inert object. Both are dropped.
-    fn build(&mut self) -> Step {
-        let state = self.pop()?;
-        let state = self.out.value(state);
-        let (_, target) = self.top()?;
-        match (target, state) {
-            (Value::Dict(_) | Value::Inert, Value::Dict(_) | Value::Tuple(_)) => Ok(()),
-            (Value::Dict(_) | Value::Inert, state) => {
-                Err(self.operand("BUILD", state.kind(), "a dictionary or tuple of state"))
-            }
-            (target, _) => Err(self.operand("BUILD", target.kind(), "a state dict or an inert object")),
-        }
-    }
-
-    /// `('storage', class, key, location, elements)`, in legacy files with a sixth element that describes a view.
-    fn persistent(&mut self) -> Step {
-        let id = self.pop()?;
-        let wanted = "('storage', class, key, location, elements)";
-        let Value::Tuple(span) = self.out.value(id) else {
-            return Err(self.operand("BINPERSID", self.out.value(id).kind(), wanted));
-        };
-        let (head, view) = match *self.tuple_elements(span) {
-            [a, b, c, d, e] => ([a, b, c, d, e], NONE),
-            [a, b, c, d, e, view] => ([a, b, c, d, e], view),
-            _ => return Err(self.operand("BINPERSID", "a tuple of another length", wanted)),
-        };
-        let [tag, class, key, location, len] = head;
-        if self.out.as_str(tag) == Some("module") {
-            return Err(PickleError::GlobalRefused {
-                module: "torch.nn".into(),
-                name: "Module (with its source code)".into(),
-                offset: self.op,
-                advice: advice("torch.nn", "Module"),
-            });
-        }
-        let values = [tag, class, key, location, len].map(|id| self.out.value(id));
-        let [Value::Str(tag), Value::Global(class), Value::Str(key), Value::Str(_), Value::Int(len)] = values
-        else {
-            return Err(self.operand("BINPERSID", "elements of other types", wanted));
-        };
-        let dtype = match class {
-            Global::Storage(dtype) => Some(dtype),
-            Global::UntypedStorage => None,
-            _ => return Err(self.operand("BINPERSID", "a class that is no storage", wanted)),
-        };
-        if self.out.text(tag) != "storage" {
-            return Err(self.operand("BINPERSID", "another tag", wanted));
-        }
-        let negative = |_| self.malformed("a storage with a negative size".into());
-        let mut len = u64::try_from(len).map_err(negative)?;
-        let (mut base, mut is_view) = (0, false);
-        if let Value::Tuple(view) = self.out.value(view) {
-            // (key of the view, first element in the root, elements)
-            let parts = match *self.tuple_elements(view) {
-                [_, offset, size] => [self.out.value(offset), self.out.value(size)],
-                _ => return Err(self.operand("BINPERSID", "a view of another form", wanted)),
-            };
-            let [Value::Int(offset), Value::Int(size)] = parts else {
-                return Err(self.operand("BINPERSID", "a view of another form", wanted));
-            };
-            let (offset, size) =
-                (u64::try_from(offset).map_err(negative)?, u64::try_from(size).map_err(negative)?);
-            if offset.checked_add(size).is_none_or(|end| end > len) {
-                return Err(self.tensor_error("a storage view reaches outside its storage".into()));
-            }
-            (base, len, is_view) = (offset, size, true);
-        } else if self.out.value(view) != Value::None {
-            return Err(self.operand("BINPERSID", "a view of another form", wanted));
-        }
-        if dtype.is_none() && is_view {
-            return Err(self.operand("BINPERSID", "a view of an untyped storage", wanted));
-        }
-        let index = u32::try_from(self.out.storages.len()).map_err(|_| self.too_many())?;
-        let storage = StorageRef { dtype, key, len, base, is_view };
-        self.budget.push(&mut self.out.storages, storage, self.op)?;
-        self.push_new(Value::Storage(index), 0)
-    }
-
-    fn tensor(&mut self, global: Global, args: Span) -> Step {
-        let wanted = "(storage, offset, size, stride, ...)";
-        let operand = |m: &Self, found: &str| Err(m.operand("_rebuild_tensor", found, wanted));
-        let ids = self.tuple_elements(args);
-        let count_fits = match global {
-            Global::RebuildTensor => ids.len() == 4,
-            Global::RebuildTensorV2 => (6..=7).contains(&ids.len()),
-            _ => (7..=8).contains(&ids.len()),
-        };
-        let &[storage, offset, size, stride, ref more @ ..] = ids else {
-            return operand(self, "too few arguments");
-        };
-        if !count_fits {
-            return operand(self, "another number of arguments");
-        }
-        let stated = more.get(2).map(|&id| self.out.value(id));
-        let values = [storage, offset, size, stride].map(|id| self.out.value(id));
-        let [Value::Storage(index), Value::Int(offset), Value::Tuple(size), Value::Tuple(stride)] = values
-        else {
-            return operand(self, "arguments of other types");
-        };
-        let Some(storage) = self.out.storages.get(index as usize).copied() else {
-            return operand(self, "an unknown storage");
-        };
-        let (dtype, len): (DType, u64) = match (global, storage.dtype, stated) {
-            (Global::RebuildTensorV3, None, Some(Value::Global(Global::DType(dtype)))) => {
-                (dtype, storage.len.checked_div(dtype.size()).unwrap_or(0))
-            }
-            (Global::RebuildTensor | Global::RebuildTensorV2, Some(dtype), _) => (dtype, storage.len),
-            _ => return operand(self, "a storage whose type does not fit"),
-        };
-        if size.len != stride.len {
-            return Err(self.tensor_error("a tensor has more sizes than strides, or fewer".into()));
-        }
-        if size.len as usize > self.max_rank {
-            return Err(PickleError::Limit { what: "dimensions", limit: self.max_rank, offset: self.op });
-        }
-        let start = u32::try_from(self.out.dims.len()).map_err(|_| self.too_many())?;
-        for i in 0..size.len.saturating_add(stride.len) as usize {
-            let id = self.tuple_elements(size).iter().chain(self.tuple_elements(stride)).nth(i).copied();
-            let Some(Value::Int(n)) = id.map(|id| self.out.value(id)) else {
-                return operand(self, "a size or stride that is no integer");
-            };
-            let n = u64::try_from(n)
-                .map_err(|_| self.tensor_error("a tensor has a negative size or stride".into()))?;
-            self.budget.push(&mut self.out.dims, n, self.op)?;
-        }
-        let offset = u64::try_from(offset)
-            .map_err(|_| self.tensor_error("a tensor has a negative storage offset".into()))?;
-        let dims = Span { start, len: size.len.saturating_add(stride.len) };
-        let mut tensor = TensorRef { storage: index, dtype, offset, dims };
-        let (shape, strides) = self.out.dims(&tensor);
-        if !inside(shape, strides, offset, len) {
-            let problem =
-                format!("a tensor of shape {shape:?} reaches outside its storage of {len} elements");
-            return Err(self.tensor_error(problem));
-        }
-        tensor.offset = offset.saturating_add(storage.base);
-        let index = u32::try_from(self.out.tensors.len()).map_err(|_| self.too_many())?;
-        self.budget.push(&mut self.out.tensors, tensor, self.op)?;
-        self.push_new(Value::Tensor(index), 0)
-    }
-
     // ---- errors
 
-    fn too_many(&self) -> PickleError {
+    pub(super) fn too_many(&self) -> PickleError {
         PickleError::Limit { what: "objects", limit: self.max_objects, offset: self.op }
     }
 
-    fn malformed(&self, problem: String) -> PickleError {
+    pub(super) fn malformed(&self, problem: String) -> PickleError {
         PickleError::Malformed { problem, offset: self.op }
     }
 
-    fn tensor_error(&self, problem: String) -> PickleError {
+    pub(super) fn tensor_error(&self, problem: String) -> PickleError {
         PickleError::Tensor { problem, offset: self.op }
     }
 
-    fn operand(&self, opcode: &'static str, found: &str, wanted: &'static str) -> PickleError {
+    pub(super) fn operand(&self, opcode: &'static str, found: &str, wanted: &'static str) -> PickleError {
         PickleError::Operand { opcode, found: found.to_string(), wanted, offset: self.op }
     }
-}
-
-/// Whether every element of a strided tensor lies inside a storage of `len` elements. All arithmetic is checked; the
-/// number of elements must fit as well, whatever the strides.
-fn inside(shape: &[u64], strides: &[u64], offset: u64, len: u64) -> bool {
-    let Some(count) = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d)) else { return false };
-    if count == 0 {
-        return offset <= len;
-    }
-    let last = shape.iter().zip(strides).try_fold(offset, |at, (&d, &s)| {
-        // d >= 1 here, since no dimension is zero.
-        d.saturating_sub(1).checked_mul(s).and_then(|step| at.checked_add(step))
-    });
-    last.is_some_and(|last| last < len)
 }
 
 /// Names of the opcodes that are refused; the others never reach this.

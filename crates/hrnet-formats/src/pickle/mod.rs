@@ -1,7 +1,7 @@
 //! A closed pickle machine: the opcodes that `torch.save` emits, a fixed table of names, and nothing that could run.
 //!
 //! Python's unpickler imports what a stream names and calls what it finds. Here a name is looked up in
-//! [`globals`]' table or refused; REDUCE knows the few results a weight file can mean (dictionary, tensor, parameter,
+//! a fixed table or refused; REDUCE knows the few results a weight file can mean (dictionary, tensor, parameter,
 //! size) and turns instances of inert classes into opaque values. There is no recursion: the stack is a vector, values
 //! lie in an arena and refer to each other by index. Memory, depth, memo and object count are bounded by [`Limits`].
 //!
@@ -11,6 +11,7 @@
 
 mod globals;
 mod machine;
+mod objects;
 mod value;
 
 pub use globals::Global;

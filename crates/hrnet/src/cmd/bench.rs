@@ -4,6 +4,7 @@ use crate::cli::Bench;
 use crate::model::LoadedModel;
 use crate::outcome::{Failure, Outcome};
 use crate::runner::Runner;
+use crate::say;
 use anyhow::Result;
 use hrnet_engine::Profile;
 use hrnet_ir::{Model, Weights, formula, zoo};
@@ -48,7 +49,7 @@ pub(super) fn run(args: &Bench) -> Outcome {
         print_profile(&profile, args.json);
     }
     if args.json {
-        println!(
+        say!(
             "{}",
             json!({"model": model.to_string(), "input_size": [h, w], "batch": args.batch, "threads": threads,
                 "isa": isa.name(), "runs": times.len(), "median_ms": median, "min_ms": min, "p90_ms": at(0.9),
@@ -56,8 +57,8 @@ pub(super) fn run(args: &Bench) -> Outcome {
                 "arena_bytes": plan.arena_bytes(), "steps": plan.step_count(), "reorders": plan.reorders()})
         );
     } else {
-        println!("{model}, {h}x{w}, batch {}, {threads} threads, {}", args.batch, isa.name());
-        println!(
+        say!("{model}, {h}x{w}, batch {}, {threads} threads, {}", args.batch, isa.name());
+        say!(
             "median {median:.2} ms, min {min:.2} ms, 90 % {:.2} ms per batch; {:.2} ms per image; {gflops:.1} GFLOP/s",
             at(0.9),
             median / f64::from(args.batch)
@@ -75,7 +76,9 @@ fn subject(what: &str) -> Result<(Model, Option<Weights>, [usize; 2]), Failure> 
         return Ok((loaded.model, Some(loaded.weights), [h, w]));
     }
     let Some(entry) = zoo::find(what) else {
-        let message = format!("'{what}' is neither a file nor a variant; `hrnet info list` shows the published networks");
+        let message = format!(
+            "'{what}' is neither a file nor a variant; `hrnet info list` shows the published networks"
+        );
         return Err(Failure::Usage(message));
     };
     Ok((entry.model, None, entry.input))
@@ -87,13 +90,19 @@ fn print_profile(profile: &Profile, to_stderr: bool) {
     for step in &profile.steps {
         let gflops = profile.gflops(step).map_or_else(String::new, |g| format!("{g:.1}"));
         let share = 100.0 * profile.share(step);
-        text += &format!("{:<44} {:<30} {:>9.3} {share:>5.1}% {gflops:>8}\n", step.name, step.kernel, ms(step.total));
+        text += &format!(
+            "{:<44} {:<30} {:>9.3} {share:>5.1}% {gflops:>8}\n",
+            step.name,
+            step.kernel,
+            ms(step.total)
+        );
     }
     text += "\nby kernel\n";
     for (kernel, steps, time, macs) in profile.by_kernel() {
-        let gflops = if macs > 0 { format!("{:.1}", 2.0 * macs as f64 / (ms(time) * 1e6)) } else { String::new() };
+        let gflops =
+            if macs > 0 { format!("{:.1}", 2.0 * macs as f64 / (ms(time) * 1e6)) } else { String::new() };
         text += &format!("{kernel:<44} {steps:>4} steps {:>9.3} ms {gflops:>8}\n", ms(time));
     }
     // With --json the table goes to stderr: stdout ends in one JSON line.
-    if to_stderr { eprint!("{text}") } else { print!("{text}") }
+    if to_stderr { eprintln!("{text}") } else { say!("{text}") }
 }

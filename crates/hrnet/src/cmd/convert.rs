@@ -3,6 +3,7 @@
 use crate::cli::{Convert, Precision};
 use crate::model::LoadedModel;
 use crate::outcome::{Failure, Outcome};
+use crate::say;
 use anyhow::Context;
 use hrnet_formats::LoadOptions;
 use hrnet_formats::{Precision as Stored, to_safetensors};
@@ -11,10 +12,15 @@ use serde_json::json;
 pub(super) fn run(args: &Convert) -> Outcome {
     if args.output.extension().is_none_or(|e| e != "safetensors") {
         let output = args.output.display();
-        return Err(Failure::Usage(format!("{output}: the output is a safetensors file; give it that extension")));
+        return Err(Failure::Usage(format!(
+            "{output}: the output is a safetensors file; give it that extension"
+        )));
     }
-    let options =
-        LoadOptions { allow_non_finite: args.allow_non_finite, align_corners: args.align_corners, ..Default::default() };
+    let options = LoadOptions {
+        allow_non_finite: args.allow_non_finite,
+        align_corners: args.align_corners,
+        ..Default::default()
+    };
     let mut loaded = LoadedModel::open(&args.input, &options)?;
     if loaded.recipe.source.is_none() {
         loaded.recipe.source = args.input.file_name().map(|n| n.to_string_lossy().into_owned());
@@ -27,18 +33,18 @@ pub(super) fn run(args: &Convert) -> Outcome {
         .with_context(|| format!("{}: cannot be converted", args.input.display()))?;
     crate::io::write_atomic(&args.output, &bytes)?;
     if args.json {
-        println!(
+        say!(
             "{}",
             json!({"input": args.input, "output": args.output, "bytes": bytes.len(), "model": loaded.model.to_string(),
                 "tensors": loaded.weights.len(), "recipe": loaded.recipe, "report": super::report_json(&loaded.report)})
         );
         return Ok(());
     }
-    println!("{}: {}", args.input.display(), loaded.model);
+    say!("{}: {}", args.input.display(), loaded.model);
     for line in super::remarks(&loaded.report) {
-        println!("  {line}");
+        say!("  {line}");
     }
     let from = if loaded.has_recipe { "kept from the file" } else { "from the defaults of the family" };
-    println!("{}: {} tensors, {} bytes, recipe {from}", args.output.display(), loaded.weights.len(), bytes.len());
+    say!("{}: {} tensors, {} bytes, recipe {from}", args.output.display(), loaded.weights.len(), bytes.len());
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::cli::{Eval, Protocol, Task};
 use crate::face::{FaceModel, Look, TimeSplit, measure};
 use crate::model::LoadedModel;
 use crate::outcome::{Failure, Outcome};
+use crate::say;
 use anyhow::{Context, Result};
 use hrnet_data::draw::{Style, contact_sheet, draw_landmarks};
 use hrnet_data::geometry::{Crop, warp_bilinear_u8};
@@ -41,7 +42,8 @@ fn face(args: &Eval) -> Outcome {
     let normaliser = Normaliser::published(points).unwrap_or(Normaliser::Diagonal);
     let how = Look { flip: args.flip, official: args.protocol == Protocol::Official };
     let mut predictions = Vec::with_capacity(set.len());
-    let (nme, time) = measure(&mut model, &set, normaliser, how, |_, _, points| predictions.push(points.to_vec()))?;
+    let (nme, time) =
+        measure(&mut model, &set, normaliser, how, |_, _, points| predictions.push(points.to_vec()))?;
     let report = nme.compute().with_context(|| format!("{}: no faces", args.data.display()))?;
     let baseline = match &args.mean_shape {
         Some(table) => Some(mean_shape_error(table, args.images.as_deref(), padding, &set, normaliser)?),
@@ -52,7 +54,7 @@ fn face(args: &Eval) -> Outcome {
         crate::io::write_atomic(path, &encode_png(&sheet)?)?;
     }
     if args.json {
-        println!("{}", to_json(args, &report, &time, baseline));
+        say!("{}", to_json(args, &report, &time, baseline));
     } else {
         print_report(args, &report, &time, baseline);
     }
@@ -83,7 +85,12 @@ fn mean_shape_error(
 }
 
 /// The faces with the largest errors, each with the labels in grey under the predictions.
-fn worst_sheet(model: &FaceModel, set: &LandmarkSet, nme: &Nme, predictions: &[Vec<[f64; 2]>]) -> Result<Image> {
+fn worst_sheet(
+    model: &FaceModel,
+    set: &LandmarkSet,
+    nme: &Nme,
+    predictions: &[Vec<[f64; 2]>],
+) -> Result<Image> {
     let mut cells = Vec::new();
     for index in nme.worst(WORST) {
         let image = set.image(index)?;
@@ -135,15 +142,19 @@ fn to_json(args: &Eval, report: &NmeReport, time: &TimeSplit, baseline: Option<f
 }
 
 fn print_report(args: &Eval, report: &NmeReport, time: &TimeSplit, baseline: Option<f64>) {
-    println!("{} faces of {}, boxes from the labels", report.images, args.data.display());
-    println!("NME           {:.3} %  (divided by the {})", 100.0 * report.nme, report.normaliser);
-    println!("median        {:.3} %", 100.0 * report.median);
-    println!("failure rate  {:.2} % above 8 %, {:.2} % above 10 %", 100.0 * report.failure_rate_08, 100.0 * report.failure_rate_10);
-    println!("AUC           {:.4} up to 8 %, {:.4} up to 10 %", report.auc_08, report.auc_10);
+    say!("{} faces of {}, boxes from the labels", report.images, args.data.display());
+    say!("NME           {:.3} %  (divided by the {})", 100.0 * report.nme, report.normaliser);
+    say!("median        {:.3} %", 100.0 * report.median);
+    say!(
+        "failure rate  {:.2} % above 8 %, {:.2} % above 10 %",
+        100.0 * report.failure_rate_08,
+        100.0 * report.failure_rate_10
+    );
+    say!("AUC           {:.4} up to 8 %, {:.4} up to 10 %", report.auc_08, report.auc_10);
     if let Some(baseline) = baseline {
         let ratio = baseline / report.nme;
-        println!("mean shape    {:.3} %  ({ratio:.1} times the model's error)", 100.0 * baseline);
+        say!("mean shape    {:.3} %  ({ratio:.1} times the model's error)", 100.0 * baseline);
     }
     let split: Vec<String> = seconds(time).iter().map(|(k, v)| format!("{k} {v:.2} s")).collect();
-    println!("time          {}", split.join(", "));
+    say!("time          {}", split.join(", "));
 }

@@ -3,6 +3,7 @@
 use crate::cli::Info;
 use crate::model::created_by;
 use crate::outcome::{Failure, Outcome};
+use crate::say;
 use anyhow::Context;
 use hrnet_formats::{LoadOptions, Recipe, inspect_path, load_path};
 use hrnet_ir::summary::Summary;
@@ -34,12 +35,12 @@ pub(super) fn run(args: &Info) -> Outcome {
         object.insert("source".into(), json!(entry.source));
         object.insert("licence".into(), json!(entry.licence));
         object.insert("problems".into(), json!([]));
-        println!("{}", Value::Object(object));
+        say!("{}", Value::Object(object));
         return Ok(());
     }
-    println!("{}  ({})", entry.model, entry.id);
+    say!("{}  ({})", entry.model, entry.id);
     if !entry.metric.is_empty() {
-        println!("published: {}  [{}]", entry.metric, entry.source);
+        say!("published: {}  [{}]", entry.metric, entry.source);
     }
     print_summary(&summary);
     Ok(())
@@ -86,25 +87,25 @@ fn file(args: &Info, path: &Path) -> Outcome {
         object.insert("tensors".into(), json!(inspection.tensors.len()));
         object.insert("problems".into(), json!(problems));
         object.insert("report".into(), super::report_json(&report));
-        println!("{}", Value::Object(object));
+        say!("{}", Value::Object(object));
         return Ok(());
     }
     match &summary {
         Some((model, summary, _)) => {
-            println!("{shown}: {model}");
+            say!("{shown}: {model}");
             let container = report.container.map_or_else(String::new, |c| c.to_string());
             let scheme = report.scheme.map_or_else(String::new, |s| format!(", {s} names"));
-            println!("{container}{scheme}, {} tensors, {} bytes", inspection.tensors.len(), inspection.size);
+            say!("{container}{scheme}, {} tensors, {} bytes", inspection.tensors.len(), inspection.size);
             for line in super::remarks(&report) {
-                println!("  {line}");
+                say!("  {line}");
             }
-            println!();
+            say!();
             print_summary(summary);
         }
-        None => println!("{shown}: no network recognised"),
+        None => say!("{shown}: no network recognised"),
     }
     for problem in &problems {
-        println!("problem: {problem}");
+        say!("problem: {problem}");
     }
     Ok(())
 }
@@ -114,16 +115,18 @@ fn list(args: &Info) -> Outcome {
     if args.json {
         let rows: Vec<Value> = rows
             .iter()
-            .map(|r| json!({"id": r.id, "family": r.model.head.family(), "variant": r.model.arch.variant(),
-                "input": r.input, "published_metric": non_empty(r.metric), "source": r.source}))
+            .map(|r| {
+                json!({"id": r.id, "family": r.model.head.family(), "variant": r.model.arch.variant(),
+                "input": r.input, "published_metric": non_empty(r.metric), "source": r.source})
+            })
             .collect();
-        println!("{}", json!({ "networks": rows }));
+        say!("{}", json!({ "networks": rows }));
         return Ok(());
     }
-    println!("{:<36} {:<17} {:>9}  {}", "id", "family", "input", "published");
+    say!("{:<36} {:<17} {:>9}  {}", "id", "family", "input", "published");
     for row in rows {
         let size = format!("{}x{}", row.input[0], row.input[1]);
-        println!("{:<36} {:<17} {size:>9}  {}", row.id, row.model.head.family(), row.metric);
+        say!("{:<36} {:<17} {size:>9}  {}", row.id, row.model.head.family(), row.metric);
     }
     Ok(())
 }
@@ -166,25 +169,25 @@ fn describe_json(model: &Model, summary: &Summary) -> Map<String, Value> {
 
 fn print_summary(summary: &Summary) {
     let [_, _, h, w] = summary.input;
-    println!("input {h}x{w} (height x width)\n");
-    println!("{:<12} {:>14} {:>16} {:>16}", "", "parameters", "MACs", "activations");
+    say!("input {h}x{w} (height x width)\n");
+    say!("{:<12} {:>14} {:>16} {:>16}", "", "parameters", "MACs", "activations");
     for stage in summary.stages.iter().chain([&summary.total]) {
         let mib = stage.activation_bytes as f64 / f64::from(1 << 20);
-        println!("{:<12} {:>14} {:>16} {:>12.2} MiB", stage.name, stage.parameters, stage.macs, mib);
+        say!("{:<12} {:>14} {:>16} {:>12.2} MiB", stage.name, stage.parameters, stage.macs, mib);
     }
     let peak = summary.peak_bytes as f64 / f64::from(1 << 20);
-    println!(
+    say!(
         "\n{:.3} GMAC, published convention (divided by 2^30): {:.2}; at most {peak:.1} MiB of activations alive",
         summary.total.macs as f64 / 1e9,
         summary.published_gflops()
     );
     if summary.total.exact_macs != summary.total.macs {
-        println!(
+        say!(
             "really multiplied: {:.3} GMAC (attention products counted, transposed convolutions by input pixel)",
             summary.total.exact_macs as f64 / 1e9
         );
     }
     for (name, shape) in &summary.outputs {
-        println!("output {name} {shape:?}");
+        say!("output {name} {shape:?}");
     }
 }

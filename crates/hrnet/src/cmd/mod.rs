@@ -58,7 +58,10 @@ fn remarks(report: &LoadReport) -> Vec<String> {
     }
     lines.extend(report.repaired.iter().map(|r| format!("repaired: {r}")));
     for c in &report.conversions {
-        lines.push(format!("{} tensors in {}, converted to f32 ({} values rounded)", c.tensors, c.dtype, c.rounded));
+        lines.push(format!(
+            "{} tensors in {}, converted to f32 ({} values rounded)",
+            c.tensors, c.dtype, c.rounded
+        ));
     }
     lines.extend(report.notes.iter().cloned());
     lines

@@ -4,6 +4,7 @@ use crate::cli::{Predict, Protocol};
 use crate::face::{Face, FaceModel, Look, Place, Stages};
 use crate::model::LoadedModel;
 use crate::outcome::{Failure, Outcome};
+use crate::say;
 use crate::{inputs, io, npy};
 use anyhow::{Context, Result};
 use hrnet_data::draw::{Style, draw_box, draw_landmarks};
@@ -16,6 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Below this mean score the box was probably not a face (faces in their boxes reach 0.8 to 1).
+const UNSURE: f64 = 0.65;
 /// Colour of the box on overlays.
 const BOX_COLOUR: [u8; 3] = [255, 255, 255];
 
@@ -37,7 +40,7 @@ pub(super) fn run(args: &Predict) -> Outcome {
         match job.image(file) {
             Ok(found) => {
                 if !args.json {
-                    bar.suspend(|| found.iter().for_each(|f| println!("{}", f.line)));
+                    bar.suspend(|| found.iter().for_each(|f| say!("{}", f.line)));
                 }
                 results.extend(found.into_iter().map(|f| f.json));
             }
@@ -59,7 +62,7 @@ pub(super) fn run(args: &Predict) -> Outcome {
         object.insert("schema".into(), json!("hrnet.predict/1"));
         object.insert("images".into(), json!(results));
         object.insert("failed".into(), json!(failed));
-        println!("{}", Value::Object(object));
+        say!("{}", Value::Object(object));
     }
     if failures > 0 {
         let message = format!("{failures} of {} images failed", files.len());
@@ -95,6 +98,16 @@ impl Job<'_> {
         let how = Look { flip: self.args.flip, official: self.args.protocol == Protocol::Official };
         let keep = self.args.dump_stages.is_some();
         let mut looked = self.model.look(&image, &places, how, keep)?;
+        if self.args.refine == 0
+            && boxes.len() == 1
+            && boxes[0] == whole(&image)
+            && mean_score(&looked.faces[0]) < UNSURE
+        {
+            eprintln!(
+                "{}: the whole image was taken as the face and the points are unsure; give the face's place with --box x,y,w,h",
+                file.display()
+            );
+        }
         for _ in 0..self.args.refine {
             places = looked.faces.iter().zip(&places).map(|(f, &p)| refined(f, p)).collect();
             let next = self.model.look(&image, &places, how, keep)?;
@@ -122,7 +135,7 @@ impl Job<'_> {
                 .zip(&face.scores)
                 .map(|((name, p), s)| json!({"name": name, "x": p[0], "y": p[1], "score": s}))
                 .collect();
-            let score = face.scores.iter().map(|&s| f64::from(s)).sum::<f64>() / face.scores.len().max(1) as f64;
+            let score = mean_score(face);
             let json = json!({
                 "input": file,
                 "width": image.width(),
@@ -172,7 +185,7 @@ impl Job<'_> {
 
     /// Boxes of an image: from the table, from the command line, or the whole image.
     fn boxes(&self, file: &Path, image: &Image) -> Result<Vec<[f64; 4]>> {
-        let whole = [0.0, 0.0, image.width() as f64, image.height() as f64];
+        let whole = whole(image);
         let boxes = match &self.table {
             Some(table) => {
                 let name = file.file_name().unwrap_or_default().to_string_lossy();
@@ -185,7 +198,12 @@ impl Job<'_> {
         };
         for [x, y, w, h] in &boxes {
             let outside = *x >= whole[2] || *y >= whole[3] || x + w <= 0.0 || y + h <= 0.0;
-            anyhow::ensure!(!outside, "box {x},{y},{w},{h} lies outside the image of {}x{} pixels", whole[2], whole[3]);
+            anyhow::ensure!(
+                !outside,
+                "box {x},{y},{w},{h} lies outside the image of {}x{} pixels",
+                whole[2],
+                whole[3]
+            );
         }
         Ok(boxes)
     }
@@ -212,6 +230,15 @@ impl Job<'_> {
     }
 }
 
+/// The whole image as a box.
+fn whole(image: &Image) -> [f64; 4] {
+    [0.0, 0.0, image.width() as f64, image.height() as f64]
+}
+
+fn mean_score(face: &Face) -> f64 {
+    face.scores.iter().map(|&s| f64::from(s)).sum::<f64>() / face.scores.len().max(1) as f64
+}
+
 /// The box of the points found, unless they are degenerate.
 fn refined(face: &Face, before: Place) -> Place {
     let extent = |axis: usize| {
@@ -226,7 +253,7 @@ fn refined(face: &Face, before: Place) -> Place {
 
 fn overlay_of(model: &FaceModel, image: &Image, boxes: &[[f64; 4]], faces: &[Face]) -> Image {
     let mut picture = image.clone();
-    let whole = [0.0, 0.0, image.width() as f64, image.height() as f64];
+    let whole = whole(image);
     for (face, b) in faces.iter().zip(boxes) {
         if *b != whole {
             draw_box(&mut picture, *b, BOX_COLOUR, (image.width() as f64 / 400.0).max(1.0));

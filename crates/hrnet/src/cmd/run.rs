@@ -5,6 +5,7 @@ use crate::model::LoadedModel;
 use crate::npy;
 use crate::outcome::{Failure, Outcome};
 use crate::runner::Runner;
+use crate::say;
 use anyhow::Context;
 use hrnet_formats::LoadOptions;
 use hrnet_ir::{Net, Op, Tensor, interp};
@@ -17,8 +18,11 @@ pub(super) fn run(args: &Run) -> Outcome {
     if args.output.file_name().is_none() || args.output.is_dir() {
         return Err(Failure::Usage(format!("--output {} is not a file name", args.output.display())));
     }
-    let options =
-        LoadOptions { allow_non_finite: args.allow_non_finite, align_corners: args.align_corners, ..Default::default() };
+    let options = LoadOptions {
+        allow_non_finite: args.allow_non_finite,
+        align_corners: args.align_corners,
+        ..Default::default()
+    };
     let loaded = LoadedModel::open(&args.model, &options)?;
     let net = loaded.model.build()?;
     let input = npy::read(&args.input)?;
@@ -40,12 +44,12 @@ pub(super) fn run(args: &Run) -> Outcome {
         let shape = official_shape(&net, i, output);
         npy::write(&path, shape, output.data())?;
         if !args.json {
-            println!("{name} {shape:?} -> {}", path.display());
+            say!("{name} {shape:?} -> {}", path.display());
         }
         written.push(json!({"name": name, "shape": shape, "file": path}));
     }
     if args.json {
-        println!("{}", json!({"model": loaded.model.to_string(), "outputs": written}));
+        say!("{}", json!({"model": loaded.model.to_string(), "outputs": written}));
     }
     Ok(())
 }

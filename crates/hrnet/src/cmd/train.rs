@@ -3,13 +3,14 @@
 use crate::cli::Train;
 use crate::config::TrainConfig;
 use crate::outcome::Outcome;
+use crate::say;
 use crate::train::{RunOptions, run as run_training};
 use std::path::PathBuf;
 
 pub(super) fn run(args: &Train) -> Outcome {
     let config = TrainConfig::load(&args.config)?;
     if args.print_config {
-        print!("{}", config.to_toml()?);
+        say!("{}", config.to_toml()?.trim_end());
         return Ok(());
     }
     let name = args.config.file_stem().map_or_else(|| "run".into(), |s| s.to_string_lossy().into_owned());

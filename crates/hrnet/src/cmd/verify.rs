@@ -2,6 +2,7 @@
 
 use crate::cli::Verify;
 use crate::outcome::{Failure, Outcome};
+use crate::say;
 use crate::verify::{Check, Context, verify_file};
 use hrnet_kernels::{Isa, Pool};
 use serde_json::{Value, json};
@@ -21,13 +22,15 @@ pub(super) fn run(args: &Verify) -> Outcome {
                 let ok = case.checks.iter().all(Check::passes);
                 failed += usize::from(!ok);
                 if !args.json {
-                    println!("{} {} [{}]", if ok { "ok  " } else { "FAIL" }, case.name, case.kind);
+                    say!("{} {} [{}]", if ok { "ok  " } else { "FAIL" }, case.name, case.kind);
                     for check in &case.checks {
-                        println!("       {}", check.line());
+                        say!("       {}", check.line());
                     }
                 }
                 let checks: Vec<Value> = case.checks.iter().map(Check::json).collect();
-                results.push(json!({"file": file, "case": case.name, "kind": case.kind, "ok": ok, "checks": checks}));
+                results.push(
+                    json!({"file": file, "case": case.name, "kind": case.kind, "ok": ok, "checks": checks}),
+                );
             }
             Err(error) => {
                 errors += 1;
@@ -38,9 +41,9 @@ pub(super) fn run(args: &Verify) -> Outcome {
     }
     let total = args.files.len();
     if args.json {
-        println!("{}", json!({"cases": total, "failed": failed, "errors": errors, "results": results}));
+        say!("{}", json!({"cases": total, "failed": failed, "errors": errors, "results": results}));
     } else {
-        println!("{} of {total} cases pass", total - failed - errors);
+        say!("{} of {total} cases pass", total - failed - errors);
     }
     if failed > 0 {
         return Err(Failure::Check(format!("{failed} of {total} cases exceed their limits")));

@@ -44,7 +44,8 @@ pub fn measure(
         let images: Vec<Arc<Image>> = chunk.iter().map(|&i| set.image(i)).collect::<Result<_, _>>()?;
         time.read += started.elapsed();
         let place = |i: usize| Place { centre: set.samples()[i].centre, scale: set.samples()[i].scale };
-        let faces: Vec<(&Image, Place)> = images.iter().zip(chunk).map(|(m, &i)| (m.as_ref(), place(i))).collect();
+        let faces: Vec<(&Image, Place)> =
+            images.iter().zip(chunk).map(|(m, &i)| (m.as_ref(), place(i))).collect();
         let looked = model.look_at(&faces, how, false)?;
         time.pre += looked.pre;
         time.network += looked.network;
@@ -73,12 +74,20 @@ impl Evaluator {
     pub fn open(config: &TrainConfig, model: &Model, pool: Arc<Pool>) -> Result<Option<Self>> {
         let Some(table) = &config.data.val else { return Ok(None) };
         let images = crate::train::image_folder(config.data.images.as_deref(), table);
-        let set = LandmarkSet::open(table, &images, SetOptions { padding: config.input.padding, ..Default::default() })?;
+        let set = LandmarkSet::open(
+            table,
+            &images,
+            SetOptions { padding: config.input.padding, ..Default::default() },
+        )?;
         let points = set.points();
         let named = config.data.normaliser.map(|[a, b]| Normaliser::InterOcular { a, b });
         let normaliser = named.or_else(|| Normaliser::published(points)).unwrap_or(Normaliser::Diagonal);
         if points != model.head.outputs().1 {
-            anyhow::bail!("{}: {points} points, the training set has {}", table.display(), model.head.outputs().1);
+            anyhow::bail!(
+                "{}: {points} points, the training set has {}",
+                table.display(),
+                model.head.outputs().1
+            );
         }
         Ok(Some(Self { set: Arc::new(set), config: config.clone(), model: *model, normaliser, pool }))
     }

@@ -38,6 +38,11 @@ fn widen(v: f32) -> f64 {
 }
 
 /// The bytes of the model file: weights in half precision, batch norms in single.
-pub fn export(config: &TrainConfig, model: &Model, weights: &Weights, nme_percent: Option<f64>) -> Result<Vec<u8>> {
+pub fn export(
+    config: &TrainConfig,
+    model: &Model,
+    weights: &Weights,
+    nme_percent: Option<f64>,
+) -> Result<Vec<u8>> {
     Ok(to_safetensors(weights, Some(&recipe_for(config, model, nme_percent)), Precision::F16)?)
 }

@@ -1,7 +1,7 @@
 //! What a run shows and keeps: progress with time left, a JSON line per report, checkpoints, the best model.
 
-use super::folder::Folder;
 use super::RunOptions;
+use super::folder::Folder;
 use crate::config::TrainConfig;
 use crate::face::Evaluator;
 use anyhow::{Context, Result};
@@ -88,7 +88,11 @@ impl<'a> Progress<'a> {
         let report = evaluator.measure(&weights)?;
         let best = trainer.note_metric(report.nme, false);
         let percent = 100.0 * report.nme;
-        self.bar.println(format!("epoch {}: NME {percent:.3} %{}", epoch + 1, if best { " (best)" } else { "" }));
+        self.bar.println(format!(
+            "epoch {}: NME {percent:.3} %{}",
+            epoch + 1,
+            if best { " (best)" } else { "" }
+        ));
         self.write_log(&json!({"epoch": epoch + 1, "nme_percent": percent, "auc_08": report.auc_08,
             "failure_rate_08": report.failure_rate_08, "best": best}))?;
         if best {
@@ -112,7 +116,9 @@ impl<'a> Progress<'a> {
         let out = self.out.display();
         match end {
             FitEnd::Finished => eprintln!("finished after {step} steps; models and checkpoints are in {out}"),
-            FitEnd::Stopped => eprintln!("stopped at step {step}; continue with --resume auto (run folder {out})"),
+            FitEnd::Stopped => {
+                eprintln!("stopped at step {step}; continue with --resume auto (run folder {out})")
+            }
         }
         if let Some(best) = trainer.best() {
             eprintln!("best NME {:.3} % ({out}/best.safetensors)", 100.0 * best);
@@ -128,14 +134,18 @@ impl Observer for Progress<'_> {
         self.loss_count += 1;
         if let Some(reason) = report.skipped {
             self.bar.println(format!("step {} skipped: {reason}", report.step));
-            self.write_log(&json!({"step": report.step, "epoch": report.epoch, "skipped": reason.to_string()}))?;
+            self.write_log(
+                &json!({"step": report.step, "epoch": report.epoch, "skipped": reason.to_string()}),
+            )?;
         }
         if report.step.is_multiple_of(LOG_STEPS) {
             let loss = self.loss_sum / f64::from(self.loss_count.max(1));
             (self.loss_sum, self.loss_count) = (0.0, 0);
             self.bar.set_message(format!("epoch {} loss {loss:.6}", report.epoch + 1));
-            self.write_log(&json!({"step": report.step, "epoch": report.epoch, "loss": loss, "rate": report.rate,
-                "grad_norm": report.grad_norm, "seconds": self.started.elapsed().as_secs_f64()}))?;
+            self.write_log(
+                &json!({"step": report.step, "epoch": report.epoch, "loss": loss, "rate": report.rate,
+                "grad_norm": report.grad_norm, "seconds": self.started.elapsed().as_secs_f64()}),
+            )?;
         }
         if report.step.is_multiple_of(self.config.train.checkpoint_steps) {
             self.save(trainer)?;
@@ -145,7 +155,8 @@ impl Observer for Progress<'_> {
     }
 
     fn after_epoch(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<Control, BoxError> {
-        if (epoch + 1).is_multiple_of(self.config.train.eval_epochs) || epoch + 1 == self.config.train.epochs {
+        if (epoch + 1).is_multiple_of(self.config.train.eval_epochs) || epoch + 1 == self.config.train.epochs
+        {
             self.judge(trainer, epoch)?;
         }
         Ok(Control::Continue)

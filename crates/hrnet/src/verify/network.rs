@@ -25,17 +25,25 @@ pub(super) fn verify_forward(context: &Context, bytes: &[u8]) -> Result<Case> {
         }
         Executor::Engine => {
             let outputs = Runner::new(&net, &weights, context.pool.clone())?.run(&input)?;
-            outputs.iter().map(|o| (o.shape().to_vec(), o.data().iter().map(|&v| f64::from(v)).collect())).collect()
+            outputs
+                .iter()
+                .map(|o| (o.shape().to_vec(), o.data().iter().map(|&v| f64::from(v)).collect()))
+                .collect()
         }
     };
     if outputs.len() != case.outputs.len() {
         bail!("{} outputs in the file, the network has {}", case.outputs.len(), outputs.len());
     }
-    let mut checks = vec![Check::new("parameters", net.parameter_count().abs_diff(case.parameters) as f64, 0.0)];
+    let mut checks =
+        vec![Check::new("parameters", net.parameter_count().abs_diff(case.parameters) as f64, 0.0)];
     for ((golden, (shape, data)), output) in case.outputs.iter().zip(&outputs).zip(net.outputs()) {
         let elements = golden.shape.iter().product::<usize>();
         if elements != data.len() || golden.shape[..] != shape[..golden.shape.len().min(shape.len())] {
-            bail!("output {}: shape {:?} in the file, the network gives {shape:?}", output.name, golden.shape);
+            bail!(
+                "output {}: shape {:?} in the file, the network gives {shape:?}",
+                output.name,
+                golden.shape
+            );
         }
         let errors = golden.indices.iter().zip(&golden.values).map(|(&i, v)| (data[i] - v).abs());
         let error = largest(errors);
@@ -55,13 +63,16 @@ pub(super) fn largest(errors: impl Iterator<Item = f64>) -> f64 {
 
 /// `<case>.keys.json` against the network of `<case>.json` beside it.
 pub(super) fn verify_keys(name: &str, path: &Path, bytes: &[u8]) -> Result<Case> {
-    let keys: Vec<(String, Vec<usize>)> = serde_json::from_slice(bytes).context("not a list of [key, shape]")?;
+    let keys: Vec<(String, Vec<usize>)> =
+        serde_json::from_slice(bytes).context("not a list of [key, shape]")?;
     let case_name = name.strip_suffix(".keys").unwrap_or(name);
     let beside = path.with_file_name(format!("{case_name}.json"));
-    let case = crate::io::read(&beside).context("a key list is compared with the network of the case beside it")?;
+    let case =
+        crate::io::read(&beside).context("a key list is compared with the network of the case beside it")?;
     let net = ForwardCase::parse(&case)?.model()?.build()?;
-    let different = net.params().iter().zip(&keys).filter(|(p, (k, s))| p.name != *k || p.shape != *s).count()
-        + net.params().len().abs_diff(keys.len());
+    let different =
+        net.params().iter().zip(&keys).filter(|(p, (k, s))| p.name != *k || p.shape != *s).count()
+            + net.params().len().abs_diff(keys.len());
     let checks = vec![Check::count(format!("keys and shapes that differ, of {}", keys.len()), different)];
     Ok(Case { name: case_name.to_string(), kind: "keys", checks })
 }

@@ -70,7 +70,8 @@ pub(super) fn verify_crops(context: &Context, name: String, path: &Path, bytes: 
         let rule = pose_box_to_centre_scale(case.bbox_clipped, w, h);
         rules += usize::from(rule != CropRule { centre: case.center, scale: case.scale_200px });
         let affine = pose_affine(&rule, case.rotation_deg, w, h).context("a box without size")?;
-        affines.extend(affine.0.iter().flatten().zip(case.affine.iter().flatten()).map(|(a, b)| (a - b).abs()));
+        affines
+            .extend(affine.0.iter().flatten().zip(case.affine.iter().flatten()).map(|(a, b)| (a - b).abs()));
         let golden = read_image(&path.with_file_name(plain_name(&case.crop_rgb_png)?))?;
         ensure!((golden.width(), golden.height()) == (w, h), "{} is not {w}x{h} pixels", case.crop_rgb_png);
         let source = read_image(&find_image(context, path, &case.image)?)?;
@@ -154,11 +155,13 @@ pub(super) fn verify_targets(name: String, bytes: &[u8]) -> Result<Case> {
         let joints = case.joints.len();
         let size = joints.saturating_mul(h.saturating_mul(w));
         ensure!(size > 0 && size < MAX_VALUES, "targets of {joints} x {h} x {w} values");
-        let counts = [case.visible.len(), case.weights.len(), case.sum_per_joint.len(), case.argmax_per_joint.len()];
+        let counts =
+            [case.visible.len(), case.weights.len(), case.sum_per_joint.len(), case.argmax_per_joint.len()];
         ensure!(counts == [joints; 4], "{joints} joints, {counts:?} results");
         let mut maps = vec![0.0; size];
         for (j, map) in maps.chunks_exact_mut(h * w).enumerate() {
-            let weight = encode_official_pose(case.joints[j], case.visible[j], [4.0, 4.0], case.sigma, h, w, map);
+            let weight =
+                encode_official_pose(case.joints[j], case.visible[j], [4.0, 4.0], case.sigma, h, w, map);
             different += usize::from(weight != case.weights[j] || argmax(map).0 != case.argmax_per_joint[j]);
             // The stored sums are f32: compare at their precision.
             sums.push((map.iter().map(|&v| f64::from(v)).sum::<f64>() - case.sum_per_joint[j]).abs());
