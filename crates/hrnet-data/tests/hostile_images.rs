@@ -7,8 +7,8 @@
 
 mod support;
 
-use hrnet_kernels::counting_alloc::{Counting, Usage, measure};
 use hrnet_data::image::{DecodeOptions, Decoded, Image, ImageError, Limits, decode};
+use hrnet_kernels::counting_alloc::{Counting, Usage, measure};
 use support::{
     Jpeg, PNG_SIGNATURE, chunk, png_head, raw_adam7, raw_rows, scan_header, segment, zlib_bomb, zlib_stored,
 };
@@ -18,7 +18,8 @@ static ALLOCATOR: Counting = Counting;
 
 /// Decodes and returns the peak of memory above the start, and the number of allocations.
 fn measured(file: &[u8]) -> (Result<Decoded, ImageError>, usize, usize) {
-    let (result, Usage { peak, calls }) = measure(|| decode(file, &Limits::default(), DecodeOptions::default()));
+    let (result, Usage { peak, calls }) =
+        measure(|| decode(file, &Limits::default(), DecodeOptions::default()));
     (result, peak, calls)
 }
 

@@ -6,15 +6,8 @@ use hrnet_ir::formula;
 use hrnet_kernels::Pool;
 use hrnet_testkit::{FORWARD_CASES, read_fixture};
 
-/// Allowed multiple of PyTorch's largest error over the whole output.
-fn allowed(case: &str, output: &str) -> f64 {
-    match (case, output) {
-        // A 3x3 convolution over 720 channels: the kernel sums its 6480 products in one chain, measured 4.18. PyTorch
-        // sums in parts; two-level sums in the kernel bring this to 1.25 and every other case below 1.2.
-        ("seg_hrnet_ocr_w48_cityscapes", "aux") => 4.5,
-        _ => 4.0,
-    }
-}
+/// Allowed multiple of PyTorch's largest error over the whole output; measured: at most 1.3.
+const ALLOWED: f64 = 4.0;
 
 fn check(names: &[&str]) {
     let pool = Pool::new(2);
@@ -35,7 +28,7 @@ fn check(names: &[&str]) {
             let error = samples.fold(0.0f64, |m, (&i, v)| m.max((f64::from(ours.data()[i]) - v).abs()));
             let ratio = error / golden.torch_f32_max_abs_err;
             println!("{name} {}: {ratio:.2} times PyTorch's error", golden.name);
-            if ratio > allowed(name, &golden.name) {
+            if ratio > ALLOWED {
                 misses.push(format!("{name} {}: {ratio:.2}", golden.name));
             }
         }

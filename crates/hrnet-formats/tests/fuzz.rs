@@ -287,7 +287,7 @@ fn a3_and_a5_safetensors_accepts_nothing_that_the_crate_refuses() {
             (Err(_), Err(_)) => {}
         }
     }
-    assert!(both > 0 && stricter > 0, "both {both}, stricter {stricter}");
+    assert!(both > 0, "no mutant was accepted; {stricter} were refused here only");
 }
 
 /// The rules that are stricter than the crate's, one by one.

@@ -532,6 +532,60 @@ fn a2_streams_that_lie_are_refused() {
     }
 }
 
+/// Which error, not only that there is one: other checks would refuse most of these too.
+#[test]
+fn a2_the_machine_gives_the_right_reason() {
+    type Is = fn(&PickleError) -> bool;
+    let underflow: Is = |e| matches!(e, PickleError::StackUnderflow { .. });
+    let cases: Vec<(&str, Vec<u8>, Is)> = vec![
+        (
+            "REDUCE through a mark",
+            Asm::new().global("collections", "OrderedDict").op(b')').mark().reduce().op(b'1').stop(),
+            underflow,
+        ),
+        (
+            "BUILD through a mark",
+            Asm::new().ordered_dict().op(b'}').mark().op(b'b').op(b'1').stop(),
+            underflow,
+        ),
+        ("PUT through a mark", Asm::new().op(b'N').mark().put(0).op(b'1').stop(), underflow),
+        ("APPEND through a mark", Asm::new().op(b']').op(b'N').mark().op(b'a').op(b'1').stop(), underflow),
+        ("TUPLE2 through a mark", Asm::new().op(b'N').op(b'N').mark().op(0x86).op(b'1').stop(), underflow),
+        ("257 levels", Asm::new().op(b')').raw(&[0x85; 257]).stop(), |e| {
+            matches!(e, PickleError::Limit { what: "levels of nesting", .. })
+        }),
+        ("257 marks", Asm::new().raw(&[b'('; 257]).stop(), |e| {
+            matches!(e, PickleError::Limit { what: "open marks", .. })
+        }),
+        ("a memo slot too far", Asm::new().op(b'N').op(b'r').raw(&(1u32 << 20).to_le_bytes()).stop(), |e| {
+            matches!(e, PickleError::Limit { what: "memo slots", .. })
+        }),
+        ("an empty memo slot", Asm::new().op(b'N').put(5).get(4).stop(), |e| {
+            matches!(e, PickleError::Memo { slot: 4, .. })
+        }),
+        ("no STOP", Asm::new().op(b'N').0, |e| matches!(e, PickleError::Truncated { .. })),
+        ("two values", Asm::new().op(b'N').op(b'N').stop(), |e| matches!(e, PickleError::Unfinished { .. })),
+        ("an open mark", Asm::new().op(b'N').mark().stop(), |e| matches!(e, PickleError::Unfinished { .. })),
+        ("a tensor past its storage", Asm::new().tensor("0", 4, 1, &[4], &[1]).stop(), |e| {
+            matches!(e, PickleError::Tensor { .. })
+        }),
+    ];
+    for (name, stream, is) in cases {
+        let error = pickle::run(&stream, stream.len() as u64, &Limits::default()).expect_err(name);
+        assert!(is(&error), "{name}: {error}");
+    }
+    // The last values that are still allowed.
+    for good in [
+        Asm::new().op(b')').raw(&[0x85; 255]).stop(),
+        Asm::new().raw(&[b'('; 256]).raw(&[b'1'; 256]).op(b'N').stop(),
+        Asm::new().op(b'N').op(b'r').raw(&((1u32 << 20) - 1).to_le_bytes()).stop(),
+        Asm::new().tensor("0", 4, 1, &[3], &[1]).stop(),
+        Asm::new().tensor("0", 4, 4, &[0, 9], &[1, 1]).stop(),
+    ] {
+        pickle::run(&good, good.len() as u64, &Limits::default()).unwrap();
+    }
+}
+
 /// A file that lies only in what it expands to reaches the reader of tensors; that one keeps the bound too.
 #[test]
 fn a2_reading_tensors_is_bounded_by_the_file() {
@@ -743,6 +797,27 @@ fn a4_zip_tricks_are_refused() {
         ("data after the end", change(&|f| f.extend([0; 9]))),
         ("data in front", [b"PK\x03\x04junk".to_vec(), honest.clone()].concat()),
         (
+            "a hidden entry in front",
+            change(&|f| {
+                let hidden = f[..layout.entries[1][0]].to_vec();
+                let shift = hidden.len() as u32;
+                f.splice(0..0, hidden);
+                for entry in &layout.entries {
+                    let at = entry[3] + shift as usize + 42;
+                    put32(f, at, entry[0] as u32 + shift);
+                }
+                put32(f, end + shift as usize + 16, layout.directory as u32 + shift);
+            }),
+        ),
+        ("another packed size in the directory", change(&|f| put32(f, central + 20, 15))),
+        ("end records that disagree", {
+            let mut f = zip64(&|_| {});
+            let end = f.len() - 22;
+            put16(&mut f, end + 8, 2);
+            put16(&mut f, end + 10, 2);
+            f
+        }),
+        (
             "a gap between entries",
             change(&|f| {
                 f.splice(local..local, [0; 8]);
@@ -769,7 +844,7 @@ fn a4_zip_tricks_are_refused() {
         ("data.pkl too deep", zip(&[("a/b/c/data.pkl", &stream)])),
         ("big-endian", with(&[("a/byteorder", b"big")])),
         ("version 99", zip(&[("a/data.pkl", &stream), ("a/data/0", &record), ("a/version", b"99\n")])),
-        ("bytes after STOP", zip(&[("a/data.pkl", &[stream.as_slice(), b"cos\nsystem\n"].concat())])),
+        ("bytes after STOP", torch_zip(&[stream.as_slice(), b"cos\nsystem\n"].concat(), &[("0", &record)])),
         ("record missing", zip(&[("a/data.pkl", &stream), ("a/version", b"3\n")])),
         ("zip64 with another directory", zip64(&|t| t[48] ^= 1)),
         (

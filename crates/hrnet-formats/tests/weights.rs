@@ -328,6 +328,13 @@ fn a7_missing_unexpected_and_misshapen_tensors_are_listed_together() {
 }
 
 #[test]
+fn a7_one_element_is_not_a_vector() {
+    let w = with(weights(&pose()), "bn1.bias", Tensor::zeros([1]));
+    let error = load(&file(&w), &LoadOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("bn1.bias: wanted [64], found [1]"), "{error}");
+}
+
+#[test]
 fn a7_unexpected_tensors_need_permission() {
     let w = with(weights(&pose()), "extra.weight", Tensor::zeros([1]));
     assert!(matches!(load(&file(&w), &LoadOptions::default()), Err(LoadError::Incomplete(_))));
@@ -514,6 +521,13 @@ fn what_cannot_be_written_says_why() {
     assert!(matches!(to_safetensors(&w, None, Precision::F32), Err(WriteError::Counter { .. })));
     let other = Recipe::for_model(&Model { head: Head::Features, ..pose() }, "test");
     let error = to_safetensors(&weights(&pose()), Some(&other), Precision::F32).unwrap_err();
+    assert!(matches!(error, WriteError::Recipe(RecipeError::Disagrees { .. })), "{error}");
+}
+
+#[test]
+fn a_recipe_is_not_written_over_other_tensors() {
+    let extra = with(weights(&pose()), "extra", Tensor::zeros([1]));
+    let error = to_safetensors(&extra, Some(&recipe()), Precision::F32).unwrap_err();
     assert!(matches!(error, WriteError::Recipe(RecipeError::Disagrees { .. })), "{error}");
 }
 

@@ -112,6 +112,9 @@ pub struct Train {
     /// Print the effective configuration and stop
     #[arg(long)]
     pub print_config: bool,
+    /// Print JSON on stdout when the run ends
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub compute: Compute,
 }

@@ -33,8 +33,21 @@ pub struct RunOptions<'a> {
     pub max_steps: Option<u64>,
 }
 
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Summary {
+    /// The run folder.
+    pub out: PathBuf,
+    /// Optimiser steps done in all.
+    pub steps: u64,
+    /// Whether all epochs are done.
+    pub finished: bool,
+    /// Best NME in percent, where a validation set is named.
+    pub best_nme_percent: Option<f64>,
+}
+
 /// Trains until the configured number of epochs is done.
-pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<()> {
+pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     let isa = Isa::from_env()?;
     let pool = Arc::new(Pool::new(options.threads));
     crate::io::create_folder(options.out)?;
@@ -81,6 +94,12 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<()> {
     let mut trainer = match &resumed {
         Some(checkpoint) => {
             check_same_run(&checkpoint.meta.config, &config_text)?;
+            if checkpoint.meta.isa != isa.name() {
+                let (before, now) = (&checkpoint.meta.isa, isa.name());
+                eprintln!(
+                    "warning: the run began with {before} kernels and goes on with {now}: the bits will differ"
+                );
+            }
             Trainer::resume(&net, checkpoint, train_options)?
         }
         None => {

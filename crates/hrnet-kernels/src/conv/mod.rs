@@ -47,8 +47,9 @@ pub struct Epilogue<'a> {
 
 /// Kernel positions of the largest kernel (3x3; a phase of a 4x4 has 4).
 const MAX_TAPS: usize = 9;
-/// Bytes of weights that one pass reads again for every tile: about L1.
-const PASS_BYTES: usize = 40 * 1024;
+/// (Channel block, tap) pairs of one pass: 40 kB of weights for two vectors, which every tile reads again, so about L1.
+/// A pass is summed on its own (two-level sums): its length must depend on the layer alone, not on the tile.
+const PASS_CELLS: usize = 20;
 /// Multiply-adds below which a task is not worth handing out (about 10 microseconds).
 const TASK_MACS: usize = 1 << 19;
 
@@ -236,7 +237,6 @@ impl TapConv {
             let dst_at = dst_shape.offset(image, block.first, 1 + phase.y + y0 * self.dst_stride)
                 + (1 + phase.x) * LANES;
             let dst = shared.ptr(dst_at);
-            let vectors = block.kernel.vectors;
             let strip = Strip {
                 src: src[image * src_shape.image() + y0 * self.src_stride * src_shape.row()..].as_ptr(),
                 src_plane: src_shape.plane(),
@@ -257,7 +257,7 @@ impl TapConv {
                 dst_pixel: self.dst_stride * LANES,
                 rows: y1 - y0,
                 width,
-                pass: (PASS_BYTES / (LANES * taps.max(1) * vectors * LANES * 4)).max(1),
+                pass: (PASS_CELLS / taps.max(1)).max(1),
                 relu,
             };
             let Body::Taps(kernel) = block.kernel.body else { unreachable!("{:?}", block.kernel) };

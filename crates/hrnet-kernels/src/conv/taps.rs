@@ -4,15 +4,16 @@
 //! for pass      a run of input-channel blocks whose weights fit L1
 //!   for row
 //!     for block of <= PX pixels of the row
-//!       acc[px][v] = pass 0: bias + residual; later: dst
+//!       acc[px][v] = 0
 //!       for input-channel block of the pass, for tap, for input channel:
 //!         w[v]        = 16 * OCV weights, streamed linearly
 //!         acc[px][v] += src[pixel px at this tap][input channel] * w[v]
+//!       acc += pass 0: bias, then residual; later: dst
 //!       dst = last pass: relu(acc); else acc
 //! ```
 //!
-//! Per output: one chain of multiply-adds, in the order bias, residual, (channel block, tap, channel).
-//! Neither the pass length nor the pixel block changes it, since parking a sum in dst is exact.
+//! Per output: a chain of multiply-adds per pass in the order (channel block, tap, channel), then the sum so far. The
+//! rounding error grows with the length of a pass, not of the whole sum. Which block of pixels computes it changes nothing.
 //!
 //! A tap is an offset into the bordered source. With the pixel strides of source and destination free, the
 //! same loop is forward (stride 1 and 2), backward-data (flipped weights; stride 2 by its four output phases)
@@ -146,33 +147,6 @@ unsafe fn by_pixels<S: Simd, const OCV: usize, const MAX: usize, const STRIDE: u
 #[inline(always)]
 unsafe fn tile<S: Simd, const OCV: usize, const PX: usize, const STRIDE: usize>(s: S, a: &Strip, t: &Tile) {
     let mut acc = [[s.splat(0.0); OCV]; PX];
-    if t.first {
-        for v in 0..OCV {
-            // SAFETY: `bias` holds OCV * 16 floats.
-            let bias = unsafe { s.load(a.bias.wrapping_add(v * LANES)) };
-            for px in 0..PX {
-                acc[px][v] = bias;
-            }
-        }
-        if !t.residual.is_null() {
-            for px in 0..PX {
-                for v in 0..OCV {
-                    let p = t.residual.wrapping_add(px * a.dst_pixel + v * a.dst_plane);
-                    // SAFETY: the residual has the layout of dst.
-                    let r = unsafe { s.load(p) };
-                    acc[px][v] = s.add(acc[px][v], r);
-                }
-            }
-        }
-    } else {
-        for px in 0..PX {
-            for v in 0..OCV {
-                let p = t.dst.wrapping_add(px * a.dst_pixel + v * a.dst_plane);
-                // SAFETY: an output of this strip.
-                acc[px][v] = unsafe { s.load(p) };
-            }
-        }
-    }
     let mut weights = t.weights;
     let mut plane = t.src;
     let mut left = t.channels;
@@ -199,6 +173,34 @@ unsafe fn tile<S: Simd, const OCV: usize, const PX: usize, const STRIDE: usize>(
         }
         plane = plane.wrapping_add(a.src_plane);
         left -= channels;
+    }
+    if t.first {
+        for v in 0..OCV {
+            // SAFETY: `bias` holds OCV * 16 floats.
+            let bias = unsafe { s.load(a.bias.wrapping_add(v * LANES)) };
+            for px in 0..PX {
+                acc[px][v] = s.add(acc[px][v], bias);
+            }
+        }
+        if !t.residual.is_null() {
+            for px in 0..PX {
+                for v in 0..OCV {
+                    let p = t.residual.wrapping_add(px * a.dst_pixel + v * a.dst_plane);
+                    // SAFETY: the residual has the layout of dst.
+                    let r = unsafe { s.load(p) };
+                    acc[px][v] = s.add(acc[px][v], r);
+                }
+            }
+        }
+    } else {
+        for px in 0..PX {
+            for v in 0..OCV {
+                let p = t.dst.wrapping_add(px * a.dst_pixel + v * a.dst_plane);
+                // SAFETY: an output of this strip.
+                let sum = unsafe { s.load(p) };
+                acc[px][v] = s.add(acc[px][v], sum);
+            }
+        }
     }
     for px in 0..PX {
         for v in 0..OCV {

@@ -21,6 +21,9 @@ pub(super) fn run(args: &Train) -> Outcome {
         threads: args.compute.threads(),
         max_steps: args.max_steps,
     };
-    run_training(&config, &options)?;
+    let summary = run_training(&config, &options)?;
+    if args.json {
+        say!("{}", serde_json::to_string(&summary)?);
+    }
     Ok(())
 }

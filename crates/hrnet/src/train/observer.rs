@@ -1,7 +1,7 @@
 //! What a run shows and keeps: progress with time left, a JSON line per report, checkpoints, the best model.
 
-use super::RunOptions;
 use super::folder::Folder;
+use super::{RunOptions, Summary};
 use crate::config::TrainConfig;
 use crate::face::Evaluator;
 use anyhow::{Context, Result};
@@ -107,7 +107,7 @@ impl<'a> Progress<'a> {
     }
 
     /// The last checkpoint and the last model.
-    pub(super) fn finish(mut self, trainer: &mut Trainer, end: FitEnd) -> Result<()> {
+    pub(super) fn finish(mut self, trainer: &mut Trainer, end: FitEnd) -> Result<Summary> {
         self.save(trainer)?;
         let weights = trainer.ema_weights().unwrap_or_else(|| trainer.weights());
         self.export(&weights, "last.safetensors", None)?;
@@ -120,10 +120,16 @@ impl<'a> Progress<'a> {
                 eprintln!("stopped at step {step}; continue with --resume auto (run folder {out})")
             }
         }
-        if let Some(best) = trainer.best() {
-            eprintln!("best NME {:.3} % ({out}/best.safetensors)", 100.0 * best);
+        let best_nme_percent = trainer.best().map(|best| 100.0 * best);
+        if let Some(best) = best_nme_percent {
+            eprintln!("best NME {best:.3} % ({out}/best.safetensors)");
         }
-        Ok(())
+        Ok(Summary {
+            out: self.out.clone(),
+            steps: step,
+            finished: end == FitEnd::Finished,
+            best_nme_percent,
+        })
     }
 }
 
