@@ -262,6 +262,29 @@ fn files_without_a_network_are_explained() {
 }
 
 #[test]
+fn a_moving_average_beside_the_weights_is_left_out() {
+    let w = weights(&pose());
+    let average = renamed(&w, |n| Some(format!("ema_model.{n}")));
+    let both = w.iter().chain(average.iter()).map(|(n, t)| (n.to_string(), t.clone())).collect();
+    let loaded = load(&file(&both), &LoadOptions::default()).unwrap();
+    assert_eq!(loaded.report.ignored.len(), w.len());
+    assert!(same_bits(&loaded.weights, &w));
+}
+
+#[test]
+fn a_tensor_beside_a_state_dict_does_not_hide_it() {
+    let tensor = |asm: Asm| asm.tensor("0", 2, 0, &[2], &[1]);
+    let inner = tensor(Asm::default().ordered_dict().mark().text("w")).op(b'u');
+    let outer = tensor(Asm::new().op(b'}').mark().text("lr"));
+    let stream = outer.text("state_dict").raw(&inner.0).op(b'u').stop();
+    let bytes = torch_zip(&stream, &[("0", &floats(&[1.5, 2.5]))]);
+    let file =
+        hrnet_formats::pth::open_zip(&mut &bytes[..], &hrnet_formats::Limits::default(), None).unwrap();
+    assert_eq!((file.entry.as_str(), file.views[0].name.as_str()), ("state_dict", "w"));
+    assert_eq!(file.ignored[0].name, "lr");
+}
+
+#[test]
 fn two_keys_for_one_parameter_are_refused() {
     let keys = [
         "backbone.stage2.0.branches.0.0.conv1.weight",

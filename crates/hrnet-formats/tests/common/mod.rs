@@ -1,5 +1,5 @@
 //! Makers of files, honest and hostile, for the tests of this crate.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)] // each test binary uses a part
 
 pub mod alloc;
 

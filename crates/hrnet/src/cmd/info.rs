@@ -88,7 +88,7 @@ fn file(args: &Info, path: &Path) -> Outcome {
         object.insert("problems".into(), json!(problems));
         object.insert("report".into(), super::report_json(&report));
         say!("{}", Value::Object(object));
-        return Ok(());
+        return unrecognised(path, summary.is_none(), &problems);
     }
     match &summary {
         Some((model, summary, _)) => {
@@ -102,12 +102,21 @@ fn file(args: &Info, path: &Path) -> Outcome {
             say!();
             print_summary(summary);
         }
-        None => say!("{shown}: no network recognised"),
+        None => {}
     }
-    for problem in &problems {
-        say!("problem: {problem}");
+    if summary.is_some() {
+        problems.iter().for_each(|problem| say!("problem: {problem}"));
     }
-    Ok(())
+    unrecognised(path, summary.is_none(), &problems)
+}
+
+/// A file that is no network at all is an error; an odd network is described.
+fn unrecognised(path: &Path, unrecognised: bool, problems: &[String]) -> Outcome {
+    if !unrecognised {
+        return Ok(());
+    }
+    let reason = problems.first().map_or("no network recognised", String::as_str);
+    Err(Failure::Runtime(anyhow::anyhow!("{}: {reason}", path.display())))
 }
 
 fn list(args: &Info) -> Outcome {
