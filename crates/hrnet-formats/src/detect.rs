@@ -242,10 +242,10 @@ fn family(arch: Arch, head: &Head, scheme: Scheme, notes: &mut Vec<String>) -> A
             (bilinear(false), 0.1, "bilinear fusion, align_corners false, as in mmseg")
         }
         Head::Segment { classes: 150 | 171, .. } => (
-            bilinear(false),
+            bilinear(true),
             0.1,
-            "align_corners false assumed; networks of the HRNet-OCR branch for ADE20K and COCO-Stuff were trained with \
-             align_corners true, so set it if this is one",
+            "bilinear fusion, align_corners true, as in the official ADE20K and COCO-Stuff configurations; set it to false \
+             for a network trained otherwise",
         ),
         Head::Segment { .. } => (
             bilinear(false),

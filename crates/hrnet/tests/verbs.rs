@@ -75,7 +75,8 @@ fn info_describes_variants() {
 
     let info = hrnet!["info", "pose_w32", "--input-size", "128x96", "--json"].ok().json();
     assert_eq!((&info["family"], &info["points"]), (&json!("pose"), &json!(17)));
-    assert_eq!(info["parameters"], 28_535_936);
+    let golden = json_file(&fixture("forward/pose_hrnet_w32_coco_256x192.json"));
+    assert_eq!(info["parameters"], golden["parameters"]);
     assert_eq!(info["input"], json!([1, 3, 128, 96]));
     assert_eq!(info["outputs"][0]["shape"], json!([1, 17, 32, 24]));
 
@@ -104,13 +105,18 @@ fn every_real_checkpoint_converts_and_runs_to_the_same_bits() {
         let report = hrnet!["convert", &input, &output, "--json"].ok().json();
         assert_eq!(number(&report["bytes"]), bytes(&output).len() as f64);
         assert_eq!(report["recipe"]["source"], *name);
-        let (before, after) = (hrnet!["info", &input, "--json"].ok().json(), hrnet!["info", &output, "--json"].ok());
+        let (before, after) =
+            (hrnet!["info", &input, "--json"].ok().json(), hrnet!["info", &output, "--json"].ok());
         let after = after.json();
         for key in ["family", "variant", "head", "points", "classes", "parameters", "macs", "problems"] {
             assert_eq!(before[key], after[key], "{name}: {key}");
         }
         assert_eq!(after["problems"], json!([]), "{name}");
-        assert_eq!((&before["recipe_in_file"], &after["recipe_in_file"]), (&json!(false), &json!(true)), "{name}");
+        assert_eq!(
+            (&before["recipe_in_file"], &after["recipe_in_file"]),
+            (&json!(false), &json!(true)),
+            "{name}"
+        );
         if name == "official.pth" || name == "segmentation_training.pth" {
             let results = [&input, &output].map(|model| {
                 let file = scratch.path("result.npy");
@@ -145,7 +151,8 @@ fn run_gives_every_output_in_the_official_shape() {
 
     // Tags of a bottom-up network go into a second file.
     let higher = scratch.write("higher.pth", &files["mmpose0_higher.pth"]);
-    let report = hrnet!["run", &higher, "--input", &input, "--output", scratch.path("h.npy"), "--json"].ok().json();
+    let report =
+        hrnet!["run", &higher, "--input", &input, "--output", scratch.path("h.npy"), "--json"].ok().json();
     let outputs = report["outputs"].as_array().unwrap();
     assert!(outputs.len() > 1, "{report}");
     for output in outputs {
@@ -158,7 +165,9 @@ fn run_gives_every_output_in_the_official_shape() {
 fn bench_prints_one_line_of_json() {
     let size = ["--input-size", "64x64", "--runs", "2", "--warm-up", "0"];
     let [a, b, c, d, e, f] = size;
-    let ran = hrnet!["bench", "cls_w18_small_v1", a, b, c, d, e, f, "--batch", "2", "--threads", "2", "--json"].ok();
+    let ran =
+        hrnet!["bench", "cls_w18_small_v1", a, b, c, d, e, f, "--batch", "2", "--threads", "2", "--json"]
+            .ok();
     assert_eq!(ran.out.lines().count(), 1);
     let result = ran.json();
     let [min, median] = ["min_ms", "median_ms"].map(|key| number(&result[key]));
@@ -205,6 +214,11 @@ const NEAR_ON_AVERAGE: f64 = 5.0;
 
 #[track_caller]
 fn lies_on_the_face(found: &[[f64; 2]]) {
+    lies_within(found, NEAR);
+}
+
+#[track_caller]
+fn lies_within(found: &[[f64; 2]], near: f64) {
     assert_eq!(found.len(), 68);
     // The face of the picture, ear to ear and brows to chin.
     for (i, [x, y]) in found.iter().enumerate() {
@@ -212,7 +226,7 @@ fn lies_on_the_face(found: &[[f64; 2]]) {
     }
     let distances = BY_EYE.map(|(i, at)| distance(found[i], at));
     let mean = distances.iter().sum::<f64>() / distances.len() as f64;
-    assert!(mean <= NEAR_ON_AVERAGE && distances.iter().all(|&d| d <= NEAR), "{mean}: {distances:?}");
+    assert!(mean <= NEAR_ON_AVERAGE && distances.iter().all(|&d| d <= near), "{mean}: {distances:?}");
 }
 
 #[test]
@@ -254,7 +268,8 @@ fn predict_finds_the_face() {
     assert!(changed.iter().all(|&(x, y)| (160..290).contains(&x) && (65..200).contains(&y)));
 
     // People get one line.
-    let ran = hrnet!["predict", astronaut(), "--box", FACE, "--out", scratch.path("quiet"), "--no-overlay"].ok();
+    let ran =
+        hrnet!["predict", astronaut(), "--box", FACE, "--out", scratch.path("quiet"), "--no-overlay"].ok();
     assert!(ran.out.lines().count() == 1 && ran.out.contains("68 points"), "{ran:?}");
     assert_eq!(scratch.files("quiet"), ["astronaut.json"]);
 }
@@ -263,11 +278,14 @@ fn predict_finds_the_face() {
 fn predict_finds_the_face_in_every_manner() {
     let scratch = Scratch::new();
     let out = scratch.path("out");
-    for manner in [&["--flip"][..], &["--refine", "1"], &["--protocol", "official"]] {
+    // A pixel of the heat maps is 4.4 pixels of this image, and the official code leaves points at its quarters.
+    for (manner, near) in
+        [(&["--flip"][..], NEAR), (&["--refine", "1"], NEAR), (&["--protocol", "official"], NEAR + 2.2)]
+    {
         let mut args = vec!["predict".into(), astronaut().into(), "--box".into(), FACE.into()];
         args.extend(["--json".into(), "--out".into(), out.clone().into()]);
         args.extend(manner.iter().map(std::ffi::OsString::from));
-        lies_on_the_face(&points(&common::run(args).ok().json()));
+        lies_within(&points(&common::run(args).ok().json()), near);
     }
     // With two looks a box half as large again as the face will do.
     let wide = "145,55,160,160";
@@ -286,14 +304,16 @@ fn predict_takes_files_folders_patterns_and_boxes() {
         scratch.write(name, &photo);
     }
     scratch.write("in/notes.txt", "no image");
-    let ran = hrnet!["predict", scratch.path("in"), "--box", FACE, "--out", scratch.path("folder"), "--json"].ok();
+    let ran =
+        hrnet!["predict", scratch.path("in"), "--box", FACE, "--out", scratch.path("folder"), "--json"].ok();
     assert_eq!(ran.json()["images"].as_array().unwrap().len(), 2);
     assert!(ran.json()["points"].is_null(), "no single image to stand at the top level");
     assert_eq!(scratch.files("folder"), ["a.json", "a.points.png", "b.json", "b.points.png"]);
 
     // A pattern, and an image of the same name elsewhere that must not replace the first.
     let (pattern, other) = (scratch.path("in/*.jpg"), scratch.path("other/a.jpg"));
-    let ran = hrnet!["predict", pattern, other, "--box", FACE, "--out", scratch.path("out"), "--no-overlay"].ok();
+    let ran =
+        hrnet!["predict", pattern, other, "--box", FACE, "--out", scratch.path("out"), "--no-overlay"].ok();
     assert_eq!(ran.out.lines().count(), 2);
     assert_eq!(scratch.files("out"), ["a-2.json", "a.json"]);
 
@@ -349,10 +369,9 @@ fn predict_turns_photos_upright() {
     let scratch = Scratch::new();
     let stored = image_of(&astronaut());
     // Where the pixel at (x, y) of the upright picture is stored. 3: upside down. 6: turned a quarter to the left.
-    for (orientation, source) in [
-        (3, (|x, y| (511 - x, 511 - y)) as fn(usize, usize) -> (usize, usize)),
-        (6, |x, y| (y, 511 - x)),
-    ] {
+    for (orientation, source) in
+        [(3, (|x, y| (511 - x, 511 - y)) as fn(usize, usize) -> (usize, usize)), (6, |x, y| (y, 511 - x))]
+    {
         let photo = scratch.write("turned.jpg", with_orientation(&bytes(&astronaut()), orientation));
         let mut upright = Image::filled(512, 512, [0; 3]);
         for (x, y) in (0..512 * 512).map(|i| (i % 512, i / 512)) {
@@ -368,7 +387,10 @@ fn predict_turns_photos_upright() {
         };
         let (turned, wanted) = (look(&photo, &[]), look(&upright, &[]));
         assert_eq!(turned["points"], wanted["points"], "orientation {orientation}");
-        assert_eq!((&turned["exif_orientation"], &wanted["exif_orientation"]), (&json!(orientation), &json!(1)));
+        assert_eq!(
+            (&turned["exif_orientation"], &wanted["exif_orientation"]),
+            (&json!(orientation), &json!(1))
+        );
         let as_stored = look(&photo, &["--ignore-orientation"]);
         assert_eq!(as_stored["points"], look(&astronaut(), &[])["points"], "orientation {orientation}");
         assert_ne!(as_stored["points"], turned["points"]);
@@ -426,7 +448,8 @@ fn eval_measures_a_known_error() {
     [0.0, 0.01, 0.2].iter().for_each(|&share| table += &row("face.jpg", &moved(share)));
     let data = scratch.write("labels.csv", &table);
     let worst = scratch.path("worst.png");
-    let ran = hrnet!["eval", "--task", "face", "--data", &data, "--worst", &worst, "--mean-shape", &data, "--json"];
+    let ran =
+        hrnet!["eval", "--task", "face", "--data", &data, "--worst", &worst, "--mean-shape", &data, "--json"];
     let result = ran.ok().json();
     assert_eq!(result["images"], 3);
     assert!((number(&result["nme_percent"]) - 7.0).abs() < 1e-6, "{result}");
@@ -449,7 +472,9 @@ fn eval_measures_a_known_error() {
 /// On the real faces beside the checkout; they may not be copied, so there is nothing to measure where they are absent.
 #[test]
 fn the_built_in_model_is_as_good_as_promised() {
-    let Some(faces) = hrnet_testkit::shared().map(|s| s.join("data/faces68")).filter(|f| f.is_dir()) else { return };
+    let Some(faces) = hrnet_testkit::shared().map(|s| s.join("data/faces68")).filter(|f| f.is_dir()) else {
+        return;
+    };
     let (val, train) = (faces.join("val.csv"), faces.join("train.csv"));
     let result = hrnet!["eval", "--task", "face", "--data", val, "--mean-shape", train, "--json"].ok().json();
     let [nme, baseline] = ["nme_percent", "mean_shape_nme_percent"].map(|key| number(&result[key]));

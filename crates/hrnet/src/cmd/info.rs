@@ -90,19 +90,16 @@ fn file(args: &Info, path: &Path) -> Outcome {
         say!("{}", Value::Object(object));
         return unrecognised(path, summary.is_none(), &problems);
     }
-    match &summary {
-        Some((model, summary, _)) => {
-            say!("{shown}: {model}");
-            let container = report.container.map_or_else(String::new, |c| c.to_string());
-            let scheme = report.scheme.map_or_else(String::new, |s| format!(", {s} names"));
-            say!("{container}{scheme}, {} tensors, {} bytes", inspection.tensors.len(), inspection.size);
-            for line in super::remarks(&report) {
-                say!("  {line}");
-            }
-            say!();
-            print_summary(summary);
+    if let Some((model, summary, _)) = &summary {
+        say!("{shown}: {model}");
+        let container = report.container.map_or_else(String::new, |c| c.to_string());
+        let scheme = report.scheme.map_or_else(String::new, |s| format!(", {s} names"));
+        say!("{container}{scheme}, {} tensors, {} bytes", inspection.tensors.len(), inspection.size);
+        for line in super::remarks(&report) {
+            say!("  {line}");
         }
-        None => {}
+        say!();
+        print_summary(summary);
     }
     if summary.is_some() {
         problems.iter().for_each(|problem| say!("problem: {problem}"));

@@ -74,9 +74,7 @@ impl Ran {
 
     /// Lines that report an error, without the closing count of failed files.
     pub fn errors(&self) -> Vec<&str> {
-        let counts = |l: &str| {
-            l.ends_with(" images failed") || l.ends_with(" files could not be verified")
-        };
+        let counts = |l: &str| l.ends_with(" images failed") || l.ends_with(" files could not be verified");
         let starts = |l: &&str| l.starts_with("error:") || l.starts_with("check failed:");
         self.err.lines().filter(starts).filter(|l| !counts(l)).collect()
     }
@@ -177,7 +175,8 @@ pub fn table_header(points: usize) -> String {
 /// A training set of drawn blobs, `set/train.csv` and `set/images`: `count` pictures of 48x48 pixels, five points each,
 /// every point a blob of its own colour on a grey ground. Five points are no known point set.
 pub fn blobs(scratch: &Scratch, count: usize) -> PathBuf {
-    const COLOURS: [[u8; 3]; 5] = [[230, 40, 40], [40, 230, 40], [40, 40, 230], [230, 230, 40], [230, 40, 230]];
+    const COLOURS: [[u8; 3]; 5] =
+        [[230, 40, 40], [40, 230, 40], [40, 40, 230], [230, 230, 40], [230, 40, 230]];
     let mut table = table_header(5);
     for n in 0..count {
         let mut image = Image::filled(48, 48, [90 + (n % 8) as u8 * 10; 3]);
