@@ -110,7 +110,11 @@ impl<'a> Progress<'a> {
     pub(super) fn finish(mut self, trainer: &mut Trainer, end: FitEnd) -> Result<Summary> {
         self.save(trainer)?;
         let weights = trainer.ema_weights().unwrap_or_else(|| trainer.weights());
-        self.export(&weights, "last.safetensors", None)?;
+        let metric = match (&self.evaluator, end) {
+            (Some(evaluator), FitEnd::Finished) => Some(100.0 * evaluator.measure(&weights)?.nme),
+            _ => None,
+        };
+        self.export(&weights, "last.safetensors", metric)?;
         self.bar.finish_and_clear();
         let step = trainer.progress().step;
         let out = self.out.display();

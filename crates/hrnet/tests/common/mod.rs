@@ -59,15 +59,17 @@ impl Ran {
         self
     }
 
-    /// This exit code, and exactly one error line on stderr that holds all the words. A closing line that counts
-    /// failed files may follow; it names none.
+    /// This exit code, and exactly one error on stderr, which holds all the words. An error is a line; the parsers of
+    /// TOML and of arguments show the place in further lines. A closing line that counts failed files may follow; it
+    /// names none.
     #[track_caller]
     pub fn fails(self, code: i32, words: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");
         let errors = self.errors();
         assert_eq!(errors.len(), 1, "one error line is wanted: {self:#?}");
+        let message = &self.err[self.err.find(errors[0]).unwrap()..];
         for word in words {
-            assert!(errors[0].contains(word), "'{word}' is not in the error line: {self:#?}");
+            assert!(message.contains(word), "'{word}' is not in the error: {self:#?}");
         }
         self
     }
