@@ -8,7 +8,9 @@ fn main() -> ExitCode {
     match hrnet::cmd::run(hrnet::cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{}", failure.message());
+            if let Some(message) = failure.message() {
+                eprintln!("{message}");
+            }
             failure.exit_code()
         }
     }

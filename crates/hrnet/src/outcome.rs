@@ -11,26 +11,41 @@ pub enum Failure {
     Usage(String),
     /// Everything ran and a check did not hold.
     Check(String),
+    /// A runtime error that was printed where it happened.
+    Reported,
 }
 
 impl Failure {
     /// The exit code of this failure.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Failure::Runtime(_) => 1,
+            Failure::Runtime(_) | Failure::Reported => 1,
             Failure::Usage(_) => 2,
             Failure::Check(_) => 3,
         })
     }
 
-    /// One line for people.
-    pub fn message(&self) -> String {
-        match self {
-            Failure::Runtime(e) => format!("error: {e:#}"),
+    /// One line for people, if it was not printed already.
+    pub fn message(&self) -> Option<String> {
+        Some(match self {
+            Failure::Reported => return None,
+            Failure::Runtime(e) => format!("error: {}", chain(e)),
             Failure::Usage(m) => format!("error: {m} (see --help)"),
             Failure::Check(m) => format!("check failed: {m}"),
-        }
+        })
     }
+}
+
+/// An error and its causes; a cause that the text already tells is not said twice.
+pub fn chain(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| {
+        let cause = cause.to_string();
+        match text.is_empty() {
+            true => cause,
+            false if text.contains(&cause) => text,
+            false => format!("{text}: {cause}"),
+        }
+    })
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {

@@ -73,6 +73,7 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     };
     let train = Arc::new(train);
     let plan = BatchPlan::training(batch, config.seed, config.augment.clone(), spec);
+    train.check(&plan.augment, &plan.spec)?;
     let per_epoch = plan.batches_per_epoch(train.len());
     if per_epoch == 0 {
         bail!("{} training images make no batch of {batch}; lower train.batch", train.len());

@@ -3,7 +3,7 @@
 use crate::cli::{Predict, Protocol};
 use crate::face::{Face, FaceModel, Look, Place, Stages};
 use crate::model::LoadedModel;
-use crate::outcome::{Failure, Outcome};
+use crate::outcome::{Failure, Outcome, chain};
 use crate::say;
 use crate::{inputs, io, npy};
 use anyhow::{Context, Result};
@@ -45,8 +45,8 @@ pub(super) fn run(args: &Predict) -> Outcome {
                 results.extend(found.into_iter().map(|f| f.json));
             }
             Err(error) => {
-                bar.suspend(|| eprintln!("error: {}: {error:#}", file.display()));
-                failed.push(json!({"input": file, "error": format!("{error:#}")}));
+                bar.suspend(|| eprintln!("error: {}: {}", file.display(), chain(&error)));
+                failed.push(json!({"input": file, "error": chain(&error)}));
             }
         }
         bar.inc(1);
@@ -64,9 +64,14 @@ pub(super) fn run(args: &Predict) -> Outcome {
         object.insert("failed".into(), json!(failed));
         say!("{}", Value::Object(object));
     }
-    if failures > 0 {
-        let message = format!("{failures} of {} images failed", files.len());
-        return Err(Failure::Runtime(anyhow::anyhow!(message)));
+    match failures {
+        0 => {}
+        // The one error was said above.
+        1 if files.len() == 1 => return Err(Failure::Reported),
+        _ => {
+            let message = format!("{failures} of {} images failed", files.len());
+            return Err(Failure::Runtime(anyhow::anyhow!(message)));
+        }
     }
     Ok(())
 }

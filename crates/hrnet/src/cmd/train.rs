@@ -5,6 +5,7 @@ use crate::config::TrainConfig;
 use crate::outcome::Outcome;
 use crate::say;
 use crate::train::{RunOptions, run as run_training};
+use anyhow::Context;
 use std::path::PathBuf;
 
 pub(super) fn run(args: &Train) -> Outcome {
@@ -21,7 +22,7 @@ pub(super) fn run(args: &Train) -> Outcome {
         threads: args.compute.threads(),
         max_steps: args.max_steps,
     };
-    let summary = run_training(&config, &options)?;
+    let summary = run_training(&config, &options).with_context(|| args.config.display().to_string())?;
     if args.json {
         say!("{}", serde_json::to_string(&summary)?);
     }

@@ -1,7 +1,7 @@
 //! `hrnet verify`: golden vectors against what this program computes. Exit code 3 when a case fails.
 
 use crate::cli::Verify;
-use crate::outcome::{Failure, Outcome};
+use crate::outcome::{Failure, Outcome, chain};
 use crate::say;
 use crate::verify::{Check, Context, verify_file};
 use hrnet_kernels::{Isa, Pool};
@@ -34,8 +34,8 @@ pub(super) fn run(args: &Verify) -> Outcome {
             }
             Err(error) => {
                 errors += 1;
-                eprintln!("error: {}: {error:#}", file.display());
-                results.push(json!({"file": file, "ok": false, "error": format!("{error:#}")}));
+                eprintln!("error: {}: {}", file.display(), chain(&error));
+                results.push(json!({"file": file, "ok": false, "error": chain(&error)}));
             }
         }
     }
