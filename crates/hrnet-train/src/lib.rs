@@ -7,6 +7,7 @@
 //! * [`tape`]: forward in training mode and the reverse walk.
 //! * [`loss`], [`optim`], [`schedule`]: the formulas, equal to PyTorch's step for step.
 //! * [`trainer`]: the loop, from a [`BatchSource`] to an [`Observer`].
+//! * [`mod@reference`]: the same step in f64, slow and obvious.
 //! * [`checkpoint`]: everything a run needs to go on bit for bit.
 //!
 //! Determinism: for one ISA level the same seed and the same batches give the same bits, whatever the number of threads.
@@ -23,6 +24,7 @@ pub mod optim;
 mod par;
 mod params;
 mod plan;
+pub mod reference;
 pub mod schedule;
 pub mod storage;
 pub mod tape;

@@ -9,17 +9,15 @@
 //!    gradients: losses 1e-4 relative, every gradient 1e-3 of its norm, running statistics and stepped parameters 1e-4
 //!    of their scale.
 
-mod reference;
-
 use hrnet_formats::golden::{Sampled, TrainCase};
 use hrnet_ir::{Net, formula};
 use hrnet_kernels::{Isa, Pool};
 use hrnet_train::checkpoint::Meta;
 use hrnet_train::loss::CrossEntropy;
+use hrnet_train::reference::{Optimizer, Reference, loss_of};
 use hrnet_train::{
     Batch, Checkpoint, HeatmapLoss, HeatmapMse, Loss, OptimizerConfig, Target, TrainOptions, Trainer,
 };
-use reference::{Array, Optimizer, Reference};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -144,40 +142,6 @@ fn compare_tape(setup: &Setup, net: &Net, before: &Checkpoint, batch: &Batch, re
     println!("{name}: worst parameter {} is off by {:.2e} of its scale", worst.1, worst.0);
     assert!(worst.0 < 1e-4, "{name}: {} is off by {:.2e} of its scale", worst.1, worst.0);
     (reference.params, reference.state, reference.steps) = kept;
-}
-
-/// The loss and its gradient in f64.
-fn loss_of(loss: &Loss, output: &Array, target: &Target) -> (f64, Vec<f64>) {
-    let [n, c, h, w] = output.shape;
-    match (loss, target) {
-        (Loss::HeatmapMse(mse), Target::Heatmaps { maps, weights }) => {
-            let count = (n * c * h * w) as f64;
-            let mut sum = 0.0;
-            let mut grad = Vec::with_capacity(output.data.len());
-            for (i, (p, &g)) in output.data.iter().zip(maps.data()).enumerate() {
-                let k = match mse.form {
-                    HeatmapLoss::Joints => 0.5 * f64::from(weights.as_ref().unwrap().data()[i / (h * w)]),
-                    _ => 1.0,
-                };
-                let diff = p - f64::from(g);
-                sum += k * diff * diff / count;
-                grad.push(2.0 * k * diff / count);
-            }
-            (sum, grad)
-        }
-        (Loss::CrossEntropy(_), Target::Labels(labels)) => {
-            let mut sum = 0.0;
-            let mut grad = Vec::with_capacity(output.data.len());
-            for (row, &label) in output.data.chunks_exact(c).zip(labels) {
-                let total: f64 = row.iter().map(|v| v.exp()).sum();
-                sum -= (row[label].exp() / total).ln() / n as f64;
-                let wanted = |k| if k == label { 1.0 } else { 0.0 };
-                grad.extend(row.iter().enumerate().map(|(k, v)| (v.exp() / total - wanted(k)) / n as f64));
-            }
-            (sum, grad)
-        }
-        _ => unreachable!("each case has its target"),
-    }
 }
 
 fn norm(values: impl Iterator<Item = f64>) -> f64 {

@@ -1,13 +1,11 @@
 //! Every operation and every fusion of the tape on small networks with odd sizes, against the f64 reference; and the
 //! gradient of a whole network against differences of the loss.
 
-mod reference;
-
 use hrnet_ir::scope::{ConvSpec, NetBuilder};
 use hrnet_ir::{Arch, Depth, Exchange, Fuse, Head, Model, Net, Op, Value, formula};
 use hrnet_kernels::{Isa, Pool};
+use hrnet_train::reference::Reference;
 use hrnet_train::{Init, Tape, TapeError, init};
-use reference::Reference;
 use std::sync::Arc;
 
 /// Gradients of `sum(u * output)` with fixed random `u`.

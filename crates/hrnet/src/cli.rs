@@ -103,7 +103,7 @@ pub struct Train {
     /// Continue from the newest good checkpoint of the run folder (auto), or from a checkpoint file
     #[arg(long, value_name = "auto|FILE")]
     pub resume: Option<String>,
-    /// Run folder [default: runs/<name of the configuration>]
+    /// Run folder [default: runs/ and the name of the configuration]
     #[arg(long)]
     pub out: Option<PathBuf>,
     /// Stop after this many steps in all (a checkpoint is written)

@@ -171,9 +171,8 @@ impl TrainConfig {
         let shown = path.display();
         let text =
             String::from_utf8(crate::io::read(path)?).with_context(|| format!("{shown}: not a text file"))?;
-        let mut config: Self =
-            toml::from_str(&text).with_context(|| format!("{shown}: not a usable configuration"))?;
-        config.check().with_context(|| shown.to_string())?;
+        let mut config =
+            Self::parse(&text).with_context(|| format!("{shown}: not a usable configuration"))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let paths = [Some(&mut config.data.train), config.data.val.as_mut(), config.data.images.as_mut()];
         for p in paths.into_iter().flatten().chain(config.model.start.as_mut()) {
@@ -181,6 +180,13 @@ impl TrainConfig {
                 *p = folder.join(&*p);
             }
         }
+        Ok(config)
+    }
+
+    /// Parses and checks; paths stay as they are written.
+    pub fn parse(text: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text)?;
+        config.check()?;
         Ok(config)
     }
 

@@ -3,6 +3,8 @@
 
 pub mod alloc;
 
+use alloc::peak;
+use hrnet_formats::{LoadError, LoadOptions, load};
 use std::collections::BTreeMap;
 
 // ---- a tiny pickle assembler
@@ -337,4 +339,26 @@ pub fn mutate(bytes: &mut Vec<u8>, rng: &mut Rng) {
             }
         }
     }
+}
+
+// ---- what hostile files must do
+
+/// Memory that a refusal may take beyond the size of the file.
+pub const SPARE: usize = 16 << 20;
+
+/// Loads on a small stack and checks the memory; returns the error.
+pub fn refused(name: &str, file: Vec<u8>) -> LoadError {
+    let name = name.to_string();
+    let run = move || {
+        let size = file.len();
+        let (result, most) = peak(|| load(&file, &LoadOptions::default()).map(|c| c.model));
+        assert!(most <= size + SPARE, "{name}: {most} bytes for a file of {size}");
+        result.expect_err(&format!("{name} was accepted"))
+    };
+    std::thread::Builder::new().stack_size(512 << 10).spawn(run).unwrap().join().unwrap()
+}
+
+/// A state dict of one float tensor over storage "0", whose record has 16 bytes.
+pub fn one_tensor(len: i64, offset: i64, size: &[i64], stride: &[i64]) -> Vec<u8> {
+    Asm::dict_of(Asm::default().tensor("0", len, offset, size, stride))
 }

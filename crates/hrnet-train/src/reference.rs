@@ -1,20 +1,25 @@
-//! Training in f64, slow and obvious: what the tape is tested against. It is tested itself against the official code.
+//! Training in f64, slow and obvious: the meaning of a training step, as `hrnet_ir::interp` is that of inference. The
+//! tape is tested against it, and it is tested itself against the official code; `hrnet verify --executor interpreter`
+//! runs it. It covers the networks with one output that the tape trains.
 //!
 //! ReLU has a kink: an f32 forward pass puts a few of millions of values on the other side of it, and each such flip
 //! changes gradients far more than rounding does. [`Reference::forward`] can therefore take the signs of another run.
-#![allow(dead_code)]
 
+use crate::loss::{HeatmapLoss, Loss, Target};
 use hrnet_ir::{Net, Op, ParamId, Weights};
 use std::collections::HashMap;
 
 /// An array `[n, c, h, w]`.
 #[derive(Clone, Debug, Default)]
 pub struct Array {
+    /// `[n, c, h, w]`.
     pub shape: [usize; 4],
+    /// Row-major.
     pub data: Vec<f64>,
 }
 
 impl Array {
+    /// Zeros of a shape.
     pub fn zeros(shape: [usize; 4]) -> Self {
         Self { shape, data: vec![0.0; shape.iter().product()] }
     }
@@ -42,9 +47,12 @@ impl Array {
 pub type Masks<'a> = &'a dyn Fn(usize) -> Vec<f32>;
 
 /// A network in training.
+#[derive(Debug)]
 pub struct Reference<'a> {
     net: &'a Net,
+    /// Parameters and buffers in network order.
     pub params: Vec<Vec<f64>>,
+    /// Gradients in the same order; those of buffers stay zero.
     pub grads: Vec<Vec<f64>>,
     values: Vec<Array>,
     /// Mean, variance (biased) and values per channel of each batch norm in the last batch, by node.
@@ -52,22 +60,47 @@ pub struct Reference<'a> {
     masks: Vec<Option<Vec<bool>>>,
     /// Optimiser state, two arrays per parameter, and its steps.
     pub state: [Vec<Vec<f64>>; 2],
+    /// Optimiser steps done.
     pub steps: i32,
 }
 
 /// An optimiser by PyTorch's formulas.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Optimizer {
-    Adam { rate: f64 },
-    Nesterov { rate: f64, momentum: f64, weight_decay: f64 },
+    /// Adam with PyTorch's defaults.
+    Adam {
+        /// Learning rate.
+        rate: f64,
+    },
+    /// SGD with Nesterov momentum.
+    Nesterov {
+        /// Learning rate.
+        rate: f64,
+        /// Factor on the velocity.
+        momentum: f64,
+        /// Factor on the parameters that is added to their gradients.
+        weight_decay: f64,
+    },
 }
 
 impl<'a> Reference<'a> {
+    /// A network with its weights.
+    ///
+    /// # Panics
+    /// When a parameter is missing.
     pub fn new(net: &'a Net, weights: &Weights) -> Self {
         let params: Vec<Vec<f64>> = net
             .params()
             .iter()
-            .map(|p| weights.get(&p.name).unwrap().data().iter().map(|&v| f64::from(v)).collect())
+            .map(|p| {
+                weights
+                    .get(&p.name)
+                    .expect("every parameter is there")
+                    .data()
+                    .iter()
+                    .map(|&v| f64::from(v))
+                    .collect()
+            })
             .collect();
         let zeros: Vec<Vec<f64>> = params.iter().map(|p| vec![0.0; p.len()]).collect();
         Self {
@@ -86,9 +119,12 @@ impl<'a> Reference<'a> {
         &self.params[id.index()]
     }
 
-    /// Runs the network; returns its first output.
+    /// Runs the network in training mode; returns its first output.
+    ///
+    /// # Panics
+    /// When the network does not take the shape, or has an operation that the tape does not train.
     pub fn forward(&mut self, input: &[f32], shape: [usize; 4], masks: Option<Masks>) -> Array {
-        let shapes = self.net.shapes(shape).unwrap();
+        let shapes = self.net.shapes(shape).expect("a shape that the network takes");
         self.values = Vec::new();
         self.masks = vec![None; shapes.len()];
         for (i, node) in self.net.nodes().iter().enumerate() {
@@ -220,7 +256,7 @@ impl<'a> Reference<'a> {
                     self.grads[b.beta.index()] = sum;
                 }
                 Op::Relu => {
-                    let mask = self.masks[i].as_ref().unwrap();
+                    let mask = self.masks[i].as_ref().expect("set by the forward pass");
                     let dx: Vec<f64> =
                         dy.data.iter().zip(mask).map(|(&d, &keep)| if keep { d } else { 0.0 }).collect();
                     give(0, &dx);
@@ -297,8 +333,7 @@ impl<'a> Reference<'a> {
         }
         self.steps += 1;
         let [first, second] = &mut self.state;
-        for (i, param) in self.net.params().iter().enumerate().filter(|(_, p)| p.role.is_trainable()) {
-            let _ = param;
+        for (i, _) in self.net.params().iter().enumerate().filter(|(_, p)| p.role.is_trainable()) {
             for (k, p) in self.params[i].iter_mut().enumerate() {
                 let g = self.grads[i][k];
                 let (m, v) = (&mut first[i][k], &mut second[i][k]);
@@ -327,19 +362,21 @@ impl<'a> Reference<'a> {
             .filter(|(p, _)| !trainable || p.role.is_trainable())
             .map(|(p, a)| {
                 let data = a.iter().map(|&v| v as f32).collect();
-                (p.name.clone(), hrnet_ir::Tensor::new(p.shape.clone(), data).unwrap())
+                (p.name.clone(), hrnet_ir::Tensor::new(p.shape.clone(), data).expect("one value per element"))
             })
             .collect()
     }
 
     /// The gradient of a parameter.
     pub fn gradient(&self, name: &str) -> &[f64] {
-        &self.grads[self.net.params().iter().position(|p| p.name == name).unwrap()]
+        &self.grads
+            [self.net.params().iter().position(|p| p.name == name).expect("a parameter of the network")]
     }
 
     /// A parameter or buffer.
     pub fn param(&self, name: &str) -> &[f64] {
-        &self.params[self.net.params().iter().position(|p| p.name == name).unwrap()]
+        &self.params
+            [self.net.params().iter().position(|p| p.name == name).expect("a parameter of the network")]
     }
 }
 
@@ -469,4 +506,43 @@ fn resize_taps(op: &Op, x: &Array, out: &Array) -> Vec<(usize, usize, f64)> {
         }
     }
     taps
+}
+
+/// A loss and its gradient with respect to the output, in f64; without foreground weight and label smoothing.
+///
+/// # Panics
+/// When the target is not of the loss's kind.
+pub fn loss_of(loss: &Loss, output: &Array, target: &Target) -> (f64, Vec<f64>) {
+    let [n, c, h, w] = output.shape;
+    match (loss, target) {
+        (Loss::HeatmapMse(mse), Target::Heatmaps { maps, weights }) => {
+            let count = (n * c * h * w) as f64;
+            let mut sum = 0.0;
+            let mut grad = Vec::with_capacity(output.data.len());
+            for (i, (p, &g)) in output.data.iter().zip(maps.data()).enumerate() {
+                let k = match mse.form {
+                    HeatmapLoss::Joints => {
+                        0.5 * f64::from(weights.as_ref().expect("joint weights").data()[i / (h * w)])
+                    }
+                    _ => 1.0,
+                };
+                let diff = p - f64::from(g);
+                sum += k * diff * diff / count;
+                grad.push(2.0 * k * diff / count);
+            }
+            (sum, grad)
+        }
+        (Loss::CrossEntropy(_), Target::Labels(labels)) => {
+            let mut sum = 0.0;
+            let mut grad = Vec::with_capacity(output.data.len());
+            for (row, &label) in output.data.chunks_exact(c).zip(labels) {
+                let total: f64 = row.iter().map(|v| v.exp()).sum();
+                sum -= (row[label].exp() / total).ln() / n as f64;
+                let wanted = |k| if k == label { 1.0 } else { 0.0 };
+                grad.extend(row.iter().enumerate().map(|(k, v)| (v.exp() / total - wanted(k)) / n as f64));
+            }
+            (sum, grad)
+        }
+        _ => unreachable!("each case has its target"),
+    }
 }
