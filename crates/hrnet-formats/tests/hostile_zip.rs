@@ -3,9 +3,9 @@
 mod common;
 
 use common::alloc::{Counting, peak};
-use common::{SPARE, floats, one_tensor, refused, zip, zip_with_layout};
-use hrnet_formats::pth::PthError;
-use hrnet_formats::{FileKind, LoadError, LoadOptions, Source, load};
+use common::{SPARE, floats, one_tensor, refused, torch_zip, zip, zip_with_layout};
+use hrnet_formats::file::ReadError;
+use hrnet_formats::{Limits, LoadError, LoadOptions, Source, load, pth};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
