@@ -124,8 +124,8 @@ fn layers(metadata: &Value, sources: &[Source], report: &mut Report) {
     for source in sources.iter().filter(|s| s.file.path.starts_with("crates/hrnet-data/src/")) {
         for at in words(&source.code, "hrnet_ir") {
             let path = source.code[at..].trim_start_matches("hrnet_ir").trim_start_matches("::");
-            if !path.starts_with("Tensor") && !path.starts_with("tensor") {
-                report.fail(format!("{}: hrnet-data may use hrnet_ir::Tensor only", source.place(at)));
+            if !["Tensor", "tensor", "points"].iter().any(|allowed| path.starts_with(allowed)) {
+                report.fail(format!("{}: hrnet-data may use hrnet_ir::Tensor and hrnet_ir::points only", source.place(at)));
             }
         }
     }

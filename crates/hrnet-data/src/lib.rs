@@ -23,5 +23,5 @@ pub mod geometry;
 pub mod image;
 pub mod loader;
 pub mod metric;
-pub mod points;
+pub use hrnet_ir::points;
 pub mod rng;

@@ -2,6 +2,7 @@
 
 use crate::recipe::{Crop, Decoder, Task};
 use hrnet_ir::Head;
+use hrnet_ir::points::{Outline, PointSet};
 
 /// Defaults of a family.
 pub(crate) struct Preset {
@@ -17,26 +18,6 @@ pub(crate) struct Preset {
     pub outlines: Vec<Vec<usize>>,
 }
 
-const COCO_NAMES: [&str; 17] = [
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-];
-const COCO_FLIP: [[usize; 2]; 8] = [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10], [11, 12], [13, 14], [15, 16]];
 const COCO_SKELETON: [[usize; 2]; 19] = [
     [15, 13],
     [13, 11],
@@ -58,25 +39,6 @@ const COCO_SKELETON: [[usize; 2]; 19] = [
     [3, 5],
     [4, 6],
 ];
-const MPII_NAMES: [&str; 16] = [
-    "right_ankle",
-    "right_knee",
-    "right_hip",
-    "left_hip",
-    "left_knee",
-    "left_ankle",
-    "pelvis",
-    "thorax",
-    "upper_neck",
-    "head_top",
-    "right_wrist",
-    "right_elbow",
-    "right_shoulder",
-    "left_shoulder",
-    "left_elbow",
-    "left_wrist",
-];
-const MPII_FLIP: [[usize; 2]; 6] = [[0, 5], [1, 4], [2, 3], [10, 15], [11, 14], [12, 13]];
 const MPII_SKELETON: [[usize; 2]; 15] = [
     [0, 1],
     [1, 2],
@@ -93,74 +55,6 @@ const MPII_SKELETON: [[usize; 2]; 15] = [
     [15, 14],
     [14, 13],
     [13, 7],
-];
-/// 1-based, as published.
-const FACE_300W: [[usize; 2]; 29] = [
-    [1, 17],
-    [2, 16],
-    [3, 15],
-    [4, 14],
-    [5, 13],
-    [6, 12],
-    [7, 11],
-    [8, 10],
-    [18, 27],
-    [19, 26],
-    [20, 25],
-    [21, 24],
-    [22, 23],
-    [32, 36],
-    [33, 35],
-    [37, 46],
-    [38, 45],
-    [39, 44],
-    [40, 43],
-    [41, 48],
-    [42, 47],
-    [49, 55],
-    [50, 54],
-    [51, 53],
-    [62, 64],
-    [61, 65],
-    [68, 66],
-    [59, 57],
-    [60, 56],
-];
-/// 1-based, as published.
-const FACE_AFLW: [[usize; 2]; 8] = [[1, 6], [2, 5], [3, 4], [7, 12], [8, 11], [9, 10], [13, 15], [16, 18]];
-/// 1-based, as published.
-const FACE_COFW: [[usize; 2]; 11] =
-    [[1, 2], [5, 7], [3, 4], [6, 8], [9, 10], [11, 12], [13, 15], [17, 18], [14, 16], [19, 20], [23, 24]];
-/// 0-based, as published, without the 16 pairs of the jaw line.
-const FACE_WFLW: [[usize; 2]; 28] = [
-    [33, 46],
-    [34, 45],
-    [35, 44],
-    [36, 43],
-    [37, 42],
-    [38, 50],
-    [39, 49],
-    [40, 48],
-    [41, 47],
-    [60, 72],
-    [61, 71],
-    [62, 70],
-    [63, 69],
-    [64, 68],
-    [65, 75],
-    [66, 74],
-    [67, 73],
-    [55, 59],
-    [56, 58],
-    [76, 82],
-    [77, 81],
-    [78, 80],
-    [87, 83],
-    [86, 84],
-    [88, 92],
-    [89, 91],
-    [95, 93],
-    [96, 97],
 ];
 const CITYSCAPES: [&str; 19] = [
     "road",
@@ -186,30 +80,6 @@ const CITYSCAPES: [&str; 19] = [
 
 fn strings(names: &[&str]) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
-}
-
-fn from_one(pairs: &[[usize; 2]]) -> Vec<[usize; 2]> {
-    pairs.iter().map(|p| p.map(|i| i - 1)).collect()
-}
-
-fn chain(from: usize, to: usize) -> Vec<usize> {
-    (from..=to).collect()
-}
-
-/// Outlines of the 68-point scheme: jaw, brows, nose, eyes, lips.
-fn outlines_68() -> Vec<Vec<usize>> {
-    let ring = |from, to| chain(from, to).into_iter().chain([from]).collect();
-    vec![
-        chain(0, 16),
-        chain(17, 21),
-        chain(22, 26),
-        chain(27, 30),
-        chain(31, 35),
-        ring(36, 41),
-        ring(42, 47),
-        ring(48, 59),
-        ring(60, 67),
-    ]
 }
 
 /// The defaults for a head.
@@ -240,17 +110,7 @@ pub(crate) fn of(head: &Head) -> Preset {
         Head::Landmark { points, .. } => {
             let preset = plain(Task::Face, (256, 256), Crop::Square, Decoder::ArgMaxQuarter);
             let sigma = if points == 68 { 1.0 } else { 1.5 };
-            let (flip_pairs, outlines) = match points {
-                68 => (from_one(&FACE_300W), outlines_68()),
-                98 => {
-                    let jaw = (0..16).map(|i| [i, 32 - i]);
-                    (jaw.chain(FACE_WFLW).collect(), Vec::new())
-                }
-                29 => (from_one(&FACE_COFW), Vec::new()),
-                19 => (from_one(&FACE_AFLW), Vec::new()),
-                _ => (Vec::new(), Vec::new()),
-            };
-            Preset { padding: 1.25, sigma: Some(sigma), flip_pairs, outlines, ..preset }
+            named(Preset { padding: 1.25, sigma: Some(sigma), ..preset }, points)
         }
         Head::Segment { classes, .. } | Head::Ocr { classes } => {
             let (size, names) = match classes {
@@ -268,10 +128,18 @@ pub(crate) fn of(head: &Head) -> Preset {
 }
 
 fn body(preset: Preset, joints: usize) -> Preset {
-    let (names, flip_pairs, skeleton) = match joints {
-        17 => (strings(&COCO_NAMES), COCO_FLIP.to_vec(), COCO_SKELETON.to_vec()),
-        16 => (strings(&MPII_NAMES), MPII_FLIP.to_vec(), MPII_SKELETON.to_vec()),
-        _ => (Vec::new(), Vec::new(), Vec::new()),
+    let skeleton = match joints {
+        17 => COCO_SKELETON.to_vec(),
+        16 => MPII_SKELETON.to_vec(),
+        _ => Vec::new(),
     };
-    Preset { names, flip_pairs, skeleton, ..preset }
+    Preset { skeleton, ..named(preset, joints) }
+}
+
+/// With the names, pairs and outlines of the point set of that size, if there is one.
+fn named(preset: Preset, points: usize) -> Preset {
+    let Some(set) = PointSet::of_count(points) else { return preset };
+    let flip_pairs = set.flip_pairs.iter().map(|&(a, b)| [a, b]).collect();
+    let ring = |o: &Outline| o.points.iter().chain(o.points.first().filter(|_| o.closed)).copied().collect();
+    Preset { names: set.names(), flip_pairs, outlines: set.outlines.iter().map(ring).collect(), ..preset }
 }

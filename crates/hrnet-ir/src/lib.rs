@@ -3,6 +3,7 @@
 //! * [`Model`] = [`Arch`] (trunk) + [`Head`]: a few numbers from which [`Model::build`] makes a [`Net`].
 //! * [`Net`]: nodes over the closed set [`Op`], and parameters under their official state-dict names. No weights.
 //! * [`Weights`]: tensors by name, from a checkpoint.
+//! * [`points`]: names, mirror pairs and outlines of the well-known point sets.
 //! * [`interp`]: the slow, obvious executor that defines what every operation means.
 //! * [`summary`]: parameters, multiply-accumulates and activations, without weights.
 //!
@@ -28,6 +29,7 @@ mod heads;
 pub mod interp;
 mod net;
 pub mod pass;
+pub mod points;
 pub mod scope;
 pub mod shape;
 pub mod summary;

@@ -3,7 +3,6 @@
 use crate::config::TrainConfig;
 use anyhow::Result;
 use hrnet_data::codec::heatmap::Decoder;
-use hrnet_data::points::PointSet;
 use hrnet_formats::{self as formats, Metric, Precision, Recipe, to_safetensors};
 use hrnet_ir::{Model, Weights};
 
@@ -21,11 +20,6 @@ pub(super) fn recipe_for(config: &TrainConfig, model: &Model, nme_percent: Optio
         Decoder::Dark { .. } => formats::Decoder::Dark,
         Decoder::Argmax | Decoder::QuarterOffset => formats::Decoder::ArgMaxQuarter,
     };
-    if let Some(set) = PointSet::of_count(model.head.outputs().1) {
-        recipe.names = set.names();
-        recipe.flip_pairs = set.flip_pairs.iter().map(|&(a, b)| [a, b]).collect();
-        recipe.outlines = set.outlines.iter().map(|o| o.points.to_vec()).collect();
-    }
     let text = |s: &str| (!s.is_empty()).then(|| s.to_string());
     recipe.training_data = text(&config.about.training_data);
     recipe.licence = text(&config.about.terms);

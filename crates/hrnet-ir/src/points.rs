@@ -20,6 +20,8 @@ pub struct PointSet {
     pub name: &'static str,
     /// Number of points.
     pub count: usize,
+    /// Names of the points; empty where they are named after their region.
+    pub joints: &'static [&'static str],
     /// Points that change places in a mirrored image. All others keep their index.
     pub flip_pairs: &'static [(usize, usize)],
     /// Lines for drawing; may be empty.
@@ -34,8 +36,8 @@ impl PointSet {
 
     /// The name of a point: of its region and its place in it for faces, of the joint for bodies.
     pub fn point_name(&self, index: usize) -> String {
-        if self.count == COCO17.count && self.name == COCO17.name {
-            return COCO17_NAMES.get(index).map_or_else(|| format!("point_{index}"), |s| (*s).to_string());
+        if let Some(name) = self.joints.get(index) {
+            return (*name).to_string();
         }
         for outline in self.outlines {
             if let Some(i) = outline.points.iter().position(|&p| p == index) {
@@ -50,9 +52,9 @@ impl PointSet {
         (0..self.count).map(|i| self.point_name(i)).collect()
     }
 
-    /// The set with a number of points that only one set has: 17, 19, 29, 68 or 98.
+    /// The set with a number of points that only one set has: 16, 17, 19, 29, 68 or 98.
     pub fn of_count(count: usize) -> Option<&'static Self> {
-        [&COCO17, &AFLW19, &COFW29, &FACE68, &WFLW98].into_iter().find(|s| s.count == count)
+        [&MPII16, &COCO17, &AFLW19, &COFW29, &FACE68, &WFLW98].into_iter().find(|s| s.count == count)
     }
 }
 
@@ -79,6 +81,7 @@ const fn closed(name: &'static str, points: &'static [usize]) -> Outline {
 pub const FACE68: PointSet = PointSet {
     name: "300w68",
     count: 68,
+    joints: &[],
     flip_pairs: &[
         (0, 16),
         (1, 15),
@@ -127,6 +130,7 @@ pub const FACE68: PointSet = PointSet {
 pub const WFLW98: PointSet = PointSet {
     name: "wflw98",
     count: 98,
+    joints: &[],
     flip_pairs: &[
         (0, 32),
         (1, 31),
@@ -198,6 +202,7 @@ pub const WFLW98: PointSet = PointSet {
 pub const COFW29: PointSet = PointSet {
     name: "cofw29",
     count: 29,
+    joints: &[],
     flip_pairs: &[
         (0, 1),
         (4, 6),
@@ -218,6 +223,7 @@ pub const COFW29: PointSet = PointSet {
 pub const AFLW19: PointSet = PointSet {
     name: "aflw19",
     count: 19,
+    joints: &[],
     flip_pairs: &[(0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9), (12, 14), (15, 17)],
     outlines: &[],
 };
@@ -246,6 +252,7 @@ const COCO17_NAMES: [&str; 17] = [
 pub const COCO17: PointSet = PointSet {
     name: "coco17",
     count: 17,
+    joints: &COCO17_NAMES,
     flip_pairs: &[(1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)],
     outlines: &[
         open("head", &[3, 1, 0, 2, 4]),
@@ -257,11 +264,45 @@ pub const COCO17: PointSet = PointSet {
     ],
 };
 
+const MPII16_NAMES: [&str; 16] = [
+    "right_ankle",
+    "right_knee",
+    "right_hip",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "pelvis",
+    "thorax",
+    "upper_neck",
+    "head_top",
+    "right_wrist",
+    "right_elbow",
+    "right_shoulder",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+];
+
+/// The 16 body points of MPII.
+pub const MPII16: PointSet = PointSet {
+    name: "mpii16",
+    count: 16,
+    joints: &MPII16_NAMES,
+    flip_pairs: &[(0, 5), (1, 4), (2, 3), (10, 15), (11, 14), (12, 13)],
+    outlines: &[
+        open("torso", &[6, 7, 8, 9]),
+        open("left_arm", &[7, 13, 14, 15]),
+        open("right_arm", &[7, 12, 11, 10]),
+        open("left_leg", &[6, 3, 4, 5]),
+        open("right_leg", &[6, 2, 1, 0]),
+    ],
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ALL: [PointSet; 5] = [FACE68, WFLW98, COFW29, AFLW19, COCO17];
+    const ALL: [PointSet; 6] = [FACE68, WFLW98, COFW29, AFLW19, COCO17, MPII16];
 
     #[test]
     fn flipping_is_an_involution_that_names_each_point_once() {
@@ -280,7 +321,7 @@ mod tests {
     #[test]
     fn outlines_mirror_onto_outlines() {
         // As sets of undirected lines, left and right are mirror images of each other.
-        for set in [FACE68, WFLW98, COCO17] {
+        for set in [FACE68, WFLW98, COCO17, MPII16] {
             let permutation = set.flip_permutation();
             let mut lines = Vec::new();
             for o in set.outlines {
