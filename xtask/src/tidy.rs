@@ -125,7 +125,10 @@ fn layers(metadata: &Value, sources: &[Source], report: &mut Report) {
         for at in words(&source.code, "hrnet_ir") {
             let path = source.code[at..].trim_start_matches("hrnet_ir").trim_start_matches("::");
             if !["Tensor", "tensor", "points"].iter().any(|allowed| path.starts_with(allowed)) {
-                report.fail(format!("{}: hrnet-data may use hrnet_ir::Tensor and hrnet_ir::points only", source.place(at)));
+                report.fail(format!(
+                    "{}: hrnet-data may use hrnet_ir::Tensor and hrnet_ir::points only",
+                    source.place(at)
+                ));
             }
         }
     }
