@@ -97,6 +97,11 @@ fn quarter_offset(map: &[f32], height: usize, width: usize, x: usize, y: usize) 
     if !(x > 1 && x + 1 < width && y > 1 && y + 1 < height) {
         return [0.0; 2];
     }
+    towards_larger(map, width, x, y)
+}
+
+/// A quarter pixel towards the larger neighbour on each axis; (x, y) is not on the border.
+fn towards_larger(map: &[f32], width: usize, x: usize, y: usize) -> [f64; 2] {
     let i = y * width + x;
     let sign = |d: f32| {
         if d > 0.0 {
@@ -132,18 +137,9 @@ pub fn decode_official_face(
             point = [x as f64 + 1.0, y as f64 + 1.0];
             // 1-based 1 < p < side is 0-based 1 ..= side - 2.
             if x >= 1 && x + 1 < width && y >= 1 && y + 1 < height {
-                let i = y * width + x;
-                let sign = |d: f32| {
-                    if d > 0.0 {
-                        0.25
-                    } else if d < 0.0 {
-                        -0.25
-                    } else {
-                        0.0
-                    }
-                };
-                point[0] += sign(map[i + 1] - map[i - 1]);
-                point[1] += sign(map[i + width] - map[i - width]);
+                let offset = towards_larger(map, width, x, y);
+                point[0] += offset[0];
+                point[1] += offset[1];
             }
         }
         (crate::geometry::transform_pixel(&back, point.map(|v| v + 0.5)), score)
