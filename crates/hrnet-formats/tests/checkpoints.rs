@@ -3,11 +3,11 @@
 
 mod common;
 
-use common::real_files;
 use hrnet_formats::{
     Checkpoint, Container, DType, LoadError, LoadOptions, Scheme, inspect, load, load_reader, pth,
 };
 use hrnet_ir::{Arch, Depth, Fuse, Head, Model, ParamRole, PyramidPool, Tensor, formula};
+use hrnet_testkit::checkpoints;
 
 fn arch() -> Arch {
     let depth = Depth { layer1_planes: 2, layer1_blocks: 1, modules: [1, 1, 2], blocks: 1 };
@@ -109,7 +109,7 @@ fn check_bits(file: &str, loaded: &Checkpoint) {
 
 #[test]
 fn every_published_kind_gives_the_right_bits() {
-    let files = real_files();
+    let files = checkpoints();
     for (name, model, container, scheme, prefix, entry) in expectations() {
         let bytes = &files[name];
         let loaded = load(bytes, &LoadOptions::default()).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -134,7 +134,7 @@ fn every_published_kind_gives_the_right_bits() {
 
 #[test]
 fn reports_name_what_was_done() {
-    let files = real_files();
+    let files = checkpoints();
     let report = |name: &str| load(&files[name], &LoadOptions::default()).unwrap().report;
     let ignored = |name: &str| report(name).ignored.into_iter().map(|i| i.name).collect::<Vec<_>>();
     assert!(ignored("segmentation_training.pth").contains(&"loss.criterion.weight".to_string()));
@@ -157,7 +157,7 @@ fn reports_name_what_was_done() {
 
 #[test]
 fn another_entry_can_be_chosen() {
-    let files = real_files();
+    let files = checkpoints();
     let options = LoadOptions { entry: Some("best_state_dict".into()), ..LoadOptions::default() };
     let loaded = load(&files["pose_training.pth"], &options).unwrap();
     assert_eq!((loaded.report.entry.as_str(), loaded.report.prefix.as_str()), ("best_state_dict", ""));
@@ -168,7 +168,7 @@ fn another_entry_can_be_chosen() {
 
 #[test]
 fn align_corners_can_be_set() {
-    let files = real_files();
+    let files = checkpoints();
     let options = LoadOptions { align_corners: Some(true), ..LoadOptions::default() };
     let loaded = load(&files["segmentation_training.pth"], &options).unwrap();
     assert_eq!(loaded.model.arch.fuse, Fuse::Bilinear { align_corners: true });
@@ -176,7 +176,7 @@ fn align_corners_can_be_set() {
 
 #[test]
 fn inspection_does_not_read_tensors_and_agrees() {
-    for (name, bytes) in real_files() {
+    for (name, bytes) in checkpoints() {
         let seen = inspect(&bytes, &LoadOptions::default());
         let loaded = load(&bytes, &LoadOptions::default()).ok();
         assert_eq!(seen.model, loaded.as_ref().map(|l| l.model), "{name}");
@@ -187,7 +187,7 @@ fn inspection_does_not_read_tensors_and_agrees() {
 
 #[test]
 fn every_truncation_is_an_error() {
-    let files = real_files();
+    let files = checkpoints();
     for name in ["official.pth", "official.legacy.pth", "official.safetensors"] {
         let bytes = &files[name];
         for i in 0..64 {

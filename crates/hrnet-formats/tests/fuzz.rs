@@ -4,9 +4,10 @@
 mod common;
 
 use common::alloc::{Counting, peak};
-use common::{Asm, Rng, floats, legacy, mutate, real_files, torch_zip};
+use common::{Asm, Rng, floats, legacy, mutate, torch_zip};
 use hrnet_formats::file::TensorFile;
 use hrnet_formats::{Limits, LoadOptions, Recipe, inspect, load, pickle, pth, safetensors, sniff};
+use hrnet_testkit::checkpoints;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -174,7 +175,7 @@ fn a3_sniff() {
 /// Fewer mutants of complete networks: names, detection and the reading of whole state dicts.
 #[test]
 fn a3_complete_networks() {
-    let files = real_files();
+    let files = checkpoints();
     for name in ["official.pth", "official.legacy.pth", "official.safetensors", "mmpose0.pth"] {
         let bytes = &files[name];
         for seed in 0..(mutants() / 1000) as u64 {

@@ -1,6 +1,7 @@
 //! Fixtures and tolerances shared by tests. Dev-only: nothing that ships depends on it.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The repository root.
@@ -34,6 +35,49 @@ pub fn fixture(name: &str) -> PathBuf {
 pub fn read_fixture(name: &str) -> Vec<u8> {
     let path = fixture(name);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The files of `testdata/checkpoints/checkpoints.pack`, written by the real PyTorch. The format is described in
+/// `python/make_checkpoints.py`.
+///
+/// # Panics
+/// When the pack is damaged.
+pub fn checkpoints() -> BTreeMap<String, Vec<u8>> {
+    fn take<'a>(at: &mut &'a [u8], len: usize) -> &'a [u8] {
+        at.split_off(..len).unwrap()
+    }
+    fn varint(at: &mut &[u8]) -> usize {
+        let (mut value, mut shift) = (0, 0);
+        loop {
+            let byte = take(at, 1)[0];
+            value |= usize::from(byte & 0x7F) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                return value;
+            }
+        }
+    }
+    let pack = std::fs::read(repository().join("testdata/checkpoints/checkpoints.pack")).unwrap();
+    let mut at = pack.strip_prefix(b"HRNETPK1").unwrap();
+    let mut heads = Vec::new();
+    for _ in 0..varint(&mut at) {
+        let len = varint(&mut at);
+        let name = String::from_utf8(take(&mut at, len).to_vec()).unwrap();
+        heads.push((name, varint(&mut at)));
+    }
+    let mut data = Vec::new();
+    loop {
+        let literals = varint(&mut at);
+        data.extend_from_slice(take(&mut at, literals));
+        let (length, distance) = (varint(&mut at), varint(&mut at));
+        if length == 0 {
+            break;
+        }
+        let from = data.len() - distance;
+        (from..from + length).for_each(|i| data.push(data[i]));
+    }
+    let mut rest = data.as_slice();
+    heads.into_iter().map(|(name, size)| (name, take(&mut rest, size).to_vec())).collect()
 }
 
 /// Names of the 19 inference cases.

@@ -93,7 +93,7 @@ fn info_describes_variants() {
 fn every_real_checkpoint_converts_and_runs_to_the_same_bits() {
     let scratch = Scratch::new();
     let small = common::npy(&scratch, "small.npy", &[1, 3, 64, 64]);
-    for (name, content) in common::checkpoints() {
+    for (name, content) in hrnet_testkit::checkpoints() {
         let input = scratch.write(&name, content);
         let output = scratch.path(&format!("{name}.safetensors"));
         if name.starts_with("module") {
@@ -135,7 +135,7 @@ fn every_real_checkpoint_converts_and_runs_to_the_same_bits() {
 #[test]
 fn run_gives_every_output_in_the_official_shape() {
     let scratch = Scratch::new();
-    let files = common::checkpoints();
+    let files = hrnet_testkit::checkpoints();
     let pose = scratch.write("pose.pth", &files["official.pth"]);
     let input = common::npy(&scratch, "in.npy", &[2, 3, 64, 96]);
     let (engine, slow) = (scratch.path("engine.npy"), scratch.path("slow.npy"));
@@ -180,7 +180,7 @@ fn bench_prints_one_line_of_json() {
     assert!(ran.err.contains("by kernel"), "{ran:?}");
     // A file runs too.
     let scratch = Scratch::new();
-    let model = scratch.write("model.pth", &common::checkpoints()["official.pth"]);
+    let model = scratch.write("model.pth", &hrnet_testkit::checkpoints()["official.pth"]);
     hrnet!["bench", &model, a, b, c, d, e, f, "--json"].ok().json();
 }
 

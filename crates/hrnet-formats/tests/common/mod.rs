@@ -5,7 +5,6 @@ pub mod alloc;
 
 use alloc::peak;
 use hrnet_formats::{LoadError, LoadOptions, load};
-use std::collections::BTreeMap;
 
 // ---- a tiny pickle assembler
 
@@ -236,56 +235,6 @@ pub fn safetensors_file(tensors: &[(String, Vec<usize>, Vec<f32>)]) -> Vec<u8> {
     out.extend(header.as_bytes());
     out.extend(data);
     out
-}
-
-// ---- the pack of real PyTorch files
-
-/// The files of `testdata/checkpoints/checkpoints.pack`, written by `python/make_checkpoints.py`.
-pub fn real_files() -> BTreeMap<String, Vec<u8>> {
-    let path = hrnet_testkit::repository().join("testdata/checkpoints/checkpoints.pack");
-    let pack = std::fs::read(&path).unwrap();
-    let mut at = pack.strip_prefix(b"HRNETPK1").unwrap();
-    let count = varint(&mut at);
-    let mut heads = Vec::new();
-    for _ in 0..count {
-        let len = varint(&mut at);
-        let name = String::from_utf8(take(&mut at, len).to_vec()).unwrap();
-        heads.push((name, varint(&mut at)));
-    }
-    let mut data: Vec<u8> = Vec::new();
-    loop {
-        let literals = varint(&mut at);
-        data.extend_from_slice(take(&mut at, literals));
-        let (length, distance) = (varint(&mut at), varint(&mut at));
-        if length == 0 {
-            break;
-        }
-        let from = data.len() - distance;
-        for i in from..from + length {
-            data.push(data[i]);
-        }
-    }
-    let mut rest = data.as_slice();
-    heads.into_iter().map(|(name, size)| (name, take(&mut rest, size).to_vec())).collect()
-}
-
-fn varint(at: &mut &[u8]) -> usize {
-    let (mut value, mut shift) = (0, 0);
-    loop {
-        let byte = at[0];
-        *at = &at[1..];
-        value |= usize::from(byte & 0x7F) << shift;
-        shift += 7;
-        if byte < 0x80 {
-            return value;
-        }
-    }
-}
-
-fn take<'a>(at: &mut &'a [u8], len: usize) -> &'a [u8] {
-    let (head, tail) = at.split_at(len);
-    *at = tail;
-    head
 }
 
 // ---- random numbers

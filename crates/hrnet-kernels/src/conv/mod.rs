@@ -4,7 +4,7 @@
 //! with a list of taps, over the micro-kernel of `taps.rs`. The weight gradient has its own (`grad_tile.rs`).
 //!
 //! Tasks are (output block, image, phase, band of rows). How many bands there are depends on the number of
-//! threads and changes no bit: an output is one chain of multiply-adds, computed by one task.
+//! threads and changes no bit: an output is a fixed sequence of partial sums, computed by one task.
 
 mod backward_data;
 mod forward;

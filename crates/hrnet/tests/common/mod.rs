@@ -5,7 +5,6 @@
 
 use hrnet_data::image::{Image, encode_png};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -220,46 +219,6 @@ schedule = {{ base = 1e-3, decay = {{ kind = "constant" }} }}
 {extra}
 "#
     )
-}
-
-/// The files of `testdata/checkpoints/checkpoints.pack`, written by the real PyTorch. The format is described in
-/// `python/make_checkpoints.py`; `crates/hrnet-formats/tests/common` reads it too.
-pub fn checkpoints() -> BTreeMap<String, Vec<u8>> {
-    fn take<'a>(at: &mut &'a [u8], len: usize) -> &'a [u8] {
-        at.split_off(..len).unwrap()
-    }
-    fn varint(at: &mut &[u8]) -> usize {
-        let (mut value, mut shift) = (0, 0);
-        loop {
-            let byte = take(at, 1)[0];
-            value |= usize::from(byte & 0x7F) << shift;
-            shift += 7;
-            if byte < 0x80 {
-                return value;
-            }
-        }
-    }
-    let pack = bytes(&hrnet_testkit::repository().join("testdata/checkpoints/checkpoints.pack"));
-    let mut at = pack.strip_prefix(b"HRNETPK1").unwrap();
-    let mut heads = Vec::new();
-    for _ in 0..varint(&mut at) {
-        let len = varint(&mut at);
-        let name = String::from_utf8(take(&mut at, len).to_vec()).unwrap();
-        heads.push((name, varint(&mut at)));
-    }
-    let mut data = Vec::new();
-    loop {
-        let literals = varint(&mut at);
-        data.extend_from_slice(take(&mut at, literals));
-        let (length, distance) = (varint(&mut at), varint(&mut at));
-        if length == 0 {
-            break;
-        }
-        let from = data.len() - distance;
-        (from..from + length).for_each(|i| data.push(data[i]));
-    }
-    let mut rest = data.as_slice();
-    heads.into_iter().map(|(name, size)| (name, take(&mut rest, size).to_vec())).collect()
 }
 
 /// An input tensor file by formula, values in -1..1.
