@@ -6,19 +6,22 @@
 
 use crate::LANES;
 
-/// Arithmetic on 16 lanes.
+/// Arithmetic on 16 lanes, or on [`Simd::WIDTH`] of them for the half tokens.
 pub(crate) trait Simd: Copy {
-    /// Sixteen lanes.
+    /// Lanes of a value: 16, except for the half tokens, which only go where a loop over the halves is.
+    const WIDTH: usize = LANES;
+
+    /// `WIDTH` lanes.
     type V: Copy;
 
     fn splat(self, value: f32) -> Self::V;
 
     /// # Safety
-    /// `p..p + 16` is readable.
+    /// `p..p + WIDTH` is readable.
     unsafe fn load(self, p: *const f32) -> Self::V;
 
     /// # Safety
-    /// `p..p + 16` is writable.
+    /// `p..p + WIDTH` is writable.
     unsafe fn store(self, p: *mut f32, v: Self::V);
 
     /// `a * b + c`: fused on AVX2 and AVX-512, rounded twice on the portable level.
@@ -39,12 +42,14 @@ pub(crate) trait Simd: Copy {
 
     #[inline(always)]
     fn get(self, from: &[f32; LANES]) -> Self::V {
+        const { assert!(Self::WIDTH == LANES) };
         // SAFETY: the array is readable.
         unsafe { self.load(from.as_ptr()) }
     }
 
     #[inline(always)]
     fn put(self, to: &mut [f32; LANES], v: Self::V) {
+        const { assert!(Self::WIDTH == LANES) };
         // SAFETY: the array is writable.
         unsafe { self.store(to.as_mut_ptr(), v) }
     }
@@ -124,7 +129,7 @@ impl Simd for Portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{Avx2, Avx512};
+pub(crate) use x86::{Avx2, Avx2Half, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -135,9 +140,21 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub(crate) struct Avx2(());
 
+    /// AVX2 and FMA are there; 8 lanes, for loops with many live values: a transform of 6 x 6 needs 36.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Avx2Half(Avx2);
+
     /// AVX-512 F is there.
     #[derive(Clone, Copy)]
     pub(crate) struct Avx512(());
+
+    impl Avx2 {
+        /// The same proof for 8 lanes.
+        #[inline(always)]
+        pub(crate) fn half(self) -> Avx2Half {
+            Avx2Half(self)
+        }
+    }
 
     impl Avx2 {
         /// # Safety
@@ -245,6 +262,72 @@ mod x86 {
             // SAFETY: as above.
             let high = unsafe { _mm256_and_ps(high, a[1]) };
             [low, high]
+        }
+    }
+
+    impl Simd for Avx2Half {
+        const WIDTH: usize = 8;
+        type V = __m256;
+
+        #[inline(always)]
+        fn splat(self, value: f32) -> __m256 {
+            // SAFETY: `self` proves AVX2.
+            unsafe { _mm256_set1_ps(value) }
+        }
+
+        #[inline(always)]
+        unsafe fn load(self, p: *const f32) -> __m256 {
+            // SAFETY: `self` proves AVX2; readable by the promise of the caller.
+            unsafe { _mm256_loadu_ps(p) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(self, p: *mut f32, v: __m256) {
+            // SAFETY: `self` proves AVX2; writable by the promise of the caller.
+            unsafe { _mm256_storeu_ps(p, v) }
+        }
+
+        #[inline(always)]
+        fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+            // SAFETY: `self` proves FMA.
+            unsafe { _mm256_fmadd_ps(a, b, c) }
+        }
+
+        #[inline(always)]
+        fn add(self, a: __m256, b: __m256) -> __m256 {
+            // SAFETY: `self` proves AVX2.
+            unsafe { _mm256_add_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn sub(self, a: __m256, b: __m256) -> __m256 {
+            // SAFETY: `self` proves AVX2.
+            unsafe { _mm256_sub_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn mul(self, a: __m256, b: __m256) -> __m256 {
+            // SAFETY: `self` proves AVX2.
+            unsafe { _mm256_mul_ps(a, b) }
+        }
+
+        #[inline(always)]
+        fn relu(self, a: __m256) -> __m256 {
+            // SAFETY: `self` proves AVX2.
+            let zero = unsafe { _mm256_setzero_ps() };
+            // The second operand wins when either is NaN.
+            // SAFETY: as above.
+            unsafe { _mm256_max_ps(zero, a) }
+        }
+
+        #[inline(always)]
+        fn where_positive(self, mask: __m256, a: __m256) -> __m256 {
+            // SAFETY: `self` proves AVX2.
+            let zero = unsafe { _mm256_setzero_ps() };
+            // SAFETY: as above.
+            let keep = unsafe { _mm256_cmp_ps::<_CMP_GT_OQ>(mask, zero) };
+            // SAFETY: as above.
+            unsafe { _mm256_and_ps(keep, a) }
         }
     }
 

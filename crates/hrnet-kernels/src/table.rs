@@ -1,7 +1,7 @@
 //! Every convolution kernel is a row of one table: tests, benches, plan text and selection iterate the rows.
 //!
-//! A row's name is `op_dtype_tile_isa`, tile = pixels x output channels (weight gradient: input x output
-//! channels), as in `conv3x3s1_f32_12x32_avx512`. Suffixes of the operation: `bd` backward-data, `wg` weight
+//! A row's name is `op_dtype_tile_isa`, tile = pixels x output channels (weight gradient: input x output channels;
+//! Winograd: tiles x output channels), as in `conv3x3s1_f32_12x32_avx512`. Suffixes of the operation: `bd` backward-data, `wg` weight
 //! gradient.
 
 use std::fmt;
@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use crate::conv::grad_tile::{GradFn, GradStrip, grad};
 use crate::conv::taps::{Strip, StripFn, strip};
+use crate::conv::wino::{self, WinoFns};
 use crate::simd::Portable;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
@@ -40,6 +41,11 @@ pub enum Op {
     },
     /// Transposed convolution, kernel 4, stride 2, padding 1.
     Transpose,
+    /// Convolution 3x3, stride 1 by Winograd F(m x m, 3x3).
+    Winograd {
+        /// Output pixels of a tile, each way: 2 or 4.
+        m: usize,
+    },
 }
 
 impl Op {
@@ -51,6 +57,7 @@ impl Op {
         ops.extend(shapes.map(|(kernel, stride)| Op::BackwardData { kernel, stride }));
         ops.extend(shapes.map(|(kernel, stride)| Op::WeightGrad { kernel, stride }));
         ops.push(Op::Transpose);
+        ops.extend([2, 4].map(|m| Op::Winograd { m }));
         ops
     }
 
@@ -74,6 +81,7 @@ impl fmt::Display for Op {
             Op::BackwardData { kernel, stride } => write!(f, "conv{kernel}x{kernel}s{stride}bd"),
             Op::WeightGrad { kernel, stride } => write!(f, "conv{kernel}x{kernel}s{stride}wg"),
             Op::Transpose => f.write_str("deconv4x4s2"),
+            Op::Winograd { m } => write!(f, "wino{m}x{m}"),
         }
     }
 }
@@ -83,6 +91,7 @@ impl fmt::Display for Op {
 pub(crate) enum Body {
     Taps(StripFn),
     Grad(GradFn),
+    Wino(WinoFns),
 }
 
 /// One row of the table.
@@ -170,6 +179,61 @@ unsafe fn grad_avx512<const OCV: usize, const MAX: usize>(a: &GradStrip) {
     unsafe { grad::<_, OCV, MAX>(s, a) }
 }
 
+/// The bodies of Winograd `F(M x M, 3x3)`, `N = M + 2`, for one level.
+macro_rules! winograd {
+    ($name:ident, $(#[$meta:meta])*, |$s:ident| $full:expr, $half:expr) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            /// # Safety
+            /// The processor has the level; every address that the strip describes is valid.
+            $(#[$meta])*
+            unsafe fn input<const M: usize, const N: usize>(a: &wino::Strip) {
+                let $s = $full;
+                let half = $half;
+                // SAFETY: promised by the caller.
+                unsafe { wino::input::<_, M, N>(half, a) }
+            }
+
+            /// # Safety
+            /// The processor has the level; every address that the strip and the weights describe is valid.
+            $(#[$meta])*
+            unsafe fn block<const M: usize, const N: usize, const OCV: usize, const MAX: usize>(
+                a: &wino::Strip,
+                b: &wino::Weights,
+            ) {
+                let $s = $full;
+                let half = $half;
+                // SAFETY: promised by the caller.
+                unsafe { wino::block::<_, _, M, N, OCV, MAX>($s, half, a, b) }
+            }
+
+            pub(super) const fn fns<const M: usize, const N: usize, const OCV: usize, const MAX: usize>() -> Body {
+                Body::Wino(WinoFns { input: input::<M, N>, block: block::<M, N, OCV, MAX> })
+            }
+        }
+    };
+}
+
+winograd!(wino_portable, , |s| Portable, s);
+#[cfg(target_arch = "x86_64")]
+winograd!(
+    wino_avx2,
+    #[target_feature(enable = "avx2,fma")],
+    // SAFETY: these functions run only where the level is there.
+    |s| unsafe { Avx2::assume() },
+    s.half()
+);
+#[cfg(target_arch = "x86_64")]
+winograd!(
+    wino_avx512,
+    #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")],
+    // SAFETY: these functions run only where the level is there.
+    |s| unsafe { Avx512::assume() },
+    s
+);
+
 /// A register tile: level, vectors, depth, body.
 type Tile = (Isa, usize, usize, Body);
 
@@ -199,9 +263,29 @@ const GRADS: &[Tile] = &[
     (Isa::Portable, 1, 2, Body::Grad(grad_portable::<1, 2>)),
 ];
 
+/// Register tiles of Winograd.
+const fn winograd_tiles<const M: usize, const N: usize>() -> &'static [Tile] {
+    &[
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512, 1, 12, wino_avx512::fns::<M, N, 1, 12>()),
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512, 2, 12, wino_avx512::fns::<M, N, 2, 12>()),
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx512, 3, 8, wino_avx512::fns::<M, N, 3, 8>()),
+        #[cfg(target_arch = "x86_64")]
+        (Isa::Avx2, 1, 6, wino_avx2::fns::<M, N, 1, 6>()),
+        (Isa::Portable, 1, 2, wino_portable::fns::<M, N, 1, 2>()),
+    ]
+}
+
 static KERNELS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     let rows = |op: Op| {
-        let tiles = if matches!(op, Op::WeightGrad { .. }) { GRADS } else { TAPS };
+        let tiles = match op {
+            Op::WeightGrad { .. } => GRADS,
+            Op::Winograd { m: 2 } => winograd_tiles::<2, 4>(),
+            Op::Winograd { .. } => winograd_tiles::<4, 6>(),
+            _ => TAPS,
+        };
         tiles.iter().map(move |&(isa, vectors, depth, body)| Kernel { op, isa, depth, vectors, body })
     };
     Op::all().into_iter().flat_map(rows).collect()

@@ -1,0 +1,369 @@
+//! Winograd F(2x2, 3x3) and F(4x4, 3x3), stride 1, fused over cache-resident strips of tiles.
+//!
+//! ```text
+//! task = (image, strip of tiles, run of output blocks)
+//!   for channel block, tile of the strip:  V[position][block][tile][16] = B^T d B       from the bordered tensor
+//!   for output block (OCV * 16 channels):
+//!     for position:                        M[position][tile][OCV * 16]  = V[position] * U[block][position]
+//!     for tile:                            dst = act(A^T M A + bias + residual)
+//! ```
+//!
+//! A tile is `m x m` output pixels; its window of `(m + 2) x (m + 2)` bordered source pixels starts at bordered pixel
+//! `(m ty, m tx)`. Windows and tiles that stick out at the right and bottom are read as zero and not written. V and M lie
+//! in the scratch of the thread and stay in L2; U is packed `[output block][position][ic][OCV * 16]`, so that a task
+//! reads it as one linear stream, as often as it has strips. `m` counts pixels, `n = m + 2`, positions = `n * n`.
+//!
+//! Where U is larger than half of L2, reading it costs more than transforming the input again: then the strip is long and
+//! tasks divide the output blocks. Which of the two is a matter of scheduling and changes no bit: per output the sum is
+//! one chain over the input channels per position.
+//!
+//! `V` and `M` have 16 floats more per position than they need: 16 or 36 streams at a power-of-two distance would share
+//! a few sets of L1.
+
+mod gemm;
+pub(crate) mod points;
+mod transform;
+
+use super::Call;
+use crate::isa::Proven;
+use crate::select::Block;
+use crate::simd::Simd;
+use crate::table::Body;
+use crate::{AlignedBuf, ConvDesc, LANES, Shape};
+use gemm::Product;
+use transform::Out;
+
+/// Pixels inside the map, at most those of a tile or window.
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    rows: usize,
+    columns: usize,
+}
+
+/// Some consecutive tiles: row by row, image by image.
+pub(crate) struct Strip {
+    src: *const f32,
+    src_row: usize,
+    src_plane: usize,
+    src_image: usize,
+    dst: *mut f32,
+    dst_row: usize,
+    dst_plane: usize,
+    dst_image: usize,
+    /// Layout of `dst`, or null.
+    residual: *const f32,
+    /// Height and width of the map.
+    h: usize,
+    w: usize,
+    /// The first tile.
+    first: Place,
+    tiles: usize,
+    channels: usize,
+    v: *mut f32,
+    v_step: usize,
+    m: *mut f32,
+    m_step: usize,
+    relu: bool,
+}
+
+/// One output block of a strip.
+pub(crate) struct Weights {
+    /// `[position][ic][OCV * 16]`.
+    u: *const f32,
+    /// `OCV * 16` floats.
+    bias: *const f32,
+    /// First vector of output channels.
+    first: usize,
+}
+
+/// The compiled bodies of a row. Safety: the processor has the level, and every address that the strip and the weights
+/// describe is valid.
+#[derive(Clone, Copy)]
+pub(crate) struct WinoFns {
+    pub(crate) input: unsafe fn(&Strip),
+    pub(crate) block: unsafe fn(&Strip, &Weights),
+}
+
+/// A tile: its image and its top left pixel.
+#[derive(Clone, Copy)]
+struct Place {
+    image: usize,
+    y: usize,
+    x: usize,
+}
+
+impl Place {
+    /// The next tile of a map of `h` x `w`.
+    #[inline(always)]
+    fn next(self, m: usize, h: usize, w: usize) -> Place {
+        let Place { image, y, x } = self;
+        if x + m < w {
+            Place { image, y, x: x + m }
+        } else if y + m < h {
+            Place { image, y: y + m, x: 0 }
+        } else {
+            Place { image: image + 1, y: 0, x: 0 }
+        }
+    }
+}
+
+/// Transforms the windows of all tiles.
+///
+/// # Safety
+/// Every address that the strip describes is valid.
+#[inline(always)]
+pub(crate) unsafe fn input<S: Simd, const M: usize, const N: usize>(s: S, a: &Strip) {
+    let v_block = a.tiles * LANES;
+    for block in 0..a.channels.div_ceil(LANES) {
+        let plane = a.src.wrapping_add(block * a.src_plane);
+        let mut place = a.first;
+        for tile in 0..a.tiles {
+            let Place { image, y, x } = place;
+            place = place.next(M, a.h, a.w);
+            let src = plane.wrapping_add(image * a.src_image + y * a.src_row + x * LANES);
+            let dst = a.v.wrapping_add(block * v_block + tile * LANES);
+            let inside = (a.h + 2 - y, a.w + 2 - x);
+            if inside.0 >= N && inside.1 >= N {
+                // SAFETY: the whole window lies in the bordered source; V has a cell per position, block and tile.
+                unsafe { transform::input::<S, N, false>(s, src, a.src_row, inside, dst, a.v_step) };
+            } else {
+                // SAFETY: as above for the rows and columns inside.
+                unsafe { transform::input::<S, N, true>(s, src, a.src_row, inside, dst, a.v_step) };
+            }
+        }
+    }
+}
+
+/// Products and output transform of one output block.
+///
+/// # Safety
+/// Every address that the strip and the weights describe is valid.
+#[inline(always)]
+pub(crate) unsafe fn block<S: Simd, H: Simd, const M: usize, const N: usize, const OCV: usize, const MAX: usize>(
+    s: S,
+    half: H,
+    a: &Strip,
+    b: &Weights,
+) {
+    let mut p = Product {
+        u: b.u,
+        v: a.v,
+        v_block: a.tiles * LANES,
+        m: a.m,
+        channels: a.channels,
+        tiles: a.tiles,
+    };
+    for _ in 0..N * N {
+        // SAFETY: one position of V, U and M.
+        unsafe { gemm::product::<S, OCV, MAX>(s, &p) };
+        p.u = p.u.wrapping_add(a.channels * OCV * LANES);
+        p.v = p.v.wrapping_add(a.v_step);
+        p.m = p.m.wrapping_add(a.m_step);
+    }
+    let mut place = a.first;
+    for tile in 0..a.tiles {
+        let Place { image, y, x } = place;
+        place = place.next(M, a.h, a.w);
+        let window = Window { rows: M.min(a.h - y), columns: M.min(a.w - x) };
+        let full = window.rows == M && window.columns == M;
+        for v in 0..OCV {
+            let at = image * a.dst_image + (b.first + v) * a.dst_plane + (y + 1) * a.dst_row + (x + 1) * LANES;
+            let o = Out {
+                src: a.m.wrapping_add((tile * OCV + v) * LANES),
+                step: a.m_step,
+                bias: b.bias.wrapping_add(v * LANES),
+                residual: if a.residual.is_null() { a.residual } else { a.residual.wrapping_add(at) },
+                dst: a.dst.wrapping_add(at),
+                dst_row: a.dst_row,
+                window,
+                relu: a.relu,
+            };
+            if full {
+                // SAFETY: the products are written; all pixels of the tile are inside dst.
+                unsafe { transform::output::<H, M, N, false>(half, &o) };
+            } else {
+                // SAFETY: as above; the window says which pixels are inside.
+                unsafe { transform::output::<H, M, N, true>(half, &o) };
+            }
+        }
+    }
+}
+
+/// Floats of V and M that a strip should not exceed: about half of L2, the other half is for U.
+const STRIP_FLOATS: usize = 160 << 10;
+/// Floats of U above which tasks divide the output blocks instead of the tiles.
+const HEAVY_FLOATS: usize = 128 << 10;
+/// Tiles of the smallest strip, unless the map has fewer.
+const MIN_TILES: usize = 12;
+/// Floats between positions that are not used, see the module text.
+const SKEW: usize = LANES;
+
+/// A convolution by Winograd with transformed weights.
+pub(super) struct WinoConv {
+    proven: Proven,
+    m: usize,
+    channels: usize,
+    outputs: usize,
+    blocks: Vec<Block>,
+    packed: AlignedBuf,
+    bias: AlignedBuf,
+}
+
+impl WinoConv {
+    pub(super) fn new(proven: Proven, m: usize, desc: &ConvDesc, blocks: Vec<Block>) -> WinoConv {
+        assert!((desc.kernel, desc.stride, desc.padding) == (3, 1, 1), "no Winograd for {desc:?}");
+        assert!(WinoConv::fits(m, desc), "F({m}x{m}) of {desc:?} does not fit the scratch of a thread");
+        let padded = desc.oc.div_ceil(LANES) * LANES;
+        WinoConv {
+            proven,
+            m,
+            channels: desc.ic,
+            outputs: desc.oc,
+            blocks,
+            packed: AlignedBuf::zeroed((m + 2) * (m + 2) * desc.ic * padded),
+            bias: AlignedBuf::zeroed(padded),
+        }
+    }
+
+    /// Whether the smallest strip fits the scratch.
+    pub(crate) fn fits(m: usize, desc: &ConvDesc) -> bool {
+        let cells = desc.ic.div_ceil(LANES) + MAX_VECTORS;
+        (m + 2) * (m + 2) * (cells * MIN_TILES * LANES + 2 * SKEW) <= SCRATCH_FLOATS
+    }
+
+    fn positions(&self) -> usize {
+        (self.m + 2) * (self.m + 2)
+    }
+
+    /// Fills the packed weights from `[oc][ic][3][3]`.
+    pub(super) fn pack(&mut self, weight: &[f32]) {
+        let (positions, channels) = (self.positions(), self.channels);
+        let matrix = points::weight_matrix(self.m);
+        for block in &self.blocks {
+            let lanes = block.kernel.vectors * LANES;
+            let start = block.first * LANES * positions * channels;
+            let packed = &mut self.packed[start..start + lanes * positions * channels];
+            for v in 0..block.kernel.vectors {
+                let first = (block.first + v) * LANES;
+                let used = LANES.min(self.outputs - first);
+                let rows = &weight[first * channels * 9..(first + used) * channels * 9];
+                points::transform_weights(
+                    self.proven,
+                    &matrix,
+                    rows,
+                    channels,
+                    &mut packed[v * LANES..],
+                    lanes,
+                );
+            }
+        }
+    }
+
+    pub(super) fn set_bias(&mut self, bias: Option<&[f32]>) {
+        super::set_bias(&mut self.bias, self.outputs, bias);
+    }
+
+    pub(super) fn kernel_name(&self) -> String {
+        self.blocks[0].kernel.name()
+    }
+
+    pub(super) fn packed_len(&self) -> usize {
+        self.packed.len()
+    }
+
+    fn tiles(&self, src: Shape) -> usize {
+        src.n * src.h.div_ceil(self.m) * src.w.div_ceil(self.m)
+    }
+
+    /// Tiles of the longest strip.
+    fn limit(&self) -> usize {
+        let vectors = self.blocks.iter().map(|b| b.kernel.vectors).max().unwrap_or(1);
+        let per_tile = self.positions() * (self.channels.div_ceil(LANES) + vectors) * LANES;
+        (STRIP_FLOATS / per_tile).max(MIN_TILES)
+    }
+
+    /// Whether tasks divide the output blocks rather than the tiles.
+    fn is_heavy(&self) -> bool {
+        self.packed.len() > HEAVY_FLOATS
+    }
+
+    /// Into how many tasks the work on a source of this shape is cut: strips x runs of output blocks.
+    pub(super) fn tasks(&self, src: Shape, threads: usize) -> usize {
+        let tiles = self.tiles(src);
+        let strips = tiles.div_ceil(self.limit());
+        let macs = tiles * self.positions() * self.channels * self.outputs;
+        let want = if threads == 1 { 1 } else { (macs / super::TASK_MACS).clamp(1, 4 * threads) };
+        if self.is_heavy() {
+            strips * want.div_ceil(strips).min(threads).min(self.blocks.len())
+        } else {
+            strips.max(want.min(tiles.div_ceil(MIN_TILES)))
+        }
+    }
+
+    /// # Safety
+    /// The pointers of `call` are valid for its shapes, `tasks` is what [`WinoConv::tasks`] gave for them, and no other task
+    /// with the same index runs.
+    pub(super) unsafe fn task(&self, index: usize, tasks: usize, call: &Call, scratch: &mut [f32]) {
+        let (src, dst) = (call.src_shape, call.dst_shape);
+        let all = self.tiles(src);
+        let strips = if self.is_heavy() { all.div_ceil(self.limit()) } else { tasks };
+        let groups = tasks / strips;
+        let (group, strip) = (index / strips, index % strips);
+        // Nearly equal strips.
+        let first = strip * all / strips;
+        let tiles = (strip + 1) * all / strips - first;
+        if tiles == 0 {
+            return;
+        }
+        let (rows, columns) = (src.h.div_ceil(self.m), src.w.div_ceil(self.m));
+        let image = first / (rows * columns);
+        let blocks = group * self.blocks.len() / groups..(group + 1) * self.blocks.len() / groups;
+        let blocks = &self.blocks[blocks];
+        let vectors = blocks.iter().map(|b| b.kernel.vectors).max().unwrap_or(1);
+        let v_step = self.channels.div_ceil(LANES) * tiles * LANES + SKEW;
+        let m_step = vectors * tiles * LANES + SKEW;
+        let (v, rest) = scratch.split_at_mut(self.positions() * v_step);
+        let m = &mut rest[..self.positions() * m_step];
+        let a = Strip {
+            src: call.src,
+            src_row: src.row(),
+            src_plane: src.plane(),
+            src_image: src.image(),
+            dst: call.dst,
+            dst_row: dst.row(),
+            dst_plane: dst.plane(),
+            dst_image: dst.image(),
+            residual: call.residual,
+            h: src.h,
+            w: src.w,
+            first: Place {
+                image,
+                y: first / columns % rows * self.m,
+                x: first % columns * self.m,
+            },
+            tiles,
+            channels: self.channels,
+            v: v.as_mut_ptr(),
+            v_step,
+            m: m.as_mut_ptr(),
+            m_step,
+            relu: call.relu,
+        };
+        for (i, block) in blocks.iter().enumerate() {
+            let Body::Wino(fns) = block.kernel.body else { unreachable!("{:?}", block.kernel) };
+            debug_assert!(block.kernel.isa <= self.proven.isa());
+            if i == 0 {
+                // SAFETY: the level was proven; the source is valid by the promise of the caller, V was cut above.
+                unsafe { (fns.input)(&a) };
+            }
+            let first = block.first * LANES;
+            let b = Weights {
+                u: self.packed[first * self.positions() * self.channels..].as_ptr(),
+                bias: self.bias[first..].as_ptr(),
+                first: block.first,
+            };
+            // SAFETY: as above; U and bias cover the block, and the tiles and blocks of other tasks are others.
+            unsafe { (fns.block)(&a, &b) };
+        }
+    }
+}

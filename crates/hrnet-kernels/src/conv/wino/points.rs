@@ -1,0 +1,152 @@
+//! The algebra of F(m x m, 3x3): interpolation points, weight transform, and the 1-D transforms in f64.
+//!
+//! Cook-Toom with finite points `p` and infinity. With `N(p) = product of (p - q)` over the other finite points `q`:
+//!
+//! ```text
+//! G   row p        (1, p, p^2) / N(p)                          row inf: (0, 0, 1)
+//! B^T row p        coefficients of product (x - q)             row inf: coefficients of product over all points
+//! A^T row i        (p^i for every finite p), 1 for inf if i = m - 1
+//! y = A^T [ (G g G^T) . (B^T d B) ] A
+//! ```
+//!
+//! Points: 0, ±1 for m = 2, where every constant of the data transforms is 0 or ±1 and those of `G` are 1/2: exact on
+//! small integers. 0, ±3/4, ±3/2 for m = 4: powers of these and their products are exactly representable, and the error
+//! is as small as with ±1/sqrt 2, ±sqrt 2 (design notes, table of 8.1: half that of 0, ±1, ±2).
+
+use crate::LANES;
+use crate::isa::Proven;
+
+/// Finite points, in the order of the transforms.
+const POINTS2: [f64; 3] = [0.0, 1.0, -1.0];
+const POINTS4: [f64; 5] = [0.0, 0.75, -0.75, 1.5, -1.5];
+
+/// The finite points of F(m x m, 3x3).
+pub(crate) fn points(m: usize) -> &'static [f64] {
+    match m {
+        2 => &POINTS2,
+        4 => &POINTS4,
+        _ => panic!("no Winograd points for F({m}x{m})"),
+    }
+}
+
+/// Rows of `G`: positions x 3.
+pub(crate) fn weight_matrix(m: usize) -> Vec<[f64; 3]> {
+    let points = points(m);
+    let mut rows: Vec<[f64; 3]> = Vec::new();
+    for &p in points {
+        let n: f64 = points.iter().filter(|&&q| q != p).map(|q| p - q).product();
+        rows.push([1.0 / n, p / n, p * p / n]);
+    }
+    rows.push([0.0, 0.0, 1.0]);
+    if m == 2 {
+        // The input transform takes d0 - d2 for the point 0, the other sign of the polynomial above.
+        rows[0].iter_mut().for_each(|v| *v = -*v);
+    }
+    rows
+}
+
+/// `G g G^T` in f64, rounded once, for up to 16 output channels: `weight` is `[oc][channels][3][3]`; position `p` of channel
+/// `c` goes to the 16 floats from `packed[(p * channels + c) * step]` on. Lanes of missing output channels are left.
+pub(crate) fn transform_weights(
+    proven: Proven,
+    matrix: &[[f64; 3]],
+    weight: &[f32],
+    channels: usize,
+    packed: &mut [f32],
+    step: usize,
+) {
+    let outputs = weight.len() / (channels * 9);
+    let positions = matrix.len() * matrix.len();
+    let mut cells = [[0.0f32; LANES]; 36];
+    for channel in 0..channels {
+        let mut taps = [[0.0f64; LANES]; 9];
+        for output in 0..outputs {
+            let at = (output * channels + channel) * 9;
+            let kernel = &weight[at..at + 9];
+            for (tap, &w) in taps.iter_mut().zip(kernel) {
+                tap[output] = f64::from(w);
+            }
+        }
+        transform_cell(proven, matrix, &taps, &mut cells);
+        for (position, cell) in cells[..positions].iter().enumerate() {
+            let at = (position * channels + channel) * step;
+            packed[at..at + LANES].copy_from_slice(cell);
+        }
+    }
+}
+
+multiversion! {
+    fn transform_cell(matrix: &[[f64; 3]], taps: &[[f64; LANES]; 9], cells: &mut [[f32; LANES]; 36]) {
+        let n = matrix.len();
+        let mut half = [[[0.0f64; LANES]; 3]; 6];
+        for (row, g) in half.iter_mut().zip(matrix) {
+            for (x, value) in row.iter_mut().enumerate() {
+                for lane in 0..LANES {
+                    value[lane] = g[0] * taps[x][lane] + g[1] * taps[3 + x][lane] + g[2] * taps[6 + x][lane];
+                }
+            }
+        }
+        for (i, row) in half[..n].iter().enumerate() {
+            for (j, g) in matrix.iter().enumerate() {
+                let cell = &mut cells[i * n + j];
+                for lane in 0..LANES {
+                    cell[lane] = (g[0] * row[0][lane] + g[1] * row[1][lane] + g[2] * row[2][lane]) as f32;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of `B^T` from the points, by multiplying out the polynomials.
+    fn input_matrix(m: usize) -> Vec<Vec<f64>> {
+        let finite = points(m);
+        let product = |leave: Option<f64>| {
+            let mut poly = vec![1.0];
+            for &q in finite.iter().filter(|&&q| Some(q) != leave) {
+                let mut next = vec![0.0; poly.len() + 1];
+                for (i, &c) in poly.iter().enumerate() {
+                    next[i + 1] += c;
+                    next[i] -= q * c;
+                }
+                poly = next;
+            }
+            poly.resize(m + 2, 0.0);
+            poly
+        };
+        let mut rows: Vec<Vec<f64>> = finite.iter().map(|&p| product(Some(p))).collect();
+        rows.push(product(None));
+        rows
+    }
+
+    #[test]
+    fn the_matrices_multiply_to_a_convolution() {
+        for m in [2, 4] {
+            let mut b = input_matrix(m);
+            let g = weight_matrix(m);
+            if m == 2 {
+                // Signs as in the input transform: the point 0 and, with the output transform, infinity.
+                b[0].iter_mut().for_each(|v| *v = -*v);
+            }
+            let weight = [0.5, -2.0, 3.0];
+            let data: Vec<f64> = (0..m + 2).map(|i| ((i * 7) % 5) as f64 - 1.5).collect();
+            for i in 0..m {
+                let mut y = 0.0;
+                for (k, (b, g)) in b.iter().zip(&g).enumerate() {
+                    let at = match points(m).get(k) {
+                        Some(p) => p.powi(i as i32),
+                        None => f64::from(u8::from(i == m - 1)),
+                    };
+                    let v: f64 = b.iter().zip(&data).map(|(b, d)| b * d).sum();
+                    let u: f64 = g.iter().zip(&weight).map(|(g, w)| g * w).sum();
+                    y += at * v * u;
+                }
+                let direct: f64 = (0..3).map(|k| data[i + k] * weight[k]).sum();
+                assert!((y - direct).abs() < 1e-12, "F({m}): {y} {direct}");
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Data transforms of Winograd tiles, vectorised over the lanes of a channel block.
+//!
+//! Both use the even and odd parts of the polynomials: for the points ±p the two rows are `e ± p o`.
+//!
+//! ```text
+//! input, 6 points, a = 3/4, b = 3/2          12 operations per row or column
+//!   t0 = a²b² d0 - (a²+b²) d2 + d4           t5 = a²b² d1 - (a²+b²) d3 + d5
+//!   t1, t2 = (d4 - b² d2) ± a (d3 - b² d1)   t3, t4 = (d4 - a² d2) ± b (d3 - a² d1)
+//! output, 4 of 6                             12 operations
+//!   y0 = m0 + (m1+m2) + (m3+m4)              y1 = a (m1-m2) + b (m3-m4)
+//!   y2 = a² (m1+m2) + b² (m3+m4)             y3 = a³ (m1-m2) + b³ (m3-m4) + m5
+//! ```
+
+use super::Window;
+use crate::LANES;
+use crate::simd::Simd;
+
+const A: f32 = 0.75;
+const B: f32 = 1.5;
+const A2: f32 = A * A;
+const B2: f32 = B * B;
+
+#[inline(always)]
+fn input_1d<S: Simd, const N: usize>(s: S, d: [S::V; N]) -> [S::V; N] {
+    let mut t = d;
+    if N == 4 {
+        t[0] = s.sub(d[0], d[2]);
+        t[1] = s.add(d[1], d[2]);
+        t[2] = s.sub(d[2], d[1]);
+        t[3] = s.sub(d[1], d[3]);
+    } else {
+        let (product, sum) = (s.splat(A2 * B2), s.splat(-(A2 + B2)));
+        t[0] = s.mul_add(product, d[0], s.mul_add(sum, d[2], d[4]));
+        t[5] = s.mul_add(product, d[1], s.mul_add(sum, d[3], d[5]));
+        let square = s.splat(-B2);
+        let (e, o) = (s.mul_add(square, d[2], d[4]), s.mul_add(square, d[1], d[3]));
+        t[1] = s.mul_add(s.splat(A), o, e);
+        t[2] = s.mul_add(s.splat(-A), o, e);
+        let square = s.splat(-A2);
+        let (e, o) = (s.mul_add(square, d[2], d[4]), s.mul_add(square, d[1], d[3]));
+        t[3] = s.mul_add(s.splat(B), o, e);
+        t[4] = s.mul_add(s.splat(-B), o, e);
+    }
+    t
+}
+
+#[inline(always)]
+fn output_1d<S: Simd, const M: usize, const N: usize>(s: S, m: [S::V; N]) -> [S::V; M] {
+    let mut y = [m[0]; M];
+    if M == 2 {
+        y[0] = s.add(s.add(m[0], m[1]), m[2]);
+        y[1] = s.sub(s.sub(m[1], m[2]), m[3]);
+    } else {
+        let (e1, o1) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+        let (e2, o2) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+        y[0] = s.add(s.add(m[0], e1), e2);
+        y[1] = s.mul_add(s.splat(B), o2, s.mul(s.splat(A), o1));
+        y[2] = s.mul_add(s.splat(B2), e2, s.mul(s.splat(A2), e1));
+        y[3] = s.mul_add(s.splat(B2 * B), o2, s.mul_add(s.splat(A2 * A), o1, m[5]));
+    }
+    y
+}
+
+/// Transforms the `N x N` window of one tile and one channel block into `N * N` cells at distance `step`.
+///
+/// # Safety
+/// The first `rows` x `columns` pixels of the window are readable; `dst + (N * N - 1) * step` and 16 floats from there
+/// are writable.
+#[inline(always)]
+pub(super) unsafe fn input<S: Simd, const N: usize, const EDGE: bool>(
+    s: S,
+    src: *const f32,
+    src_row: usize,
+    (rows, columns): (usize, usize),
+    dst: *mut f32,
+    step: usize,
+) {
+    for part in (0..LANES).step_by(S::WIDTH) {
+        let mut t = [[s.splat(0.0); N]; N];
+        for i in 0..N {
+            let mut d = [s.splat(0.0); N];
+            for (j, value) in d.iter_mut().enumerate() {
+                if !EDGE || (i < rows && j < columns) {
+                    // SAFETY: a pixel of the window.
+                    *value = unsafe { s.load(src.wrapping_add(i * src_row + j * LANES + part)) };
+                }
+            }
+            t[i] = input_1d(s, d);
+        }
+        for j in 0..N {
+            let mut column = [t[0][j]; N];
+            for i in 1..N {
+                column[i] = t[i][j];
+            }
+            let column = input_1d(s, column);
+            for (i, &value) in column.iter().enumerate() {
+                // SAFETY: cell `i * N + j` of the destination.
+                unsafe { s.store(dst.wrapping_add((i * N + j) * step + part), value) };
+            }
+        }
+    }
+}
+
+/// What the output transform of one tile and one vector of output channels needs.
+pub(super) struct Out {
+    /// First of `N * N` cells at distance `step`.
+    pub(super) src: *const f32,
+    pub(super) step: usize,
+    /// 16 floats.
+    pub(super) bias: *const f32,
+    /// Layout and position of `dst`, or null.
+    pub(super) residual: *const f32,
+    pub(super) dst: *mut f32,
+    pub(super) dst_row: usize,
+    pub(super) window: Window,
+    pub(super) relu: bool,
+}
+
+/// Transforms `N * N` cells into the `M x M` pixels of a tile, with the epilogue.
+///
+/// # Safety
+/// The addresses of `o` are valid for the window's rows and columns.
+#[inline(always)]
+pub(super) unsafe fn output<S: Simd, const M: usize, const N: usize, const EDGE: bool>(s: S, o: &Out) {
+    for part in (0..LANES).step_by(S::WIDTH) {
+        let mut t = [[s.splat(0.0); N]; M];
+        for j in 0..N {
+            let mut column = [s.splat(0.0); N];
+            for (i, value) in column.iter_mut().enumerate() {
+                // SAFETY: cell `i * N + j` of the products.
+                *value = unsafe { s.load(o.src.wrapping_add((i * N + j) * o.step + part)) };
+            }
+            let column: [S::V; M] = output_1d(s, column);
+            for i in 0..M {
+                t[i][j] = column[i];
+            }
+        }
+        // SAFETY: `bias` holds 16 floats.
+        let bias = unsafe { s.load(o.bias.wrapping_add(part)) };
+        for (i, row) in t.iter().enumerate() {
+            let row: [S::V; M] = output_1d(s, *row);
+            for (j, &value) in row.iter().enumerate() {
+                if EDGE && (i >= o.window.rows || j >= o.window.columns) {
+                    continue;
+                }
+                let at = i * o.dst_row + j * LANES + part;
+                let mut value = s.add(value, bias);
+                if !o.residual.is_null() {
+                    // SAFETY: an output pixel of this tile, in the layout of dst.
+                    let residual = unsafe { s.load(o.residual.wrapping_add(at)) };
+                    value = s.add(value, residual);
+                }
+                if o.relu {
+                    value = s.relu(value);
+                }
+                // SAFETY: an output pixel of this tile.
+                unsafe { s.store(o.dst.wrapping_add(at), value) };
+            }
+        }
+    }
+}
