@@ -4,37 +4,54 @@
 
 use std::ops::{Deref, DerefMut};
 
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([f32; 16]);
+/// Floats of a 64-byte line.
+const LINE: usize = 16;
 
 /// 64-byte aligned floats. Any `&[f32]` works with the kernels; this one is faster.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct AlignedBuf {
-    lines: Vec<Line>,
+    /// Up to 15 floats more than asked for, so that an aligned run of `len` lies inside.
+    data: Vec<f32>,
+    start: usize,
     len: usize,
 }
 
+/// Index of the first aligned float.
+fn first(data: &[f32]) -> usize {
+    data.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE - 1)
+}
+
 impl AlignedBuf {
-    /// `len` zeros.
+    /// `len` zeros; memory that is never written is never touched.
     pub fn zeroed(len: usize) -> AlignedBuf {
-        AlignedBuf { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
+        let data = vec![0.0; len + LINE - 1];
+        AlignedBuf { start: first(&data), data, len }
     }
 
     /// `len` zeros, or the allocator's refusal.
     pub fn try_zeroed(len: usize) -> Result<AlignedBuf, std::collections::TryReserveError> {
-        let mut lines = Vec::new();
-        lines.try_reserve_exact(len.div_ceil(16))?;
-        lines.resize(len.div_ceil(16), Line([0.0; 16]));
-        Ok(AlignedBuf { lines, len })
+        let mut data = Vec::new();
+        let total = len.saturating_add(LINE - 1);
+        data.try_reserve_exact(total)?;
+        data.resize(total, 0.0);
+        Ok(AlignedBuf { start: first(&data), data, len })
     }
 
     /// Makes the buffer at least `len` long; the contents are kept, new floats are zero.
     pub fn grow(&mut self, len: usize) {
         if len > self.len {
-            self.lines.resize(len.div_ceil(16), Line([0.0; 16]));
-            self.len = len;
+            let mut grown = AlignedBuf::zeroed(len);
+            grown[..self.len].copy_from_slice(self);
+            *self = grown;
         }
+    }
+}
+
+impl Clone for AlignedBuf {
+    fn clone(&self) -> AlignedBuf {
+        let mut copy = AlignedBuf::zeroed(self.len);
+        copy.copy_from_slice(self);
+        copy
     }
 }
 
@@ -42,16 +59,13 @@ impl Deref for AlignedBuf {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        // SAFETY: `lines` holds at least `len` initialised floats without padding (`Line` is 16 floats, 64
-        // bytes).
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast::<f32>(), self.len) }
+        &self.data[self.start..self.start + self.len]
     }
 }
 
 impl DerefMut for AlignedBuf {
     fn deref_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as in `deref`; the borrow of `self` is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast::<f32>(), self.len) }
+        &mut self.data[self.start..self.start + self.len]
     }
 }
 

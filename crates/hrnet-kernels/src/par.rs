@@ -13,7 +13,7 @@ pub(crate) struct SharedMut<'a> {
     life: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it only hands out parts through `slice` and `ptr`, whose callers promise disjointness; f32 is Send.
+// SAFETY: it only hands out parts through `slice`, whose callers promise disjointness; f32 is Send.
 unsafe impl Sync for SharedMut<'_> {}
 
 impl<'a> SharedMut<'a> {
@@ -29,12 +29,6 @@ impl<'a> SharedMut<'a> {
         let start = self.ptr.wrapping_add(range.start);
         // SAFETY: inside the buffer (checked above); exclusive by the promise of the caller.
         unsafe { std::slice::from_raw_parts_mut(start, range.len()) }
-    }
-
-    /// The address of element `at`, for kernels that write strided parts.
-    pub(crate) fn ptr(&self, at: usize) -> *mut f32 {
-        assert!(at <= self.len);
-        self.ptr.wrapping_add(at)
     }
 }
 

@@ -1,18 +1,22 @@
 //! The one fixed thread pool.
 //!
-//! `Pool::run(tasks, f)` calls `f(0..tasks)`, each index once, on the workers and the calling thread. Indices
-//! are handed out by one atomic counter: who computes what is free, what is computed is not.
+//! `Pool::run(tasks, f)` calls `f(0..tasks)`, each index once, on the workers and the calling thread: who computes is
+//! free, what is computed is not. Indices lie in lists, one counter each. Thread t begins with list t and goes on with
+//! the lists of others when its own is used up; `run` has one list for all.
 //!
 //! The gate is one 64-bit word, `epoch | open bit | workers inside`:
 //!
 //! 1. the caller writes the job while the gate is shut and nobody is inside, then opens it with a new epoch;
 //! 2. a worker that sees an open gate with an epoch it has not served enters by compare-and-swap, works until
-//!    the counter is used up, and leaves;
+//!    the counters are used up, and leaves;
 //! 3. the caller works too, shuts the gate, and waits until nobody is inside.
 //!
 //! A worker that wakes late finds the gate shut and is not waited for, so a descheduled thread costs nothing
 //! (8 threads on 2 processors work). Waiting spins for some tens of microseconds, then parks; with more
 //! threads than processors it parks at once.
+//!
+//! Every thread has a scratch buffer of [`SCRATCH_FLOATS`], made with the pool; the system gives it memory only where
+//! it is written.
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
@@ -22,13 +26,32 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-type Task = dyn Fn(usize) + Sync;
+use crate::AlignedBuf;
+
+/// Floats of every thread's scratch buffer: 1.25 MiB.
+pub const SCRATCH_FLOATS: usize = 320 << 10;
+
+/// What a task is: its index and the scratch of the thread that runs it.
+type Task = dyn Fn(usize, &mut [f32]) + Sync;
 
 /// How long a waiting thread spins before it parks.
 const SPIN: Duration = Duration::from_micros(40);
+/// Looks at the word that is waited for before the clock is read for the first time, and between two readings. About a
+/// microsecond: reading the clock would be a good part of a hand-off.
+const LOOKS: usize = 64;
 const INSIDE: u64 = (1 << 16) - 1;
 const OPEN: u64 = 1 << 16;
 const EPOCH: u64 = 1 << 17;
+/// A counter of a list from which nothing is handed out any more. Far below overflow: each thread adds at most one.
+const SPENT: usize = usize::MAX / 2;
+
+/// A pool takes at least so many lists in one run, whatever its number of threads.
+const MIN_LISTS: usize = 16;
+
+/// A value alone on the two cache lines that processors fetch together.
+#[derive(Default)]
+#[repr(align(128))]
+struct Padded<T>(T);
 
 thread_local! {
     /// Set while this thread runs a task of any pool.
@@ -45,29 +68,35 @@ pub struct Pool {
 }
 
 struct Shared {
-    gate: AtomicU64,
-    job: UnsafeCell<Job>,
-    next: AtomicUsize,
+    gate: Padded<AtomicU64>,
+    job: Padded<UnsafeCell<Job>>,
+    /// How many indices of each list are handed out.
+    next: Box<[Padded<AtomicUsize>]>,
+    /// The scratch of each thread, the caller's first.
+    scratch: Box<[Padded<UnsafeCell<AlignedBuf>>]>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
+    panicked: AtomicBool,
     stop: AtomicBool,
-    sleepers: AtomicUsize,
+    sleepers: Padded<AtomicUsize>,
     sleep: Mutex<()>,
     wake: Condvar,
     done: Condvar,
     spin: Duration,
 }
 
+/// What the threads work on. Raw: both live until the gate is shut and nobody is inside.
 #[derive(Clone, Copy)]
 struct Job {
-    tasks: usize,
-    f: Option<*const Task>,
+    f: *const Task,
+    /// List `k` is the indices `bounds[k]..bounds[k + 1]`.
+    bounds: *const [usize],
 }
 
 // SAFETY: `job` is written only by the caller that holds `turn`, while the gate is shut and nobody is inside,
-// and read only by workers inside; the gate orders both. The pointer is to a `Sync` closure that outlives the
-// open gate.
+// and read only by workers inside; the gate orders both. Its pointers are to a `Sync` closure and to integers, both
+// of which outlive the open gate. A scratch is used only by its thread; the callers' is guarded by `turn`.
 unsafe impl Sync for Shared {}
-// SAFETY: as above; the raw pointer is the only part that is not `Send` by itself.
+// SAFETY: as above; the raw pointers are the only parts that are not `Send` by themselves.
 unsafe impl Send for Shared {}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -96,12 +125,16 @@ impl Pool {
         let threads = threads.clamp(1, INSIDE as usize);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Arc::new(Shared {
-            gate: AtomicU64::new(0),
-            job: UnsafeCell::new(Job { tasks: 0, f: None }),
-            next: AtomicUsize::new(0),
+            gate: Padded::default(),
+            job: Padded(UnsafeCell::new(Job { f: &|_: usize, _: &mut [f32]| (), bounds: &[] })),
+            next: (0..threads.max(MIN_LISTS)).map(|_| Padded::default()).collect(),
+            scratch: (0..threads)
+                .map(|_| Padded(UnsafeCell::new(AlignedBuf::zeroed(SCRATCH_FLOATS))))
+                .collect(),
             panic: Mutex::new(None),
+            panicked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
-            sleepers: AtomicUsize::new(0),
+            sleepers: Padded::default(),
             sleep: Mutex::new(()),
             wake: Condvar::new(),
             done: Condvar::new(),
@@ -112,7 +145,7 @@ impl Pool {
             let shared = Arc::clone(&shared);
             let builder = std::thread::Builder::new().name(format!("hrnet-{index}"));
             // A machine that refuses a thread gets a smaller pool: results do not depend on the size.
-            match builder.spawn(move || shared.work()) {
+            match builder.spawn(move || shared.work(index)) {
                 Ok(handle) => workers.push(handle),
                 Err(_) => break,
             }
@@ -130,29 +163,59 @@ impl Pool {
     /// A panic in a task reaches the caller once the other running tasks are through (tasks not yet begun are
     /// dropped); the pool stays usable. Calling it from inside a task panics.
     pub fn run(&self, tasks: usize, f: &(dyn Fn(usize) + Sync)) {
-        assert!(
-            !IN_TASK.with(Cell::get),
-            "Pool::run called from inside a pool task: nesting is not supported"
-        );
-        if tasks == 0 {
-            return;
-        }
-        if self.workers.is_empty() || tasks == 1 {
+        if self.workers.is_empty() || tasks <= 1 {
+            // Without scratch, callers need not wait for each other.
+            refuse_nesting();
             let _mark = InTask::enter();
             (0..tasks).for_each(f);
             return;
         }
+        self.run_lists(&[0, tasks], &|index, _| f(index));
+    }
+
+    /// [`Pool::run`] with the scratch of the thread: [`SCRATCH_FLOATS`] floats that hold anything.
+    pub fn run_scratch(&self, tasks: usize, f: &(dyn Fn(usize, &mut [f32]) + Sync)) {
+        self.run_lists(&[0, tasks], f);
+    }
+
+    /// [`Pool::run_scratch`] over lists of indices: list `k` is `bounds[k]..bounds[k + 1]`. Thread t begins with list
+    /// t, in order, then helps with the next lists. Lists more than the pool can count are joined.
+    pub(crate) fn run_lists(&self, bounds: &[usize], f: &(dyn Fn(usize, &mut [f32]) + Sync)) {
+        refuse_nesting();
+        let (Some(&first), Some(&end)) = (bounds.first(), bounds.last()) else { return };
+        assert!(bounds.is_sorted(), "lists of tasks {bounds:?}");
+        if first == end {
+            return;
+        }
+        let joined = [first, end];
+        let bounds = if bounds.len() - 1 <= self.shared.next.len() { bounds } else { &joined };
         let turn = lock(&self.turn);
         let shared = &*self.shared;
-        shared.open(tasks, f);
-        shared.help(tasks, f);
-        shared.shut();
-        let panic = lock(&shared.panic).take();
+        let shut_in = self.workers.is_empty() || end - first == 1;
+        if shut_in {
+            shared.reset(bounds);
+            shared.help(0, bounds, f);
+        } else {
+            shared.open(bounds, f);
+            shared.help(0, bounds, f);
+            shared.shut();
+        }
+        let panic = match shared.panicked.load(Ordering::Relaxed) {
+            false => None,
+            true => {
+                shared.panicked.store(false, Ordering::Relaxed);
+                lock(&shared.panic).take()
+            }
+        };
         drop(turn);
         if let Some(payload) = panic {
             resume_unwind(payload);
         }
     }
+}
+
+fn refuse_nesting() {
+    assert!(!IN_TASK.with(Cell::get), "Pool::run called from inside a pool task: nesting is not supported");
 }
 
 impl Drop for Pool {
@@ -174,18 +237,27 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Shared {
-    fn open(&self, tasks: usize, f: &(dyn Fn(usize) + Sync)) {
-        // SAFETY: only the lifetime changes. `run` does not return before the gate is shut and nobody is
+    fn reset(&self, bounds: &[usize]) {
+        for next in &self.next[..bounds.len() - 1] {
+            next.0.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn open(&self, bounds: &[usize], f: &(dyn Fn(usize, &mut [f32]) + Sync)) {
+        // SAFETY: only the lifetime changes. `run_lists` does not return before the gate is shut and nobody is
         // inside, and workers use the pointer only while inside.
-        let f = unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Task>(f) };
+        let f =
+            unsafe { std::mem::transmute::<*const (dyn Fn(usize, &mut [f32]) + Sync + '_), *const Task>(f) };
         // SAFETY: the caller holds `turn`, the gate is shut and nobody is inside: no other access to `job`.
-        unsafe { *self.job.get() = Job { tasks, f: Some(f) } };
-        self.next.store(0, Ordering::Relaxed);
-        let epoch = self.gate.load(Ordering::Relaxed) & !(EPOCH - 1);
-        self.gate.store(epoch.wrapping_add(EPOCH) | OPEN, Ordering::SeqCst);
-        // A worker counts itself as a sleeper before it looks at the gate for the last time, both
-        // sequentially consistent with the store above: it sees the open gate or is seen here.
-        let sleepers = self.sleepers.load(Ordering::SeqCst);
+        unsafe { *self.job.0.get() = Job { f, bounds } };
+        self.reset(bounds);
+        let tasks = bounds[bounds.len() - 1] - bounds[0];
+        let epoch = self.gate.0.load(Ordering::Relaxed) & !(EPOCH - 1);
+        // A worker counts itself as a sleeper before it looks at the gate for the last time, both sequentially
+        // consistent as are this store and the load: it sees the open gate or is seen here. That is why release does
+        // not suffice.
+        self.gate.0.store(epoch.wrapping_add(EPOCH) | OPEN, Ordering::SeqCst);
+        let sleepers = self.sleepers.0.load(Ordering::SeqCst);
         if sleepers > 0 {
             drop(lock(&self.sleep));
             for _ in 0..sleepers.min(tasks - 1) {
@@ -195,28 +267,35 @@ impl Shared {
     }
 
     /// Takes tasks until there are none left. The first panic is kept and ends the hand-out.
-    fn help(&self, tasks: usize, f: &(dyn Fn(usize) + Sync)) {
+    fn help(&self, thread: usize, bounds: &[usize], f: &(dyn Fn(usize, &mut [f32]) + Sync)) {
         let _mark = InTask::enter();
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            loop {
-                let task = self.next.fetch_add(1, Ordering::Relaxed);
-                if task >= tasks {
-                    break;
+            // SAFETY: only this thread uses this scratch: a worker has its own, the caller's is guarded by `turn`.
+            let scratch = unsafe { &mut *self.scratch[thread].0.get() };
+            let lists = bounds.len() - 1;
+            for turn in 0..lists {
+                let list = (thread + turn) % lists;
+                let (first, end) = (bounds[list], bounds[list + 1]);
+                loop {
+                    let taken = self.next[list].0.fetch_add(1, Ordering::Relaxed);
+                    if taken >= end - first {
+                        break;
+                    }
+                    f(first + taken, scratch);
                 }
-                f(task);
             }
         }));
         if let Err(payload) = outcome {
-            // No further task begins. The counter stays far below overflow: each thread adds at most one
-            // more.
-            self.next.store(tasks, Ordering::Relaxed);
+            // No further task begins.
+            self.next.iter().for_each(|next| next.0.store(SPENT, Ordering::Relaxed));
+            self.panicked.store(true, Ordering::Relaxed);
             lock(&self.panic).get_or_insert(payload);
         }
     }
 
     fn shut(&self) {
-        self.gate.fetch_and(!OPEN, Ordering::AcqRel);
-        let empty = || self.gate.load(Ordering::Acquire) & INSIDE == 0;
+        self.gate.0.fetch_and(!OPEN, Ordering::AcqRel);
+        let empty = || self.gate.0.load(Ordering::Acquire) & INSIDE == 0;
         if self.spin_until(empty) {
             return;
         }
@@ -233,43 +312,43 @@ impl Shared {
         if self.spin.is_zero() {
             return false;
         }
-        let begin = Instant::now();
+        let mut begin = None;
         loop {
-            for _ in 0..32 {
+            for _ in 0..LOOKS {
+                std::hint::spin_loop();
                 if ready() {
                     return true;
                 }
-                std::hint::spin_loop();
             }
-            if begin.elapsed() > self.spin {
+            if begin.get_or_insert_with(Instant::now).elapsed() > self.spin {
                 return false;
             }
         }
     }
 
     /// The life of a worker.
-    fn work(&self) {
+    fn work(&self, thread: usize) {
         let mut served = 0;
         loop {
             let calls = |gate: u64| gate & OPEN != 0 && gate & !(EPOCH - 1) != served;
             let stop = || self.stop.load(Ordering::SeqCst);
-            if !self.spin_until(|| calls(self.gate.load(Ordering::Acquire)) || stop()) {
+            if !self.spin_until(|| calls(self.gate.0.load(Ordering::Acquire)) || stop()) {
                 let mut guard = lock(&self.sleep);
-                self.sleepers.fetch_add(1, Ordering::SeqCst);
-                while !calls(self.gate.load(Ordering::SeqCst)) && !stop() {
+                self.sleepers.0.fetch_add(1, Ordering::SeqCst);
+                while !calls(self.gate.0.load(Ordering::SeqCst)) && !stop() {
                     guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
                 }
-                self.sleepers.fetch_sub(1, Ordering::SeqCst);
+                self.sleepers.0.fetch_sub(1, Ordering::SeqCst);
             }
             if stop() {
                 return;
             }
-            let mut gate = self.gate.load(Ordering::Acquire);
+            let mut gate = self.gate.0.load(Ordering::Acquire);
             while calls(gate) {
-                match self.gate.compare_exchange_weak(gate, gate + 1, Ordering::AcqRel, Ordering::Acquire) {
+                match self.gate.0.compare_exchange_weak(gate, gate + 1, Ordering::AcqRel, Ordering::Acquire) {
                     Ok(_) => {
                         served = gate & !(EPOCH - 1);
-                        self.serve();
+                        self.serve(thread);
                         break;
                     }
                     Err(seen) => gate = seen,
@@ -279,15 +358,15 @@ impl Shared {
     }
 
     /// Works on the open job from inside the gate, then leaves.
-    fn serve(&self) {
+    fn serve(&self, thread: usize) {
         // SAFETY: inside the gate, so `job` was written before it opened and is not written until we leave.
-        let job = unsafe { *self.job.get() };
-        if let Some(f) = job.f {
-            // SAFETY: the closure lives until `run` returns, which waits for us to leave.
-            let f = unsafe { &*f };
-            self.help(job.tasks, f);
-        }
-        let before = self.gate.fetch_sub(1, Ordering::AcqRel);
+        let job = unsafe { *self.job.0.get() };
+        // SAFETY: the closure lives until `run_lists` returns, which waits for us to leave.
+        let f = unsafe { &*job.f };
+        // SAFETY: as above.
+        let bounds = unsafe { &*job.bounds };
+        self.help(thread, bounds, f);
+        let before = self.gate.0.fetch_sub(1, Ordering::AcqRel);
         if before & INSIDE == 1 && before & OPEN == 0 {
             // The caller may be parked; taking the lock means that it is either waiting or will look again.
             drop(lock(&self.sleep));
@@ -352,6 +431,50 @@ mod tests {
                 assert_eq!(sum.load(Ordering::Relaxed), 45);
             }
         }
+    }
+
+    #[test]
+    fn lists_hand_out_every_index_once_each_in_order() {
+        for threads in [1, 2, 3, 8] {
+            let pool = Pool::new(threads);
+            // More lists than threads, empty ones, a beginning above 0, more than the pool can count.
+            let many: Vec<usize> = (0..100).collect();
+            for bounds in [&[0, 5][..], &[0, 3, 3, 10, 11], &[4, 4, 9], &[7, 7], &many] {
+                let (first, end) = (bounds[0], bounds[bounds.len() - 1]);
+                let seen = Mutex::new(Vec::new());
+                pool.run_lists(bounds, &|i, scratch| {
+                    assert_eq!(scratch.len(), SCRATCH_FLOATS);
+                    scratch[i] = i as f32;
+                    lock(&seen).push(i);
+                });
+                let mut seen = seen.into_inner().unwrap();
+                if threads == 1 {
+                    assert!(seen.is_sorted());
+                }
+                seen.sort_unstable();
+                assert_eq!(seen, (first..end).collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn a_scratch_belongs_to_one_thread() {
+        let pool = Pool::new(3);
+        std::thread::scope(|scope| {
+            for caller in 0..3 {
+                let pool = &pool;
+                scope.spawn(move || {
+                    for _ in 0..100 {
+                        pool.run_scratch(6, &|i, scratch| {
+                            let mark = (caller * 10 + i) as f32;
+                            scratch[..64].fill(mark);
+                            std::thread::yield_now();
+                            assert!(scratch[..64].iter().all(|&v| v == mark));
+                        });
+                    }
+                });
+            }
+        });
     }
 
     #[test]

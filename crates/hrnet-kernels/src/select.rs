@@ -4,7 +4,24 @@
 //! cut into nearly equal pixel blocks whatever their width, and all tiles of a level give the same bits.
 
 use crate::table::{Kernel, Op, kernels};
-use crate::{Isa, LANES};
+use crate::{ConvCase, Isa, LANES};
+
+/// How a forward convolution is computed. Algorithms differ in their bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// Multiply-adds over the kernel positions.
+    Direct,
+    /// Winograd F(2x2, 3x3).
+    Wino2,
+    /// Winograd F(4x4, 3x3).
+    Wino4,
+}
+
+/// The algorithm for a convolution on a map of this size: a function of the case and the level alone, never of batch,
+/// threads or batch position.
+pub fn algorithm(_case: &ConvCase, _isa: Isa) -> Algorithm {
+    Algorithm::Direct
+}
 
 /// A run of output vectors served by one kernel.
 #[derive(Clone, Copy)]

@@ -1,23 +1,47 @@
-//! Forward convolution.
+//! Forward convolution: one type over the algorithms.
 
-use super::{Epilogue, TapConv};
-use crate::select::{Block, forced, select};
+use super::{Call, Epilogue, TapConv};
+use crate::select::{Algorithm, Block, algorithm, forced, select};
 use crate::table::{Kernel, Op};
-use crate::{ConvDesc, Isa, Pool, Shape};
+use crate::{ConvCase, ConvDesc, Isa, Pool, Shape};
 
 /// A convolution with packed weights.
 pub struct Conv {
     desc: ConvDesc,
-    inner: TapConv,
+    body: Body,
+}
+
+/// The algorithm with its packed weights.
+enum Body {
+    Direct(TapConv),
 }
 
 impl Conv {
-    /// Packs `weight` (`[oc][ic][k][k]`). Panics if the processor lacks `isa`, if there is no kernel for
-    /// `desc`, or if a length is wrong.
+    /// The direct algorithm, whatever the map: packs `weight` (`[oc][ic][k][k]`). Panics if the processor lacks
+    /// `isa`, if there is no kernel for `desc`, or if a length is wrong.
     pub fn new(isa: Isa, desc: ConvDesc, weight_oihw: &[f32], bias: Option<&[f32]>) -> Conv {
         desc.check();
         let blocks = select(Op::forward(&desc), desc.oc, isa);
-        Conv::with_blocks(isa, desc, blocks, weight_oihw, bias)
+        Conv::direct(isa, desc, blocks, weight_oihw, bias)
+    }
+
+    /// The algorithm that [`algorithm`] chooses for this map size. Panics as [`Conv::new`] does.
+    pub fn for_map(isa: Isa, case: ConvCase, weight_oihw: &[f32], bias: Option<&[f32]>) -> Conv {
+        Conv::with_algorithm(isa, case, algorithm(&case, isa), weight_oihw, bias)
+    }
+
+    /// A given algorithm. Panics as [`Conv::new`] does, and if the algorithm cannot compute `case`.
+    pub fn with_algorithm(
+        isa: Isa,
+        case: ConvCase,
+        algorithm: Algorithm,
+        weight_oihw: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Conv {
+        match algorithm {
+            Algorithm::Direct => Conv::new(isa, case.desc, weight_oihw, bias),
+            Algorithm::Wino2 | Algorithm::Wino4 => panic!("{algorithm:?} cannot compute {case}"),
+        }
     }
 
     /// [`Conv::new`] with a given row of the table; output channels left over by its tile use other rows.
@@ -29,22 +53,16 @@ impl Conv {
     ) -> Conv {
         desc.check();
         assert!(kernel.op == Op::forward(&desc), "{kernel:?} does not compute {desc:?}");
-        Conv::with_blocks(kernel.isa, desc, forced(kernel, desc.oc), weight_oihw, bias)
+        Conv::direct(kernel.isa, desc, forced(kernel, desc.oc), weight_oihw, bias)
     }
 
-    fn with_blocks(
-        isa: Isa,
-        desc: ConvDesc,
-        blocks: Vec<Block>,
-        weight: &[f32],
-        bias: Option<&[f32]>,
-    ) -> Conv {
+    fn direct(isa: Isa, desc: ConvDesc, blocks: Vec<Block>, weight: &[f32], bias: Option<&[f32]>) -> Conv {
         // Output y reads bordered rows y * stride + ky - padding + 1: at least 0, and at most h + 1 by the
         // output size.
         let axis = vec![(0..desc.kernel).map(|k| (k, k + 1 - desc.padding)).collect()];
         let inner =
             TapConv::new(isa.prove(), Op::forward(&desc), desc.ic, desc.oc, desc.stride, &axis, blocks);
-        let mut conv = Conv { desc, inner };
+        let mut conv = Conv { desc, body: Body::Direct(inner) };
         conv.repack(weight, bias);
         conv
     }
@@ -58,8 +76,12 @@ impl Conv {
             desc.weight_len(),
             weight_oihw.len()
         );
-        self.inner.pack(weight_oihw, desc.ic * desc.taps(), desc.taps(), desc.kernel);
-        self.inner.set_bias(bias);
+        match &mut self.body {
+            Body::Direct(taps) => {
+                taps.pack(weight_oihw, desc.ic * desc.taps(), desc.taps(), desc.kernel);
+                taps.set_bias(bias);
+            }
+        }
     }
 
     /// The descriptor.
@@ -67,20 +89,62 @@ impl Conv {
         self.desc
     }
 
+    /// The algorithm it was packed for.
+    pub fn algorithm(&self) -> Algorithm {
+        match &self.body {
+            Body::Direct(_) => Algorithm::Direct,
+        }
+    }
+
     /// The table row of the first output block.
     pub fn kernel_name(&self) -> String {
-        self.inner.kernel_name()
+        match &self.body {
+            Body::Direct(taps) => taps.kernel_name(),
+        }
     }
 
     /// Floats of packed weights.
     pub fn packed_len(&self) -> usize {
-        self.inner.packed.len()
+        match &self.body {
+            Body::Direct(taps) => taps.packed.len(),
+        }
+    }
+
+    /// The shape of the result.
+    pub fn dst_shape(&self, src: Shape) -> Shape {
+        let (h, w) = self.desc.out(src.h, src.w);
+        Shape { n: src.n, c: self.desc.oc, h, w }
+    }
+
+    /// Into how many tasks the work on a source of this shape is cut.
+    pub(crate) fn tasks(&self, src: Shape, threads: usize) -> usize {
+        match &self.body {
+            Body::Direct(taps) => taps.tasks(src, threads),
+        }
+    }
+
+    /// Computes one task.
+    ///
+    /// # Safety
+    /// As for [`TapConv::task`].
+    pub(crate) unsafe fn task(&self, index: usize, tasks: usize, call: &Call, scratch: &mut [f32]) {
+        match &self.body {
+            // SAFETY: promised by the caller.
+            Body::Direct(taps) => unsafe { taps.task(index, tasks, call, scratch) },
+        }
     }
 
     /// `dst = act(conv(src) + bias + residual)`; dst has [`ConvDesc::out`] pixels.
     pub fn run(&self, pool: &Pool, src: &[f32], src_shape: Shape, dst: &mut [f32], epilogue: Epilogue<'_>) {
-        let (h, w) = self.desc.out(src_shape.h, src_shape.w);
-        let dst_shape = Shape { n: src_shape.n, c: self.desc.oc, h, w };
-        self.inner.run(pool, src, src_shape, dst, dst_shape, epilogue.residual, epilogue.relu);
+        let desc = self.desc;
+        assert!(src_shape.c == desc.ic, "packed for {desc:?}, src {src_shape:?}");
+        let dst_shape = self.dst_shape(src_shape);
+        let call = Call::new(src, src_shape, dst, dst_shape, epilogue.residual, epilogue.relu);
+        let tasks = self.tasks(src_shape, pool.threads());
+        pool.run_scratch(tasks, &|index, scratch| {
+            // SAFETY: the call was checked, its shapes are of this convolution, every index comes once, and the
+            // buffers are borrowed until `run_scratch` returns.
+            unsafe { self.task(index, tasks, &call, scratch) };
+        });
     }
 }

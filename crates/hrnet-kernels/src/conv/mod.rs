@@ -3,8 +3,10 @@
 //! Forward, backward-data and transposed convolution are one thing here, [`TapConv`]: output phases, each
 //! with a list of taps, over the micro-kernel of `taps.rs`. The weight gradient has its own (`grad_tile.rs`).
 //!
-//! Tasks are (output block, image, phase, band of rows). How many bands there are depends on the number of
-//! threads and changes no bit: an output is a fixed sequence of partial sums, computed by one task.
+//! A convolution is a job that can be cut into tasks: `tasks` says into how many, `task` computes one of them from a
+//! [`Call`], any thread, any order. Tasks of a [`TapConv`] are (output block, image, phase, band of rows). How many
+//! bands there are depends on the number of threads and changes no bit: an output is a fixed sequence of partial sums,
+//! computed by one task.
 
 mod backward_data;
 mod forward;
@@ -19,7 +21,6 @@ pub use transpose::ConvTranspose;
 pub use weight_grad::ConvWeightGrad;
 
 use crate::isa::Proven;
-use crate::par::SharedMut;
 use crate::select::Block;
 use crate::table::{Body, Op};
 use crate::{AlignedBuf, LANES, Pool, Shape};
@@ -177,6 +178,83 @@ impl TapConv {
         self.blocks[0].kernel.name()
     }
 
+    /// Into how many tasks the work on a source of this shape is cut.
+    pub(crate) fn tasks(&self, src: Shape, threads: usize) -> usize {
+        let (phases, blocks) = (self.phases.len(), self.blocks.len());
+        let all_taps: usize = self.phases.iter().map(|phase| phase.taps.len()).sum();
+        // Of one phase; the other strides are 1.
+        let rows = src.h.div_ceil(self.src_stride);
+        let pixels = rows * src.w.div_ceil(self.src_stride);
+        let unit = pixels * self.channels * LANES * self.blocks[0].kernel.vectors * all_taps / phases;
+        let units = src.n * blocks * phases;
+        let task = (unit.saturating_mul(units) / (8 * threads)).max(TASK_MACS);
+        let bands = if threads == 1 { 1 } else { unit.div_ceil(task).clamp(1, rows) };
+        units * bands
+    }
+
+    /// Computes one task. No scratch is used; the parameter is the common form of all convolutions.
+    ///
+    /// # Safety
+    /// `call` has buffers of its shapes, the shapes are those of this convolution, `tasks` is what
+    /// [`TapConv::tasks`] gave for the source shape, `index < tasks`, and no other thread writes the outputs of this
+    /// task or reads or writes them at the same time.
+    pub(crate) unsafe fn task(&self, index: usize, tasks: usize, call: &Call, _scratch: &mut [f32]) {
+        let Call { src_shape, dst_shape, .. } = *call;
+        let (images, phases, blocks) = (src_shape.n, self.phases.len(), self.blocks.len());
+        let bands = tasks / (images * blocks * phases);
+        // The larger of weights and image stays in cache: it goes outside.
+        let weights_outside = self.packed.len() / blocks > src_shape.image();
+        let (outer, band) = (index / bands, index % bands);
+        let (outer, phase) = (outer / phases, &self.phases[outer % phases]);
+        let (image, block) = if weights_outside {
+            (outer % images, &self.blocks[outer / images])
+        } else {
+            (outer / blocks, &self.blocks[outer % blocks])
+        };
+        if phase.y >= dst_shape.h || phase.x >= dst_shape.w {
+            return;
+        }
+        let height = (dst_shape.h - phase.y).div_ceil(self.dst_stride);
+        let width = (dst_shape.w - phase.x).div_ceil(self.dst_stride);
+        let (y0, y1) = (band * height / bands, (band + 1) * height / bands);
+
+        let taps = phase.taps.len();
+        let mut offsets = [0; MAX_TAPS];
+        for (offset, tap) in offsets.iter_mut().zip(&phase.taps) {
+            *offset = tap.dy * src_shape.row() + tap.dx * LANES;
+        }
+        let first = block.first * LANES;
+        let dst_at =
+            dst_shape.offset(image, block.first, 1 + phase.y + y0 * self.dst_stride) + (1 + phase.x) * LANES;
+        let strip = Strip {
+            src: call.src.wrapping_add(image * src_shape.image() + y0 * self.src_stride * src_shape.row()),
+            src_plane: src_shape.plane(),
+            src_row: self.src_stride * src_shape.row(),
+            src_stride: self.src_stride,
+            channels: self.channels,
+            taps: &offsets[..taps],
+            weights: self.packed[phase.start + first * taps * self.channels..].as_ptr(),
+            bias: self.bias[first..].as_ptr(),
+            residual: match call.residual.is_null() {
+                true => std::ptr::null(),
+                false => call.residual.wrapping_add(dst_at),
+            },
+            dst: call.dst.wrapping_add(dst_at),
+            dst_plane: dst_shape.plane(),
+            dst_row: self.dst_stride * dst_shape.row(),
+            dst_pixel: self.dst_stride * LANES,
+            rows: y1 - y0,
+            width,
+            pass: (PASS_CELLS / taps.max(1)).max(1),
+            relu: call.relu,
+        };
+        let Body::Taps(kernel) = block.kernel.body else { unreachable!("{:?}", block.kernel) };
+        debug_assert!(block.kernel.isa <= self.proven.isa());
+        // SAFETY: the level was proven. Every tap of every output of the phase lies in the bordered source (checked
+        // per axis in the constructors), weights and bias cover the block, the caller promises the rest.
+        unsafe { kernel(&strip) };
+    }
+
     fn run(
         &self,
         pool: &Pool,
@@ -187,8 +265,6 @@ impl TapConv {
         residual: Residual<'_>,
         relu: bool,
     ) {
-        src_shape.check("convolution: src", src.len());
-        dst_shape.check("convolution: dst", dst.len());
         assert!(
             src_shape.c == self.channels && dst_shape.c == self.outputs,
             "{}: packed for {} to {} channels, src {src_shape:?}, dst {dst_shape:?}",
@@ -196,76 +272,53 @@ impl TapConv {
             self.channels,
             self.outputs
         );
-        if let Residual::From(residual) = residual {
-            dst_shape.check("convolution: residual", residual.len());
-        }
-        // Who computes what; no bit depends on it.
-        let images = src_shape.n;
-        let (phases, blocks) = (self.phases.len(), self.blocks.len());
-        let all_taps: usize = self.phases.iter().map(|phase| phase.taps.len()).sum();
-        let rows = dst_shape.h.div_ceil(self.dst_stride);
-        let pixels = rows * dst_shape.w.div_ceil(self.dst_stride);
-        let unit = pixels * self.channels * LANES * self.blocks[0].kernel.vectors * all_taps / phases;
-        let units = images * blocks * phases;
-        let task = (unit.saturating_mul(units) / (8 * pool.threads())).max(TASK_MACS);
-        let bands = if pool.threads() == 1 { 1 } else { unit.div_ceil(task).clamp(1, rows) };
-        // The larger of weights and image stays in cache: it goes outside.
-        let weights_outside = self.packed.len() / blocks > src_shape.image();
-
-        let shared = SharedMut::new(dst);
-        pool.run(units * bands, &|index| {
-            let (outer, band) = (index / bands, index % bands);
-            let (outer, phase) = (outer / phases, &self.phases[outer % phases]);
-            let (image, block) = if weights_outside {
-                (outer % images, &self.blocks[outer / images])
-            } else {
-                (outer / blocks, &self.blocks[outer % blocks])
-            };
-            if phase.y >= dst_shape.h || phase.x >= dst_shape.w {
-                return;
-            }
-            let height = (dst_shape.h - phase.y).div_ceil(self.dst_stride);
-            let width = (dst_shape.w - phase.x).div_ceil(self.dst_stride);
-            let (y0, y1) = (band * height / bands, (band + 1) * height / bands);
-
-            let taps = phase.taps.len();
-            let mut offsets = [0; MAX_TAPS];
-            for (offset, tap) in offsets.iter_mut().zip(&phase.taps) {
-                *offset = tap.dy * src_shape.row() + tap.dx * LANES;
-            }
-            let first = block.first * LANES;
-            let dst_at = dst_shape.offset(image, block.first, 1 + phase.y + y0 * self.dst_stride)
-                + (1 + phase.x) * LANES;
-            let dst = shared.ptr(dst_at);
-            let strip = Strip {
-                src: src[image * src_shape.image() + y0 * self.src_stride * src_shape.row()..].as_ptr(),
-                src_plane: src_shape.plane(),
-                src_row: self.src_stride * src_shape.row(),
-                src_stride: self.src_stride,
-                channels: self.channels,
-                taps: &offsets[..taps],
-                weights: self.packed[phase.start + first * taps * self.channels..].as_ptr(),
-                bias: self.bias[first..].as_ptr(),
-                residual: match residual {
-                    Residual::None => std::ptr::null(),
-                    Residual::InPlace => dst.cast_const(),
-                    Residual::From(residual) => residual[dst_at..].as_ptr(),
-                },
-                dst,
-                dst_plane: dst_shape.plane(),
-                dst_row: self.dst_stride * dst_shape.row(),
-                dst_pixel: self.dst_stride * LANES,
-                rows: y1 - y0,
-                width,
-                pass: (PASS_CELLS / taps.max(1)).max(1),
-                relu,
-            };
-            let Body::Taps(kernel) = block.kernel.body else { unreachable!("{:?}", block.kernel) };
-            debug_assert!(block.kernel.isa <= self.proven.isa());
-            // SAFETY: the level was proven. Every tap of every output of the phase lies in the bordered
-            // source (checked per axis in the constructors), weights and bias cover the block, and no other
-            // task writes these outputs.
-            unsafe { kernel(&strip) };
+        let call = Call::new(src, src_shape, dst, dst_shape, residual, relu);
+        let tasks = self.tasks(src_shape, pool.threads());
+        pool.run_scratch(tasks, &|index, scratch| {
+            // SAFETY: the call was checked, its shapes are of this convolution, every index comes once, and the
+            // buffers are borrowed until `run_scratch` returns.
+            unsafe { self.task(index, tasks, &call, scratch) };
         });
+    }
+}
+
+/// The buffers of one convolution, for its tasks: raw, because tasks write interleaved parts of one buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Call {
+    pub(crate) src: *const f32,
+    pub(crate) src_shape: Shape,
+    pub(crate) dst: *mut f32,
+    pub(crate) dst_shape: Shape,
+    /// Addend with the layout of `dst`: null for none, may be `dst` itself.
+    pub(crate) residual: *const f32,
+    pub(crate) relu: bool,
+}
+
+// SAFETY: the pointers are used only in `task` functions, whose callers promise that the buffers outlive them and that
+// tasks write disjoint parts.
+unsafe impl Sync for Call {}
+
+impl Call {
+    /// Checks every length.
+    pub(crate) fn new(
+        src: &[f32],
+        src_shape: Shape,
+        dst: &mut [f32],
+        dst_shape: Shape,
+        residual: Residual<'_>,
+        relu: bool,
+    ) -> Call {
+        src_shape.check("convolution: src", src.len());
+        dst_shape.check("convolution: dst", dst.len());
+        let dst_ptr = dst.as_mut_ptr();
+        let residual = match residual {
+            Residual::None => std::ptr::null(),
+            Residual::InPlace => dst_ptr.cast_const(),
+            Residual::From(residual) => {
+                dst_shape.check("convolution: residual", residual.len());
+                residual.as_ptr()
+            }
+        };
+        Call { src: src.as_ptr(), src_shape, dst: dst_ptr, dst_shape, residual, relu }
     }
 }
