@@ -54,34 +54,41 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let isa = Isa::from_env()?;
     let pool = Pool::new(threads);
     let cases = if given.is_empty() { CASES.iter().map(|c| c.to_string()).collect() } else { given };
-    println!("{isa}, {threads} threads, batch {n}; GFLOP/s forward, backward-data, weight gradient");
+    println!("{isa}, {threads} threads, batch {n}; GFLOP/s (of the direct algorithm) direct, F2, F4");
     for text in cases {
-        let ConvCase { desc, ih, iw } = text.parse()?;
+        let case: ConvCase = text.parse()?;
+        let ConvCase { desc, ih, iw } = case;
         let (oh, ow) = desc.out(ih, iw);
         let src_shape = Shape { n, c: desc.ic, h: ih, w: iw };
         let dst_shape = Shape { n, c: desc.oc, h: oh, w: ow };
         let weight: Vec<f32> = (0..desc.oc * desc.ic * desc.kernel * desc.kernel)
             .map(|i| (i % 13) as f32 * 0.01 - 0.06)
             .collect();
-        let conv = Conv::new(isa, desc, &weight, None);
-        let back = ConvBackwardData::new(isa, desc, &weight);
-        let mut grad = ConvWeightGrad::new(isa, desc);
         let (src, dy) = (filled(&pool, src_shape), filled(&pool, dst_shape));
         let (mut dst, mut dx) = (AlignedBuf::zeroed(dst_shape.len()), AlignedBuf::zeroed(src_shape.len()));
-        let mut dw = vec![0.0; weight.len()];
         let flops = 2e-9 * n as f64 * desc.macs(ih, iw) as f64;
-        let forward = best(|| {
-            conv.run(&pool, &src, src_shape, &mut dst, Epilogue { residual: Residual::None, relu: true });
-        });
-        let data = best(|| back.run(&pool, &dy, src_shape, &mut dx, false));
-        let weights = best(|| grad.run(&pool, &src, src_shape, &dy, &mut dw));
-        println!(
-            "{text:28} {:6.1} {:6.1} {:6.1}   {}",
-            flops / forward,
-            flops / data,
-            flops / weights,
-            conv.kernel_name()
-        );
+        let mut algorithms = vec![Algorithm::Direct];
+        if (desc.kernel, desc.stride) == (3, 1) {
+            algorithms.extend([Algorithm::Wino2, Algorithm::Wino4]);
+        }
+        let mut line = format!("{text:28}");
+        for algorithm in algorithms {
+            let conv = Conv::with_algorithm(isa, case, algorithm, &weight, None);
+            let time = best(|| {
+                let epilogue = Epilogue { residual: Residual::None, relu: true };
+                conv.run(&pool, &src, src_shape, &mut dst, epilogue);
+            });
+            line += &format!(" {:7.1}", flops / time);
+        }
+        if std::env::var_os("GRADIENTS").is_some() {
+            let back = ConvBackwardData::new(isa, desc, &weight);
+            let mut grad = ConvWeightGrad::new(isa, desc);
+            let mut dw = vec![0.0; weight.len()];
+            let data = best(|| back.run(&pool, &dy, src_shape, &mut dx, false));
+            let weights = best(|| grad.run(&pool, &src, src_shape, &dy, &mut dw));
+            line += &format!("   backward {:6.1} {:6.1}", flops / data, flops / weights);
+        }
+        println!("{line}   chosen {:?}", algorithm(&case, isa));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Never of batch size, thread count or position in the batch. The map size does not enter either: rows are
 //! cut into nearly equal pixel blocks whatever their width, and all tiles of a level give the same bits.
 
+use crate::conv::wino::WinoConv;
 use crate::table::{Kernel, Op, kernels};
 use crate::{ConvCase, Isa, LANES};
 
@@ -19,8 +20,19 @@ pub enum Algorithm {
 
 /// The algorithm for a convolution on a map of this size: a function of the case and the level alone, never of batch,
 /// threads or batch position.
-pub fn algorithm(_case: &ConvCase, _isa: Isa) -> Algorithm {
-    Algorithm::Direct
+pub fn algorithm(case: &ConvCase, _isa: Isa) -> Algorithm {
+    let desc = &case.desc;
+    if (desc.kernel, desc.stride) != (3, 1) || desc.ic < 8 || desc.oc < 8 {
+        return Algorithm::Direct;
+    }
+    let tiles4 = case.ih.div_ceil(4) * case.iw.div_ceil(4);
+    if tiles4 >= 24 && WinoConv::fits(4, desc) {
+        Algorithm::Wino4
+    } else if WinoConv::fits(2, desc) {
+        Algorithm::Wino2
+    } else {
+        Algorithm::Direct
+    }
 }
 
 /// A run of output vectors served by one kernel.

@@ -264,26 +264,30 @@ const GRADS: &[Tile] = &[
 ];
 
 /// Register tiles of Winograd.
-const fn winograd_tiles<const M: usize, const N: usize>() -> &'static [Tile] {
-    &[
-        #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512, 1, 12, wino_avx512::fns::<M, N, 1, 12>()),
-        #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512, 2, 12, wino_avx512::fns::<M, N, 2, 12>()),
-        #[cfg(target_arch = "x86_64")]
-        (Isa::Avx512, 3, 8, wino_avx512::fns::<M, N, 3, 8>()),
-        #[cfg(target_arch = "x86_64")]
-        (Isa::Avx2, 1, 6, wino_avx2::fns::<M, N, 1, 6>()),
-        (Isa::Portable, 1, 2, wino_portable::fns::<M, N, 1, 2>()),
-    ]
+macro_rules! winograd_tiles {
+    ($m:literal, $n:literal) => {
+        &[
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512, 1, 12, wino_avx512::fns::<$m, $n, 1, 12>()),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512, 2, 12, wino_avx512::fns::<$m, $n, 2, 12>()),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx512, 3, 8, wino_avx512::fns::<$m, $n, 3, 8>()),
+            #[cfg(target_arch = "x86_64")]
+            (Isa::Avx2, 1, 6, wino_avx2::fns::<$m, $n, 1, 6>()),
+            (Isa::Portable, 1, 2, wino_portable::fns::<$m, $n, 1, 2>()),
+        ]
+    };
 }
+const WINO2: &[Tile] = winograd_tiles!(2, 4);
+const WINO4: &[Tile] = winograd_tiles!(4, 6);
 
 static KERNELS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
     let rows = |op: Op| {
         let tiles = match op {
             Op::WeightGrad { .. } => GRADS,
-            Op::Winograd { m: 2 } => winograd_tiles::<2, 4>(),
-            Op::Winograd { .. } => winograd_tiles::<4, 6>(),
+            Op::Winograd { m: 2 } => WINO2,
+            Op::Winograd { .. } => WINO4,
             _ => TAPS,
         };
         tiles.iter().map(move |&(isa, vectors, depth, body)| Kernel { op, isa, depth, vectors, body })

@@ -1,5 +1,6 @@
 //! Forward convolution: one type over the algorithms.
 
+use super::wino::WinoConv;
 use super::{Call, Epilogue, TapConv};
 use crate::select::{Algorithm, Block, algorithm, forced, select};
 use crate::table::{Kernel, Op};
@@ -14,6 +15,7 @@ pub struct Conv {
 /// The algorithm with its packed weights.
 enum Body {
     Direct(TapConv),
+    Wino(WinoConv),
 }
 
 impl Conv {
@@ -38,10 +40,13 @@ impl Conv {
         weight_oihw: &[f32],
         bias: Option<&[f32]>,
     ) -> Conv {
-        match algorithm {
-            Algorithm::Direct => Conv::new(isa, case.desc, weight_oihw, bias),
-            Algorithm::Wino2 | Algorithm::Wino4 => panic!("{algorithm:?} cannot compute {case}"),
-        }
+        let desc = case.desc;
+        let m = match algorithm {
+            Algorithm::Direct => return Conv::new(isa, desc, weight_oihw, bias),
+            Algorithm::Wino2 => 2,
+            Algorithm::Wino4 => 4,
+        };
+        Conv::winograd(isa, m, desc, select(Op::Winograd { m }, desc.oc, isa), weight_oihw, bias)
     }
 
     /// [`Conv::new`] with a given row of the table; output channels left over by its tile use other rows.
@@ -52,6 +57,9 @@ impl Conv {
         bias: Option<&[f32]>,
     ) -> Conv {
         desc.check();
+        if let Op::Winograd { m } = kernel.op {
+            return Conv::winograd(kernel.isa, m, desc, forced(kernel, desc.oc), weight_oihw, bias);
+        }
         assert!(kernel.op == Op::forward(&desc), "{kernel:?} does not compute {desc:?}");
         Conv::direct(kernel.isa, desc, forced(kernel, desc.oc), weight_oihw, bias)
     }
@@ -63,6 +71,20 @@ impl Conv {
         let inner =
             TapConv::new(isa.prove(), Op::forward(&desc), desc.ic, desc.oc, desc.stride, &axis, blocks);
         let mut conv = Conv { desc, body: Body::Direct(inner) };
+        conv.repack(weight, bias);
+        conv
+    }
+
+    fn winograd(
+        isa: Isa,
+        m: usize,
+        desc: ConvDesc,
+        blocks: Vec<Block>,
+        weight: &[f32],
+        bias: Option<&[f32]>,
+    ) -> Conv {
+        let inner = WinoConv::new(isa.prove(), m, &desc, blocks);
+        let mut conv = Conv { desc, body: Body::Wino(inner) };
         conv.repack(weight, bias);
         conv
     }
@@ -81,6 +103,10 @@ impl Conv {
                 taps.pack(weight_oihw, desc.ic * desc.taps(), desc.taps(), desc.kernel);
                 taps.set_bias(bias);
             }
+            Body::Wino(wino) => {
+                wino.pack(weight_oihw);
+                wino.set_bias(bias);
+            }
         }
     }
 
@@ -93,6 +119,7 @@ impl Conv {
     pub fn algorithm(&self) -> Algorithm {
         match &self.body {
             Body::Direct(_) => Algorithm::Direct,
+            Body::Wino(wino) => wino.algorithm(),
         }
     }
 
@@ -100,6 +127,7 @@ impl Conv {
     pub fn kernel_name(&self) -> String {
         match &self.body {
             Body::Direct(taps) => taps.kernel_name(),
+            Body::Wino(wino) => wino.kernel_name(),
         }
     }
 
@@ -107,6 +135,7 @@ impl Conv {
     pub fn packed_len(&self) -> usize {
         match &self.body {
             Body::Direct(taps) => taps.packed.len(),
+            Body::Wino(wino) => wino.packed_len(),
         }
     }
 
@@ -120,6 +149,7 @@ impl Conv {
     pub(crate) fn tasks(&self, src: Shape, threads: usize) -> usize {
         match &self.body {
             Body::Direct(taps) => taps.tasks(src, threads),
+            Body::Wino(wino) => wino.tasks(src, threads),
         }
     }
 
@@ -131,6 +161,8 @@ impl Conv {
         match &self.body {
             // SAFETY: promised by the caller.
             Body::Direct(taps) => unsafe { taps.task(index, tasks, call, scratch) },
+            // SAFETY: promised by the caller.
+            Body::Wino(wino) => unsafe { wino.task(index, tasks, call, scratch) },
         }
     }
 

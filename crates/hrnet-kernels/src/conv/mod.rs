@@ -14,6 +14,7 @@ pub(crate) mod grad_tile;
 pub(crate) mod taps;
 mod transpose;
 mod weight_grad;
+pub(crate) mod wino;
 
 pub use backward_data::ConvBackwardData;
 pub use forward::Conv;
@@ -159,19 +160,7 @@ impl TapConv {
     }
 
     fn set_bias(&mut self, bias: Option<&[f32]>) {
-        match bias {
-            Some(bias) => {
-                assert!(
-                    bias.len() == self.outputs,
-                    "{}: {} outputs, bias of {}",
-                    self.op,
-                    self.outputs,
-                    bias.len()
-                );
-                self.bias[..bias.len()].copy_from_slice(bias);
-            }
-            None => self.bias.fill(0.0),
-        }
+        set_bias(&mut self.bias, self.outputs, bias);
     }
 
     fn kernel_name(&self) -> String {
@@ -297,6 +286,17 @@ pub(crate) struct Call {
 // SAFETY: the pointers are used only in `task` functions, whose callers promise that the buffers outlive them and that
 // tasks write disjoint parts.
 unsafe impl Sync for Call {}
+
+/// Fills a padded bias.
+fn set_bias(padded: &mut [f32], outputs: usize, bias: Option<&[f32]>) {
+    match bias {
+        Some(bias) => {
+            assert!(bias.len() == outputs, "convolution: {outputs} outputs, bias of {}", bias.len());
+            padded[..outputs].copy_from_slice(bias);
+        }
+        None => padded.fill(0.0),
+    }
+}
 
 impl Call {
     /// Checks every length.

@@ -32,12 +32,8 @@ pub(super) unsafe fn product<S: Simd, const OCV: usize, const MAX: usize>(s: S, 
     let mut at = 0;
     for group in 0..groups {
         let tiles = size + usize::from(group < longer);
-        let part = Product {
-            v: p.v.wrapping_add(at * LANES),
-            m: p.m.wrapping_add(at * OCV * LANES),
-            tiles,
-            ..*p
-        };
+        let part =
+            Product { v: p.v.wrapping_add(at * LANES), m: p.m.wrapping_add(at * OCV * LANES), tiles, ..*p };
         // SAFETY: a part of the tiles of `p`.
         unsafe { by_tiles::<S, OCV, MAX>(s, &part) };
         at += tiles;

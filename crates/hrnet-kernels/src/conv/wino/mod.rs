@@ -26,10 +26,11 @@ mod transform;
 
 use super::Call;
 use crate::isa::Proven;
+use crate::pool::SCRATCH_FLOATS;
 use crate::select::Block;
 use crate::simd::Simd;
 use crate::table::Body;
-use crate::{AlignedBuf, ConvDesc, LANES, Shape};
+use crate::{Algorithm, AlignedBuf, ConvDesc, LANES, Shape};
 use gemm::Product;
 use transform::Out;
 
@@ -139,20 +140,21 @@ pub(crate) unsafe fn input<S: Simd, const M: usize, const N: usize>(s: S, a: &St
 /// # Safety
 /// Every address that the strip and the weights describe is valid.
 #[inline(always)]
-pub(crate) unsafe fn block<S: Simd, H: Simd, const M: usize, const N: usize, const OCV: usize, const MAX: usize>(
+pub(crate) unsafe fn block<
+    S: Simd,
+    H: Simd,
+    const M: usize,
+    const N: usize,
+    const OCV: usize,
+    const MAX: usize,
+>(
     s: S,
     half: H,
     a: &Strip,
     b: &Weights,
 ) {
-    let mut p = Product {
-        u: b.u,
-        v: a.v,
-        v_block: a.tiles * LANES,
-        m: a.m,
-        channels: a.channels,
-        tiles: a.tiles,
-    };
+    let mut p =
+        Product { u: b.u, v: a.v, v_block: a.tiles * LANES, m: a.m, channels: a.channels, tiles: a.tiles };
     for _ in 0..N * N {
         // SAFETY: one position of V, U and M.
         unsafe { gemm::product::<S, OCV, MAX>(s, &p) };
@@ -167,7 +169,8 @@ pub(crate) unsafe fn block<S: Simd, H: Simd, const M: usize, const N: usize, con
         let window = Window { rows: M.min(a.h - y), columns: M.min(a.w - x) };
         let full = window.rows == M && window.columns == M;
         for v in 0..OCV {
-            let at = image * a.dst_image + (b.first + v) * a.dst_plane + (y + 1) * a.dst_row + (x + 1) * LANES;
+            let at =
+                image * a.dst_image + (b.first + v) * a.dst_plane + (y + 1) * a.dst_row + (x + 1) * LANES;
             let o = Out {
                 src: a.m.wrapping_add((tile * OCV + v) * LANES),
                 step: a.m_step,
@@ -195,11 +198,13 @@ const STRIP_FLOATS: usize = 160 << 10;
 const HEAVY_FLOATS: usize = 128 << 10;
 /// Tiles of the smallest strip, unless the map has fewer.
 const MIN_TILES: usize = 12;
+/// Vectors of the largest output block.
+const MAX_VECTORS: usize = 3;
 /// Floats between positions that are not used, see the module text.
 const SKEW: usize = LANES;
 
 /// A convolution by Winograd with transformed weights.
-pub(super) struct WinoConv {
+pub(crate) struct WinoConv {
     proven: Proven,
     m: usize,
     channels: usize,
@@ -261,6 +266,10 @@ impl WinoConv {
 
     pub(super) fn set_bias(&mut self, bias: Option<&[f32]>) {
         super::set_bias(&mut self.bias, self.outputs, bias);
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm {
+        if self.m == 2 { Algorithm::Wino2 } else { Algorithm::Wino4 }
     }
 
     pub(super) fn kernel_name(&self) -> String {
@@ -336,11 +345,7 @@ impl WinoConv {
             residual: call.residual,
             h: src.h,
             w: src.w,
-            first: Place {
-                image,
-                y: first / columns % rows * self.m,
-                x: first % columns * self.m,
-            },
+            first: Place { image, y: first / columns % rows * self.m, x: first % columns * self.m },
             tiles,
             channels: self.channels,
             v: v.as_mut_ptr(),
