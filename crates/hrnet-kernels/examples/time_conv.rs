@@ -67,7 +67,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let isa = Isa::from_env()?;
     let pool = Pool::new(threads);
     let cases = if given.is_empty() { CASES.iter().map(|c| c.to_string()).collect() } else { given };
-    println!("{isa}, {threads} threads, batch {n}; GFLOP/s (of the direct algorithm) direct, F2, F4");
+    println!(
+        "{isa}, {threads} threads, batch {n}; GFLOP/s (of the direct algorithm) direct, F2, F4 or F3 at stride 2"
+    );
     for text in cases {
         let (text, copies) = text.split_once('x').unwrap_or((&text, "1"));
         let copies: usize = copies.parse()?;
@@ -85,6 +87,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut algorithms = vec![Algorithm::Direct];
         if (desc.kernel, desc.stride) == (3, 1) {
             algorithms.extend([Algorithm::Wino2, Algorithm::Wino4]);
+        }
+        if (desc.kernel, desc.stride) == (3, 2) && desc.ic > 8 {
+            algorithms.push(Algorithm::Wino3);
         }
         let mut line = format!("{text:28}");
         for algorithm in algorithms {

@@ -14,26 +14,42 @@ pub enum Algorithm {
     Direct,
     /// Winograd F(2x2, 3x3).
     Wino2,
+    /// Winograd F(3x3, 3x3) at stride 2.
+    Wino3,
     /// Winograd F(4x4, 3x3).
     Wino4,
 }
 
 /// The algorithm for a convolution on a map of this size: a function of the case and the level alone, never of batch,
 /// threads or batch position.
+///
+/// The transformed weights of Winograd are 1.8 (F2), 4 (F4) and 5.4 times (F3, stride 2) those of the layer, and a network
+/// streams them from memory once per run. So each needs enough tiles to pay for them:
+///
+/// | rule | measured (Zen 4, one core, GFLOP/s of the direct algorithm: direct / F2 / F4 or F3) |
+/// |---|---|
+/// | F4 from 24 tiles on | 64 ch 64x48: 114 / 236 / 394; 32 ch 64x48: 117 / 213 / 344; 64 ch 32x24: 117 / 237 / 394 |
+/// | else F2 | 128 ch 16x12 in cache: 117 / 250 / 429, streamed: 110 / 210 / 288; 256 ch 8x6 streamed: 100 / 174 / 150 |
+/// | F3 from 48 tiles on | 64 to 64 128x96: 100 / - / 150; 32 to 64 64x48: 117 / - / 155; 64 to 128 32x24: 118 / - / 156 |
+///
+/// F4 below 24 tiles is faster too when its weights are in a cache, but then W32 takes 2.8 times the memory of its weights.
 pub fn algorithm(case: &ConvCase, _isa: Isa) -> Algorithm {
     let desc = &case.desc;
-    if (desc.kernel, desc.stride) != (3, 1) || desc.ic < 8 || desc.oc < 8 {
+    let (h, w) = desc.out(case.ih, case.iw);
+    let tiles = |m: usize| h.div_ceil(m) * w.div_ceil(m);
+    if desc.kernel != 3 || desc.ic < MIN_CHANNELS || desc.oc < MIN_CHANNELS {
         return Algorithm::Direct;
     }
-    let tiles4 = case.ih.div_ceil(4) * case.iw.div_ceil(4);
-    if tiles4 >= 24 && WinoConv::fits(4, desc) {
-        Algorithm::Wino4
-    } else if WinoConv::fits(2, desc) {
-        Algorithm::Wino2
-    } else {
-        Algorithm::Direct
+    match desc.stride {
+        1 if tiles(4) >= 24 && WinoConv::fits(4, desc) => Algorithm::Wino4,
+        1 if WinoConv::fits(2, desc) => Algorithm::Wino2,
+        2 if tiles(3) >= 48 && WinoConv::fits(3, desc) => Algorithm::Wino3,
+        _ => Algorithm::Direct,
     }
 }
+
+/// Channels below which the transforms cost more than they save.
+const MIN_CHANNELS: usize = 8;
 
 /// A run of output vectors served by one kernel.
 #[derive(Clone, Copy)]

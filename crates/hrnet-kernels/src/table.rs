@@ -41,9 +41,9 @@ pub enum Op {
     },
     /// Transposed convolution, kernel 4, stride 2, padding 1.
     Transpose,
-    /// Convolution 3x3, stride 1 by Winograd F(m x m, 3x3).
+    /// Convolution 3x3 by Winograd F(m x m, 3x3).
     Winograd {
-        /// Output pixels of a tile, each way: 2 or 4.
+        /// Output pixels of a tile, each way: 2 or 4 at stride 1, 3 at stride 2.
         m: usize,
     },
 }
@@ -57,7 +57,7 @@ impl Op {
         ops.extend(shapes.map(|(kernel, stride)| Op::BackwardData { kernel, stride }));
         ops.extend(shapes.map(|(kernel, stride)| Op::WeightGrad { kernel, stride }));
         ops.push(Op::Transpose);
-        ops.extend([2, 4].map(|m| Op::Winograd { m }));
+        ops.extend([2, 3, 4].map(|m| Op::Winograd { m }));
         ops
     }
 
@@ -81,6 +81,7 @@ impl fmt::Display for Op {
             Op::BackwardData { kernel, stride } => write!(f, "conv{kernel}x{kernel}s{stride}bd"),
             Op::WeightGrad { kernel, stride } => write!(f, "conv{kernel}x{kernel}s{stride}wg"),
             Op::Transpose => f.write_str("deconv4x4s2"),
+            Op::Winograd { m: 3 } => f.write_str("wino3x3s2"),
             Op::Winograd { m } => write!(f, "wino{m}x{m}"),
         }
     }
@@ -179,7 +180,7 @@ unsafe fn grad_avx512<const OCV: usize, const MAX: usize>(a: &GradStrip) {
     unsafe { grad::<_, OCV, MAX>(s, a) }
 }
 
-/// The bodies of Winograd `F(M x M, 3x3)`, `N = M + 2`, for one level.
+/// The bodies of Winograd `F(M x M, 3x3)` with windows of `N x N`, for one level.
 macro_rules! winograd {
     ($name:ident, $(#[$meta:meta])*, |$s:ident| $full:expr, $half:expr) => {
         mod $name {
@@ -280,6 +281,7 @@ macro_rules! winograd_tiles {
     };
 }
 const WINO2: &[Tile] = winograd_tiles!(2, 4);
+const WINO3: &[Tile] = winograd_tiles!(3, 7);
 const WINO4: &[Tile] = winograd_tiles!(4, 6);
 
 static KERNELS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
@@ -287,6 +289,7 @@ static KERNELS: LazyLock<Vec<Kernel>> = LazyLock::new(|| {
         let tiles = match op {
             Op::WeightGrad { .. } => GRADS,
             Op::Winograd { m: 2 } => WINO2,
+            Op::Winograd { m: 3 } => WINO3,
             Op::Winograd { .. } => WINO4,
             _ => TAPS,
         };

@@ -51,7 +51,10 @@ fn desc_of(op: Op, ic: usize, oc: usize) -> Option<ConvDesc> {
         Op::Forward { kernel, stride }
         | Op::BackwardData { kernel, stride }
         | Op::WeightGrad { kernel, stride } => Some(ConvDesc { ic, oc, kernel, stride, padding: kernel / 2 }),
-        Op::Winograd { .. } => Some(ConvDesc { ic, oc, kernel: 3, stride: 1, padding: 1 }),
+        Op::Winograd { m } => {
+            let stride = if m == 3 { 2 } else { 1 };
+            Some(ConvDesc { ic, oc, kernel: 3, stride, padding: 1 })
+        }
         Op::Transpose => None,
     }
 }

@@ -44,6 +44,7 @@ impl Conv {
         let m = match algorithm {
             Algorithm::Direct => return Conv::new(isa, desc, weight_oihw, bias),
             Algorithm::Wino2 => 2,
+            Algorithm::Wino3 => 3,
             Algorithm::Wino4 => 4,
         };
         Conv::winograd(isa, m, desc, select(Op::Winograd { m }, desc.oc, isa), weight_oihw, bias)

@@ -1,4 +1,4 @@
-//! Winograd F(2x2, 3x3) and F(4x4, 3x3), stride 1, fused over cache-resident strips of tiles.
+//! Winograd F(2x2, 3x3) and F(4x4, 3x3) for stride 1, F(3x3, 3x3) for stride 2, fused over cache-resident strips of tiles.
 //!
 //! ```text
 //! task = (image, strip of tiles, run of output blocks)
@@ -8,10 +8,10 @@
 //!     for tile:                            dst = act(A^T M A + bias + residual)
 //! ```
 //!
-//! A tile is `m x m` output pixels; its window of `(m + 2) x (m + 2)` bordered source pixels starts at bordered pixel
-//! `(m ty, m tx)`. Windows and tiles that stick out at the right and bottom are read as zero and not written. V and M lie
+//! A tile is `m x m` output pixels; its window of `n x n` bordered source pixels (`n = m + 2`; 7 for stride 2) starts at the
+//! bordered pixel `stride * (m ty, m tx)`. Windows and tiles that stick out at the right and bottom are read as zero and not written. V and M lie
 //! in the scratch of the thread and stay in L2; U is packed `[output block][position][ic][OCV * 16]`, so that a task
-//! reads it as one linear stream, as often as it has strips. `m` counts pixels, `n = m + 2`, positions = `n * n`.
+//! reads it as one linear stream, as often as it has strips. There are `n * n` positions.
 //!
 //! Where U is larger than half of L2, reading it costs more than transforming the input again: then the strip is long and
 //! tasks divide the output blocks. Which of the two is a matter of scheduling and changes no bit: per output the sum is
@@ -53,9 +53,12 @@ pub(crate) struct Strip {
     dst_image: usize,
     /// Layout of `dst`, or null.
     residual: *const f32,
-    /// Height and width of the map.
+    /// Height and width of the result.
     h: usize,
     w: usize,
+    /// Height and width of the bordered source.
+    src_h: usize,
+    src_w: usize,
     /// The first tile.
     first: Place,
     tiles: usize,
@@ -115,15 +118,17 @@ impl Place {
 #[inline(always)]
 pub(crate) unsafe fn input<S: Simd, const M: usize, const N: usize>(s: S, a: &Strip) {
     let v_block = a.tiles * LANES;
+    let stride = if N == 7 { 2 } else { 1 };
     for block in 0..a.channels.div_ceil(LANES) {
         let plane = a.src.wrapping_add(block * a.src_plane);
         let mut place = a.first;
         for tile in 0..a.tiles {
             let Place { image, y, x } = place;
             place = place.next(M, a.h, a.w);
+            let (y, x) = (y * stride, x * stride);
             let src = plane.wrapping_add(image * a.src_image + y * a.src_row + x * LANES);
             let dst = a.v.wrapping_add(block * v_block + tile * LANES);
-            let inside = (a.h + 2 - y, a.w + 2 - x);
+            let inside = (a.src_h - y, a.src_w - x);
             if inside.0 >= N && inside.1 >= N {
                 // SAFETY: the whole window lies in the bordered source; V has a cell per position, block and tile.
                 unsafe { transform::input::<S, N, false>(s, src, a.src_row, inside, dst, a.v_step) };
@@ -216,7 +221,8 @@ pub(crate) struct WinoConv {
 
 impl WinoConv {
     pub(super) fn new(proven: Proven, m: usize, desc: &ConvDesc, blocks: Vec<Block>) -> WinoConv {
-        assert!((desc.kernel, desc.stride, desc.padding) == (3, 1, 1), "no Winograd for {desc:?}");
+        let stride = if m == 3 { 2 } else { 1 };
+        assert!((desc.kernel, desc.stride, desc.padding) == (3, stride, 1), "no F({m}x{m}) for {desc:?}");
         assert!(WinoConv::fits(m, desc), "F({m}x{m}) of {desc:?} does not fit the scratch of a thread");
         let padded = desc.oc.div_ceil(LANES) * LANES;
         WinoConv {
@@ -225,7 +231,7 @@ impl WinoConv {
             channels: desc.ic,
             outputs: desc.oc,
             blocks,
-            packed: AlignedBuf::zeroed((m + 2) * (m + 2) * desc.ic * padded),
+            packed: AlignedBuf::zeroed(points::window(m).pow(2) * desc.ic * padded),
             bias: AlignedBuf::zeroed(padded),
         }
     }
@@ -233,11 +239,11 @@ impl WinoConv {
     /// Whether the smallest strip fits the scratch.
     pub(crate) fn fits(m: usize, desc: &ConvDesc) -> bool {
         let cells = desc.ic.div_ceil(LANES) + MAX_VECTORS;
-        (m + 2) * (m + 2) * (cells * MIN_TILES * LANES + 2 * SKEW) <= SCRATCH_FLOATS
+        points::window(m).pow(2) * (cells * MIN_TILES * LANES + 2 * SKEW) <= SCRATCH_FLOATS
     }
 
     fn positions(&self) -> usize {
-        (self.m + 2) * (self.m + 2)
+        points::window(self.m).pow(2)
     }
 
     /// Fills the packed weights from `[oc][ic][3][3]`.
@@ -269,7 +275,11 @@ impl WinoConv {
     }
 
     pub(super) fn algorithm(&self) -> Algorithm {
-        if self.m == 2 { Algorithm::Wino2 } else { Algorithm::Wino4 }
+        match self.m {
+            2 => Algorithm::Wino2,
+            3 => Algorithm::Wino3,
+            _ => Algorithm::Wino4,
+        }
     }
 
     pub(super) fn kernel_name(&self) -> String {
@@ -281,7 +291,8 @@ impl WinoConv {
     }
 
     fn tiles(&self, src: Shape) -> usize {
-        src.n * src.h.div_ceil(self.m) * src.w.div_ceil(self.m)
+        let stride = if self.m == 3 { 2 } else { 1 };
+        src.n * src.h.div_ceil(stride).div_ceil(self.m) * src.w.div_ceil(stride).div_ceil(self.m)
     }
 
     /// Tiles of the longest strip.
@@ -324,7 +335,7 @@ impl WinoConv {
         if tiles == 0 {
             return;
         }
-        let (rows, columns) = (src.h.div_ceil(self.m), src.w.div_ceil(self.m));
+        let (rows, columns) = (dst.h.div_ceil(self.m), dst.w.div_ceil(self.m));
         let image = first / (rows * columns);
         let blocks = group * self.blocks.len() / groups..(group + 1) * self.blocks.len() / groups;
         let blocks = &self.blocks[blocks];
@@ -343,8 +354,10 @@ impl WinoConv {
             dst_plane: dst.plane(),
             dst_image: dst.image(),
             residual: call.residual,
-            h: src.h,
-            w: src.w,
+            h: dst.h,
+            w: dst.w,
+            src_h: src.h + 2,
+            src_w: src.w + 2,
             first: Place { image, y: first / columns % rows * self.m, x: first % columns * self.m },
             tiles,
             channels: self.channels,

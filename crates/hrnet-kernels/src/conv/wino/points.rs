@@ -12,9 +12,17 @@
 //! Points: 0, ±1 for m = 2, where every constant of the data transforms is 0 or ±1 and those of `G` are 1/2: exact on
 //! small integers. 0, ±3/4, ±3/2 for m = 4: powers of these and their products are exactly representable, and the error
 //! is as small as with ±1/sqrt 2, ±sqrt 2 (design notes, table of 8.1: half that of 0, ±1, ±2).
+//!
+//! Stride 2, m = 3: along one axis an output is a convolution of two taps over the even pixels plus one product with an odd
+//! pixel, `y[i] = (E[i] w0 + E[i + 1] w2) + O[i] w1`. The even part is F(3, 2) with the points 0, ±1 and infinity, the odd
+//! part stays as it is: 4 + 3 products for 3 outputs instead of 9, in two dimensions 49 instead of 81. All constants are 0,
+//! ±1 and 1/2.
 
 use crate::LANES;
 use crate::isa::Proven;
+
+/// Of stride 2: 7 x 7.
+const MAX_POSITIONS: usize = 49;
 
 /// Finite points, in the order of the transforms.
 const POINTS2: [f64; 3] = [0.0, 1.0, -1.0];
@@ -29,8 +37,18 @@ pub(crate) fn points(m: usize) -> &'static [f64] {
     }
 }
 
-/// Rows of `G`: positions x 3.
+/// Rows and columns of positions for `m` outputs: windows of `m + 2` pixels, or of 7 at stride 2.
+pub(crate) fn window(m: usize) -> usize {
+    if m == 3 { 7 } else { m + 2 }
+}
+
+/// Rows of `G`: positions x 3. `m` = 2 and 4 for stride 1, 3 for stride 2.
 pub(crate) fn weight_matrix(m: usize) -> Vec<[f64; 3]> {
+    if m == 3 {
+        let odd = [0.0, 1.0, 0.0];
+        let even = [[1.0, 0.0, 0.0], [0.5, 0.0, 0.5], [0.5, 0.0, -0.5], [0.0, 0.0, 1.0]];
+        return even.into_iter().chain([odd; 3]).collect();
+    }
     let points = points(m);
     let mut rows: Vec<[f64; 3]> = Vec::new();
     for &p in points {
@@ -57,7 +75,7 @@ pub(crate) fn transform_weights(
 ) {
     let outputs = weight.len() / (channels * 9);
     let positions = matrix.len() * matrix.len();
-    let mut cells = [[0.0f32; LANES]; 36];
+    let mut cells = [[0.0f32; LANES]; MAX_POSITIONS];
     for channel in 0..channels {
         let mut taps = [[0.0f64; LANES]; 9];
         for output in 0..outputs {
@@ -76,9 +94,9 @@ pub(crate) fn transform_weights(
 }
 
 multiversion! {
-    fn transform_cell(matrix: &[[f64; 3]], taps: &[[f64; LANES]; 9], cells: &mut [[f32; LANES]; 36]) {
+    fn transform_cell(matrix: &[[f64; 3]], taps: &[[f64; LANES]; 9], cells: &mut [[f32; LANES]; MAX_POSITIONS]) {
         let n = matrix.len();
-        let mut half = [[[0.0f64; LANES]; 3]; 6];
+        let mut half = [[[0.0f64; LANES]; 3]; 7];
         for (row, g) in half.iter_mut().zip(matrix) {
             for (x, value) in row.iter_mut().enumerate() {
                 for lane in 0..LANES {

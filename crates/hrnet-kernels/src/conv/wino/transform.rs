@@ -9,6 +9,9 @@
 //! output, 4 of 6                             12 operations
 //!   y0 = m0 + (m1+m2) + (m3+m4)              y1 = a (m1-m2) + b (m3-m4)
 //!   y2 = a² (m1+m2) + b² (m3+m4)             y3 = a³ (m1-m2) + b³ (m3-m4) + m5
+//! stride 2, 7 points: F(3, 2) on the even pixels (4 additions), the odd ones as they are
+//!   t0..t3 = d0 - d4, d2 + d4, d4 - d2, d2 - d6          t4..t6 = d1, d3, d5
+//!   y0, y1, y2 = m0 + (m1+m2) + m4, (m1-m2) + m5, (m1+m2) - m3 + m6
 //! ```
 
 use super::Window;
@@ -28,6 +31,12 @@ fn input_1d<S: Simd, const N: usize>(s: S, d: [S::V; N]) -> [S::V; N] {
         t[1] = s.add(d[1], d[2]);
         t[2] = s.sub(d[2], d[1]);
         t[3] = s.sub(d[1], d[3]);
+    } else if N == 7 {
+        t[0] = s.sub(d[0], d[4]);
+        t[1] = s.add(d[2], d[4]);
+        t[2] = s.sub(d[4], d[2]);
+        t[3] = s.sub(d[2], d[6]);
+        (t[4], t[5], t[6]) = (d[1], d[3], d[5]);
     } else {
         let (product, sum) = (s.splat(A2 * B2), s.splat(-(A2 + B2)));
         t[0] = s.mul_add(product, d[0], s.mul_add(sum, d[2], d[4]));
@@ -50,6 +59,11 @@ fn output_1d<S: Simd, const M: usize, const N: usize>(s: S, m: [S::V; N]) -> [S:
     if M == 2 {
         y[0] = s.add(s.add(m[0], m[1]), m[2]);
         y[1] = s.sub(s.sub(m[1], m[2]), m[3]);
+    } else if M == 3 {
+        let (e, o) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+        y[0] = s.add(s.add(m[0], e), m[4]);
+        y[1] = s.add(o, m[5]);
+        y[2] = s.add(s.sub(e, m[3]), m[6]);
     } else {
         let (e1, o1) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
         let (e2, o2) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
