@@ -56,7 +56,7 @@ impl Lowered {
         if !coverage.is_complete() {
             return Err(EngineError::Weights(WeightProblems(coverage)));
         }
-        let (net, mut weights) = fold_batch_norm(net, &weights)?;
+        let (net, mut weights) = fold_batch_norm(net, weights)?;
         let mut program = lower::lower(&net)?;
         let layouts = layout::assign(&mut program);
         let waves = waves::sort(&mut program);
