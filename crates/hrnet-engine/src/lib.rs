@@ -6,7 +6,7 @@
 //! use hrnet_kernels::Pool;
 //! let model = Model { arch: Arch { width: 8, ..Arch::small_v1() }, head: Head::Pose { joints: 5, kernel: 1, branch: 0 } };
 //! let net = model.build()?;
-//! let engine = Engine::new(&net, &formula::weights(&net, ""), EngineOptions::default())?;
+//! let engine = Engine::new(&net, formula::weights(&net, ""), EngineOptions::default())?;
 //! let plan = engine.plan([1, 3, 64, 32])?;
 //! let mut session = Session::new(&plan)?;
 //! let heat_maps = session.run(&Pool::new(1), &formula::input("image", &[1, 3, 64, 32]))?;
@@ -14,8 +14,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! * [`Engine`]: batch norms folded, operations fused, weights packed for one instruction set. Once per checkpoint.
-//! * [`Plan`]: kernels, order and arena offsets for one input shape. Its `Display` is stable text.
+//! * [`Engine`]: batch norms folded, operations fused. Once per checkpoint.
+//! * [`Plan`]: weights packed, kernels, waves and arena offsets for one input shape. Its `Display` is stable text. Packed
+//!   weights are kept in the engine for further plans; [`Engine::into_plan`] keeps nothing else.
 //! * [`Session`]: a plan with its working memory. `run` cannot fail for the planned shape and allocates nothing but
 //!   its results; [`Session::run_into`] not even those (the kernels for global averages and OCR still take a little
 //!   scratch of their own).
@@ -36,6 +37,7 @@ mod run;
 mod step;
 #[cfg(test)]
 mod tests;
+mod waves;
 
 pub use error::{EngineError, PlanError, RunError, WeightProblems};
 pub use plan::{Plan, PlanOutput};
@@ -44,6 +46,7 @@ pub use run::Session;
 
 use hrnet_ir::{Net, Weights};
 use hrnet_kernels::{Isa, IsaError};
+use plan::Draft;
 use std::fmt;
 use std::sync::Arc;
 
@@ -54,6 +57,9 @@ pub struct EngineOptions {
     pub isa: Isa,
     /// Bytes of working memory that one session may take.
     pub memory_limit: usize,
+    /// Threads that pack weights, and that plans are balanced for; 0: as many as there are processors. Plans run on pools
+    /// of any size, with the same bits.
+    pub threads: usize,
 }
 
 impl EngineOptions {
@@ -69,27 +75,52 @@ impl EngineOptions {
 impl Default for EngineOptions {
     /// The best instruction set of this processor.
     fn default() -> Self {
-        Self { isa: Isa::detect(), memory_limit: Self::DEFAULT_MEMORY_LIMIT }
+        Self { isa: Isa::detect(), memory_limit: Self::DEFAULT_MEMORY_LIMIT, threads: 0 }
     }
 }
 
 /// A network made ready for this machine: shared by all plans and threads, cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    packed: Arc<pack::Packed>,
-    memory_limit: usize,
+    lowered: Arc<pack::Lowered>,
+    sources: Arc<Vec<pack::Source>>,
+    cache: Arc<pack::Cache>,
+    options: EngineOptions,
 }
 
 impl Engine {
-    /// Folds, fuses and packs. `weights` must hold every parameter of `net`; other tensors are ignored.
-    pub fn new(net: &Net, weights: &Weights, options: EngineOptions) -> Result<Self, EngineError> {
-        let packed = Arc::new(pack::Packed::new(net, weights, options.isa)?);
-        Ok(Self { packed, memory_limit: options.memory_limit })
+    /// Folds and fuses. `weights` must hold every parameter of `net`; other tensors are ignored.
+    pub fn new(net: &Net, weights: Weights, options: EngineOptions) -> Result<Self, EngineError> {
+        let (lowered, sources) = pack::Lowered::new(net, weights, options.isa)?;
+        let (lowered, sources) = (Arc::new(lowered), Arc::new(sources));
+        Ok(Self { lowered, sources, cache: Arc::default(), options })
     }
 
-    /// The plan for an input shape `[n, 3, h, w]`.
+    /// The plan for an input shape `[n, 3, h, w]`. Packs the weights that no earlier plan packed in the same form.
     pub fn plan(&self, input: [usize; 4]) -> Result<Arc<Plan>, PlanError> {
-        Ok(Arc::new(Plan::new(&self.packed, input, self.memory_limit)?))
+        let draft = Draft::new(&self.lowered, input, self.options.memory_limit)?;
+        let cases = draft.cases(&self.lowered);
+        let threads = self.threads();
+        let layers = pack::layers(&self.lowered, self.sources.to_vec(), &cases, &self.cache, threads);
+        Ok(Arc::new(Plan::new(draft, layers, threads)))
+    }
+
+    /// [`Engine::plan`] for the only shape that will be wanted: weights are freed as soon as they are packed.
+    pub fn into_plan(self, input: [usize; 4]) -> Result<Arc<Plan>, PlanError> {
+        let draft = Draft::new(&self.lowered, input, self.options.memory_limit)?;
+        let cases = draft.cases(&self.lowered);
+        let threads = self.threads();
+        // If a clone lives on, so do its weights.
+        let sources = Arc::unwrap_or_clone(self.sources);
+        let layers = pack::layers(&self.lowered, sources, &cases, &self.cache, threads);
+        Ok(Arc::new(Plan::new(draft, layers, threads)))
+    }
+
+    fn threads(&self) -> usize {
+        match self.options.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
     }
 
     /// A session with a plan of its own; to share a plan, use [`Session::new`].
@@ -99,12 +130,12 @@ impl Engine {
 
     /// The instruction set of its kernels.
     pub fn isa(&self) -> Isa {
-        self.packed.isa
+        self.lowered.isa
     }
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Engine({} layers, isa {})", self.packed.layers.len(), self.packed.isa)
+        write!(f, "Engine({} layers, isa {})", self.sources.len(), self.lowered.isa)
     }
 }

@@ -4,19 +4,21 @@
 //! * **relu**: a ReLU moves into the step in front of it when nothing else reads the value before the ReLU.
 //! * **residual**: a sum is flattened into its terms. A convolution that only the sum reads adds the others in its
 //!   epilogue: the first convolution takes the first plain term, every further one the sum so far.
-//! * **upsample+add**: an upsampled or resized term that only the sum reads is accumulated onto the sum so far.
+//! * **exchange**: the other terms, plain, up-sampled and resized, are added in one step (at most four at a time).
 //! * **dropout** is the identity.
 //!
 //! The order of additions is therefore: convolutions (the first with the first plain term), other plain terms, resized
-//! terms; within each kind the order of the network. It depends on the network alone, hence so do the bits.
+//! terms. Convolutions come in the order of the length of the private chain of convolutions in front of them, so that the
+//! chain of sums does not wait for the longest of these before it begins; otherwise each kind keeps the order of the
+//! network. All that depends on the network alone, hence so do the bits.
 //!
-//! Steps follow the order of the network with two exceptions: a value with one reader, unless it is a sum, is computed
-//! just before that reader, and a sum without convolution (output branch 0 of an exchange) moves behind the last other reader of its
-//! plain term when it can, so that it accumulates in place instead of on a copy.
+//! Steps follow the order of the network, except that a value with one reader, unless it is a sum, comes just before that
+//! reader. The order in which they run is made from that by `waves.rs`.
 
 use crate::error::EngineError;
 use crate::step::StepOp;
 use hrnet_ir::{Net, Op, ParamId};
+use hrnet_kernels::{MAX_TERMS, Resize};
 
 /// Number of a value of the program.
 pub(crate) type Id = usize;
@@ -38,6 +40,26 @@ pub(crate) enum LayerDef {
     Linear { node: usize, weight: ParamId, bias: ParamId },
 }
 
+impl LayerDef {
+    /// Kernel size.
+    pub(crate) fn kernel(&self) -> usize {
+        match self {
+            LayerDef::Conv { conv, .. } => conv.kernel,
+            LayerDef::ConvTranspose { conv, .. } => conv.kernel,
+            LayerDef::Linear { .. } => 1,
+        }
+    }
+
+    /// The parameters: weight, bias.
+    pub(crate) fn params(&self) -> (ParamId, Option<ParamId>) {
+        match *self {
+            LayerDef::Conv { conv, .. } => (conv.weight, conv.bias),
+            LayerDef::ConvTranspose { conv, .. } => (conv.weight, conv.bias),
+            LayerDef::Linear { weight, bias, .. } => (weight, Some(bias)),
+        }
+    }
+}
+
 /// The steps of a network.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Program {
@@ -52,27 +74,15 @@ impl Program {
         self.values.push(node);
         self.values.len() - 1
     }
-
-    /// Index of the last step that reads each value; its own step if none does.
-    pub(crate) fn last_reads(&self) -> Vec<usize> {
-        let mut last = vec![0; self.values.len()];
-        for (i, step) in self.steps.iter().enumerate() {
-            if let Some(dst) = step.dst {
-                last[dst] = i;
-            }
-            step.op.each_read(|&v| last[v] = i);
-        }
-        last
-    }
 }
 
 /// The largest number of inputs of a concatenation: the run loop keeps them on the stack.
 pub(crate) const MAX_CONCAT: usize = 8;
 
-/// Lowers a network without batch norms. In-place accumulation is still a wish: [`resolve_in_place`] grants it.
+/// Lowers a network without batch norms.
 pub(crate) fn lower(net: &Net) -> Result<Program, EngineError> {
     let mut lowering = Lowering::new(net);
-    for node in lowering.anchor_order() {
+    for node in (0..net.nodes().len()).filter(|&i| lowering.is_anchor(i)).collect::<Vec<_>>() {
         lowering.value(node)?;
         for (index, output) in net.outputs().iter().enumerate() {
             if lowering.alias[output.value.index()] == node {
@@ -168,7 +178,19 @@ impl<'a> Lowering<'a> {
                 _ => terms.plain.push(node),
             }
         }
+        terms.convs.sort_by_key(|&conv| self.chain(conv));
         terms
+    }
+
+    /// Convolutions in front of a node that only it waits for.
+    fn chain(&self, node: usize) -> usize {
+        let mut length = 0;
+        let mut node = self.inputs(node)[0];
+        while self.is_private(node) && matches!(self.op(node), Op::Conv(_) | Op::Relu) {
+            length += usize::from(matches!(self.op(node), Op::Conv(_)));
+            node = self.inputs(node)[0];
+        }
+        length
     }
 
     /// Nodes that are computed at their turn, not just before their reader: values with several readers, results, and
@@ -185,53 +207,6 @@ impl<'a> Lowering<'a> {
             _ => false,
         };
         self.uses[node] > 0 && (!self.is_private(node) || is_sum)
-    }
-
-    /// The anchors in the order in which they are computed.
-    fn anchor_order(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.net.nodes().len()).filter(|&i| self.is_anchor(i)).collect();
-        let mut anchor = vec![false; self.net.nodes().len()];
-        order.iter().for_each(|&a| anchor[a] = true);
-        let mut reads = vec![Vec::new(); anchor.len()];
-        order.iter().for_each(|&a| reads[a] = self.anchors_read(a, &anchor));
-        for anchor in order.clone() {
-            let Some(term) = self.in_place_term(anchor) else { continue };
-            let position = order.iter().position(|&a| a == anchor).expect("anchors stay in the list");
-            let later = &order[position + 1..];
-            let Some(last) = later.iter().rposition(|&a| reads[a].contains(&term)) else { continue };
-            let first_reader = later.iter().position(|&a| reads[a].contains(&anchor)).unwrap_or(later.len());
-            if last < first_reader && !self.is_output[term] {
-                order[position..position + last + 2].rotate_left(1);
-            }
-        }
-        order
-    }
-
-    /// Anchors that a node reads directly or through values computed for it.
-    fn anchors_read(&self, node: usize, anchor: &[bool]) -> Vec<usize> {
-        let mut found = Vec::new();
-        let mut stack = self.inputs(node);
-        while let Some(node) = stack.pop() {
-            match anchor[node] {
-                true => found.push(node),
-                false => stack.extend(self.inputs(node)),
-            }
-        }
-        found
-    }
-
-    /// For a sum of plain and resized terms (with or without ReLU) its first plain term, if others read that too.
-    fn in_place_term(&self, node: usize) -> Option<usize> {
-        let add = match self.op(node) {
-            Op::Relu => self.inputs(node)[0],
-            _ => node,
-        };
-        if !matches!(self.op(add), Op::Add) || (add != node && !self.is_private(add)) {
-            return None;
-        }
-        let terms = self.terms(add);
-        let first = *terms.plain.first()?;
-        (terms.convs.is_empty() && !self.is_private(first)).then_some(first)
     }
 
     /// The value of a node, computed now if it is not there yet.
@@ -253,8 +228,8 @@ impl<'a> Lowering<'a> {
                 if fuses && self.is_private(before) {
                     self.compute(before, true)?
                 } else {
-                    let addend = self.value(before)?;
-                    self.push(node, StepOp::Relu { addend })
+                    let addend = Some(self.value(before)?);
+                    self.push(node, StepOp::Sum { terms: Vec::new(), addend, relu: true })
                 }
             }
             _ => self.compute(node, false)?,
@@ -273,7 +248,10 @@ impl<'a> Lowering<'a> {
         let inputs = self.inputs(node);
         let op = match self.op(node) {
             Op::Conv(_) => return self.conv(node, None, relu),
-            Op::UpsampleNearest { .. } | Op::ResizeBilinear { .. } => return self.resized(node, None, relu),
+            Op::UpsampleNearest { .. } | Op::ResizeBilinear { .. } => {
+                let term = self.term(node)?;
+                StepOp::Sum { terms: vec![term], addend: None, relu }
+            }
             Op::Add => return self.sum(node, relu),
             Op::Input => StepOp::Input,
             Op::ConvTranspose(conv) => {
@@ -331,14 +309,14 @@ impl<'a> Lowering<'a> {
         Ok(self.push(node, StepOp::Conv { layer, src, addend, relu }))
     }
 
-    fn resized(&mut self, node: usize, addend: Option<Id>, relu: bool) -> Result<Id, EngineError> {
+    /// A resize as the term of a sum.
+    fn term(&mut self, node: usize) -> Result<(Id, Resize), EngineError> {
         let src = self.value(self.inputs(node)[0])?;
-        let op = match self.op(node) {
-            Op::UpsampleNearest { factor } => StepOp::Upsample { src, factor, addend, relu },
-            Op::ResizeBilinear { align_corners } => StepOp::Resize { src, align_corners, addend, relu },
+        Ok(match self.op(node) {
+            Op::UpsampleNearest { factor } => (src, Resize::Nearest { factor }),
+            Op::ResizeBilinear { align_corners } => (src, Resize::Bilinear { align_corners }),
             other => unreachable!("only called for resizes, not {}", other.name()),
-        };
-        Ok(self.push(node, op))
+        })
     }
 
     fn sum(&mut self, add: usize, relu: bool) -> Result<Id, EngineError> {
@@ -361,61 +339,21 @@ impl<'a> Lowering<'a> {
             left -= 1;
             sum = Some(self.conv(node, addend, relu && left == 0)?);
         }
+        let mut rest = Vec::new();
         for node in plain {
-            let src = self.value(node)?;
-            left -= 1;
-            sum = Some(match sum {
-                None => src,
-                Some(addend) => self.push(add, StepOp::Add { src, addend, relu: relu && left == 0 }),
-            });
+            match sum {
+                None => sum = Some(self.value(node)?),
+                Some(_) => rest.push((self.value(node)?, Resize::Nearest { factor: 1 })),
+            }
         }
         for node in terms.resized {
-            left -= 1;
-            sum = Some(self.resized(node, sum, relu && left == 0)?);
+            rest.push(self.term(node)?);
+        }
+        let groups = rest.len().div_ceil(MAX_TERMS);
+        for (i, terms) in rest.chunks(MAX_TERMS).enumerate() {
+            let (terms, relu) = (terms.to_vec(), relu && i + 1 == groups);
+            sum = Some(self.push(add, StepOp::Sum { terms, addend: sum, relu }));
         }
         Ok(sum.expect("a sum has two terms"))
-    }
-}
-
-/// Grants or replaces in-place accumulation: where the addend is read again later, the step is written to a value of
-/// its own and the addend is added to that. Runs after layouts are settled.
-pub(crate) fn resolve_in_place(program: &mut Program) {
-    let last = program.last_reads();
-    let steps = std::mem::take(&mut program.steps);
-    for (i, step) in steps.into_iter().enumerate() {
-        let node = step.node;
-        let addend = step.op.addend().copied();
-        let mut other_reads = Vec::new();
-        step.op.each_read(|&v| other_reads.push(v));
-        let dies = |v: Id| last[v] == i && other_reads.iter().filter(|&&r| r == v).count() == 1;
-        let Some(addend) = addend.filter(|&a| step.op.needs_addend_in_place() && !dies(a)) else {
-            program.steps.push(step);
-            continue;
-        };
-        let temporary = |program: &mut Program, op| {
-            let dst = program.value(node);
-            program.steps.push(Step { node, op, dst: Some(dst) });
-            dst
-        };
-        let op = match step.op {
-            StepOp::Upsample { src, factor, relu, .. } => {
-                let sum = temporary(program, StepOp::Upsample { src, factor, addend: None, relu: false });
-                StepOp::Add { src: addend, addend: sum, relu }
-            }
-            StepOp::Resize { src, align_corners, relu, .. } => {
-                let sum =
-                    temporary(program, StepOp::Resize { src, align_corners, addend: None, relu: false });
-                StepOp::Add { src: addend, addend: sum, relu }
-            }
-            StepOp::Add { src, relu, .. } if dies(src) => StepOp::Add { src: addend, addend: src, relu },
-            StepOp::Add { src, relu, .. } => {
-                let copy = StepOp::Upsample { src: addend, factor: 1, addend: None, relu: false };
-                let sum = temporary(program, copy);
-                StepOp::Add { src, addend: sum, relu }
-            }
-            StepOp::Relu { .. } => StepOp::Upsample { src: addend, factor: 1, addend: None, relu: true },
-            other => other,
-        };
-        program.steps.push(Step { node, op, dst: step.dst });
     }
 }

@@ -1,7 +1,8 @@
 //! Lifetimes to offsets in one arena, and which borders must be cleared.
 //!
 //! Values that accumulate in place share a buffer. Buffers are placed from large to small (ties: by time) into the
-//! smallest gap that fits among those alive at the same time. Offsets and lengths are multiples of 16 floats (64
+//! smallest gap that fits among those alive at the same time. Time is counted in waves: what one wave reads and what it
+//! writes is alive together, so the steps of a wave never meet, in whatever order they run. Offsets and lengths are multiples of 16 floats (64
 //! bytes). Buffers of one size thus stack onto the same places.
 //!
 //! Border: kernels never write it and 3x3 kernels read it as zero. The arena starts as zeros and is kept between runs.
@@ -11,6 +12,7 @@
 use crate::layout::Layout;
 use crate::lower::{Id, Program};
 use hrnet_kernels::Shape;
+use std::ops::Range;
 
 /// Alignment in floats.
 const ALIGN: usize = 16;
@@ -22,9 +24,11 @@ pub(crate) struct Buffer {
     pub(crate) layout: Layout,
     /// Floats, a multiple of [`ALIGN`].
     pub(crate) len: usize,
-    /// First and last step at which it is alive, both inclusive.
+    /// First and last wave at which it is alive, both inclusive.
     pub(crate) first: usize,
     pub(crate) last: usize,
+    /// The step that writes it first.
+    pub(crate) writer: usize,
     /// Whether a step reads its border.
     pub(crate) border: bool,
     pub(crate) offset: usize,
@@ -56,43 +60,58 @@ pub(crate) struct Memory {
     pub(crate) clear_border: Vec<bool>,
 }
 
-/// Values to buffers: a step whose addend dies writes over it.
+/// Values to buffers: a step whose addend is read by nothing else at that time or later writes over it.
 pub(crate) fn buffers(
     program: &Program,
+    waves: &[Range<usize>],
     layouts: &[Layout],
     shapes: &[Shape],
     lens: &[usize],
-    kernel_of: impl Fn(usize) -> usize,
 ) -> (Vec<Buffer>, Vec<usize>) {
-    let last = program.last_reads();
+    // For each value, the last wave that reads it and how often that one does.
+    let mut last_reads = vec![(0, 0); program.values.len()];
+    for (time, wave) in waves.iter().enumerate() {
+        for step in &program.steps[wave.clone()] {
+            step.op.each_read(|&v| {
+                let (last, count) = &mut last_reads[v];
+                *count = if *last == time { *count + 1 } else { 1 };
+                *last = time;
+            });
+        }
+    }
     let mut buffers: Vec<Buffer> = Vec::new();
     let mut buffer_of = vec![usize::MAX; program.values.len()];
-    for (i, step) in program.steps.iter().enumerate() {
-        let reads_border = step.op.reads_border(&kernel_of);
-        let addend = step.op.addend().copied();
-        let mut reads: Vec<Id> = Vec::new();
-        step.op.each_read(|&v| reads.push(v));
-        reads.iter().for_each(|&v| buffers[buffer_of[v]].last = i);
-        if addend.is_some() {
-            // The last one; what remains are the sources.
-            reads.pop();
-        }
-        reads.iter().for_each(|&v| buffers[buffer_of[v]].border |= reads_border);
-        let Some(dst) = step.dst else { continue };
-        let in_place = addend.filter(|a| last[*a] == i && !reads.contains(a));
-        assert!(
-            in_place.is_some() || addend.is_none() || !step.op.needs_addend_in_place(),
-            "step {i}: resolve_in_place leaves no addend that lives on"
-        );
-        buffer_of[dst] = match in_place {
-            Some(addend) => buffer_of[addend],
-            None => {
-                let len = lens[dst].next_multiple_of(ALIGN);
-                let (shape, layout) = (shapes[dst], layouts[dst]);
-                buffers.push(Buffer { shape, layout, len, first: i, last: i, border: false, offset: 0 });
-                buffers.len() - 1
+    for (time, wave) in waves.iter().enumerate() {
+        for writer in wave.clone() {
+            let step = &program.steps[writer];
+            let reads_border = step.op.reads_border(|layer| program.layers[layer].kernel());
+            let addend = step.op.addend().copied();
+            let mut reads: Vec<Id> = Vec::new();
+            step.op.each_read(|&v| reads.push(v));
+            reads.iter().for_each(|&v| buffers[buffer_of[v]].last = time);
+            if addend.is_some() {
+                // The last one; what remains are the sources.
+                reads.pop();
             }
-        };
+            reads.iter().for_each(|&v| buffers[buffer_of[v]].border |= reads_border);
+            let Some(dst) = step.dst else { continue };
+            buffer_of[dst] = match addend.filter(|&a| last_reads[a] == (time, 1)) {
+                Some(addend) => buffer_of[addend],
+                None => {
+                    buffers.push(Buffer {
+                        shape: shapes[dst],
+                        layout: layouts[dst],
+                        len: lens[dst].next_multiple_of(ALIGN),
+                        first: time,
+                        last: time,
+                        writer,
+                        border: false,
+                        offset: 0,
+                    });
+                    buffers.len() - 1
+                }
+            };
+        }
     }
     (buffers, buffer_of)
 }
@@ -150,17 +169,17 @@ pub(crate) fn dirty_borders(buffers: &[Buffer]) -> Vec<bool> {
 /// Plans the arena. Nothing if its length overflows.
 pub(crate) fn plan(
     program: &Program,
+    waves: &[Range<usize>],
     layouts: &[Layout],
     shapes: &[Shape],
     lens: &[usize],
-    kernel_of: impl Fn(usize) -> usize,
 ) -> Option<Memory> {
-    let (mut buffers, buffer_of) = buffers(program, layouts, shapes, lens, kernel_of);
+    let (mut buffers, buffer_of) = buffers(program, waves, layouts, shapes, lens);
     let len = place(&mut buffers)?;
     let clear = dirty_borders(&buffers);
     let mut clear_border = vec![false; program.steps.len()];
     for (buffer, clear) in buffers.iter().zip(clear) {
-        clear_border[buffer.first] |= clear;
+        clear_border[buffer.writer] |= clear;
     }
     Some(Memory { buffers, buffer_of, len, clear_border })
 }
@@ -184,7 +203,16 @@ mod tests {
 
     fn buffer(side: usize, first: usize, last: usize, border: bool) -> Buffer {
         let shape = Shape { n: 1, c: 16, h: side, w: side };
-        Buffer { shape, layout: Layout::Blocked, len: shape.len(), first, last, border, offset: 0 }
+        Buffer {
+            shape,
+            layout: Layout::Blocked,
+            len: shape.len(),
+            first,
+            last,
+            writer: first,
+            border,
+            offset: 0,
+        }
     }
 
     fn random_buffers(seed: u64) -> Vec<Buffer> {

@@ -1,33 +1,53 @@
-//! Parameters in the form that the kernels read: packed once per network, weights and instruction set, shared by all
-//! plans.
+//! Parameters in the form that the kernels read.
+//!
+//! Which algorithm computes a convolution, and so how its weights are packed, depends on the map size: packing belongs to
+//! a plan. Packed layers are cached by (layer, algorithm) for other plans of the same engine. Layers are packed in
+//! parallel, the largest first; a folded tensor is freed as soon as the last layer that needs it is packed, unless the
+//! engine keeps it for further plans.
 
 use crate::error::{EngineError, WeightProblems};
 use crate::layout::{self, Layout};
 use crate::lower::{self, LayerDef, Program};
+use crate::waves;
 use hrnet_ir::pass::fold_batch_norm;
-use hrnet_ir::{Net, ParamId, Weights};
-use hrnet_kernels::{Conv, ConvDesc, ConvTranspose, Isa};
+use hrnet_ir::{Net, Tensor, Weights};
+use hrnet_kernels::{Algorithm, Conv, ConvCase, ConvDesc, ConvTranspose, Isa, algorithm};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A layer with its packed parameters.
 pub(crate) enum Layer {
-    Conv(Conv),
-    ConvTranspose(ConvTranspose),
-    Linear { weight: Vec<f32>, bias: Vec<f32>, inputs: usize, outputs: usize },
+    Conv(Arc<Conv>),
+    ConvTranspose(Arc<ConvTranspose>),
+    Linear { weight: Arc<Tensor>, bias: Option<Arc<Tensor>>, inputs: usize, outputs: usize },
 }
 
-/// What all plans of a network share.
-pub(crate) struct Packed {
+/// The folded parameters of a layer.
+#[derive(Clone)]
+pub(crate) struct Source {
+    weight: Arc<Tensor>,
+    bias: Option<Arc<Tensor>>,
+}
+
+/// What all plans of a network share, weights aside.
+pub(crate) struct Lowered {
     pub(crate) isa: Isa,
     /// Without batch norms.
     pub(crate) net: Net,
     pub(crate) program: Program,
+    /// Steps of each wave.
+    pub(crate) waves: Vec<Range<usize>>,
     /// Layout of each value.
     pub(crate) layouts: Vec<Layout>,
-    pub(crate) layers: Vec<Layer>,
 }
 
-impl Packed {
-    pub(crate) fn new(net: &Net, weights: &Weights, isa: Isa) -> Result<Self, EngineError> {
+/// Packed layers by number and algorithm.
+pub(crate) type Cache = Mutex<HashMap<(usize, Option<Algorithm>), Arc<Layer>>>;
+
+impl Lowered {
+    pub(crate) fn new(net: &Net, weights: Weights, isa: Isa) -> Result<(Self, Vec<Source>), EngineError> {
         let available = Isa::detect();
         if isa > available {
             return Err(EngineError::Isa { wanted: isa, available });
@@ -36,82 +56,143 @@ impl Packed {
         if !coverage.is_complete() {
             return Err(EngineError::Weights(WeightProblems(coverage)));
         }
-        let (net, weights) = fold_batch_norm(net, weights)?;
+        let (net, mut weights) = fold_batch_norm(net, weights)?;
         let mut program = lower::lower(&net)?;
-        let mut layouts = layout::assign(&mut program);
-        lower::resolve_in_place(&mut program);
-        // Temporaries of accumulation are feature maps.
-        layouts.resize(program.values.len(), Layout::Blocked);
-        let source = Source { net: &net, weights: &weights, isa };
-        let layers = program.layers.iter().map(|def| source.layer(def)).collect::<Result<_, _>>()?;
-        Ok(Self { isa, net, program, layouts, layers })
+        let layouts = layout::assign(&mut program);
+        let waves = waves::sort(&mut program);
+        let lowered = Self { isa, net, program, waves, layouts };
+        lowered.program.layers.iter().try_for_each(|def| lowered.check(def))?;
+        // Two layers may share a parameter.
+        let mut tensors: Vec<Option<Arc<Tensor>>> = vec![None; lowered.net.params().len()];
+        let mut tensor = |id: hrnet_ir::ParamId| {
+            let taken = tensors[id.index()].get_or_insert_with(|| {
+                let place =
+                    weights.get_mut(&lowered.net.param(id).name).expect("folding keeps every parameter");
+                Arc::new(std::mem::replace(place, Tensor::zeros([0])))
+            });
+            Arc::clone(taken)
+        };
+        let source = |def: &LayerDef| {
+            let (weight, bias) = def.params();
+            Source { weight: tensor(weight), bias: bias.map(&mut tensor) }
+        };
+        let sources = lowered.program.layers.iter().map(source).collect();
+        Ok((lowered, sources))
     }
 
-    /// Kernel size of a layer.
-    pub(crate) fn kernel_of(&self, layer: usize) -> usize {
-        match &self.layers[layer] {
-            Layer::Conv(conv) => conv.desc().kernel,
-            Layer::ConvTranspose(_) => 4,
-            Layer::Linear { .. } => 1,
+    /// Input and output channels of a layer.
+    fn channels(&self, def: &LayerDef) -> (usize, usize) {
+        let node = match *def {
+            LayerDef::Conv { node, .. } | LayerDef::ConvTranspose { node, .. } => node,
+            LayerDef::Linear { node, .. } => node,
+        };
+        let node = &self.net.nodes()[node];
+        (self.net.node(node.inputs[0]).channels, node.channels)
+    }
+
+    /// The descriptor of a layer that is a convolution.
+    pub(crate) fn desc(&self, layer: usize) -> Option<ConvDesc> {
+        let def = &self.program.layers[layer];
+        let LayerDef::Conv { conv, .. } = def else { return None };
+        let (ic, oc) = self.channels(def);
+        Some(ConvDesc { ic, oc, kernel: conv.kernel, stride: conv.stride, padding: conv.padding })
+    }
+
+    /// Refuses layers without a kernel.
+    fn check(&self, def: &LayerDef) -> Result<(), EngineError> {
+        let (node, sizes, wanted, good) = match *def {
+            LayerDef::Conv { node, conv } => {
+                let good =
+                    matches!((conv.kernel, conv.padding), (1, 0) | (3, 1)) && matches!(conv.stride, 1 | 2);
+                let wanted = "1x1 without padding and 3x3 with padding 1, stride 1 or 2";
+                (node, (conv.kernel, conv.stride, conv.padding), wanted, good)
+            }
+            LayerDef::ConvTranspose { node, conv } => {
+                let sizes = (conv.kernel, conv.stride, conv.padding);
+                (node, sizes, "4x4 with stride 2 and padding 1", sizes == (4, 2, 1))
+            }
+            LayerDef::Linear { .. } => return Ok(()),
+        };
+        if good {
+            return Ok(());
+        }
+        let (kernel, stride, padding) = sizes;
+        let problem =
+            format!("no kernel for size {kernel}, stride {stride}, padding {padding}: only {wanted}");
+        let node = &self.net.nodes()[node];
+        Err(EngineError::Unsupported { node: node.name.clone(), op: node.op.name(), problem })
+    }
+
+    fn pack(&self, layer: usize, source: Source, case: Option<(ConvCase, Algorithm)>) -> Layer {
+        let def = &self.program.layers[layer];
+        let (inputs, outputs) = self.channels(def);
+        let Source { weight, bias } = source;
+        let bias_data = bias.as_ref().map(|bias| bias.data());
+        match (def, case) {
+            (LayerDef::Conv { .. }, Some((case, algorithm))) => {
+                let conv = Conv::with_algorithm(self.isa, case, algorithm, weight.data(), bias_data);
+                Layer::Conv(Arc::new(conv))
+            }
+            (LayerDef::Conv { .. }, None) => unreachable!("a convolution that no step computes"),
+            (LayerDef::ConvTranspose { .. }, _) => {
+                let conv = ConvTranspose::new(self.isa, inputs, outputs, weight.data(), bias_data);
+                Layer::ConvTranspose(Arc::new(conv))
+            }
+            (LayerDef::Linear { .. }, _) => Layer::Linear { weight, bias, inputs, outputs },
         }
     }
 }
 
-struct Source<'a> {
-    net: &'a Net,
-    weights: &'a Weights,
-    isa: Isa,
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Source<'_> {
-    fn data(&self, id: ParamId) -> &[f32] {
-        let name = &self.net.param(id).name;
-        self.weights.get(name).expect("folding keeps every parameter").data()
-    }
-
-    fn unsupported(&self, node: usize, problem: String) -> EngineError {
-        let node = &self.net.nodes()[node];
-        EngineError::Unsupported { node: node.name.clone(), op: node.op.name(), problem }
-    }
-
-    fn layer(&self, def: &LayerDef) -> Result<Layer, EngineError> {
-        let channels = |node: usize| {
-            let node = &self.net.nodes()[node];
-            (self.net.node(node.inputs[0]).channels, node.channels)
-        };
-        Ok(match *def {
-            LayerDef::Conv { node, conv } => {
-                let (ic, oc) = channels(node);
-                let (kernel, stride, padding) = (conv.kernel, conv.stride, conv.padding);
-                if !matches!((kernel, padding), (1, 0) | (3, 1)) || !matches!(stride, 1 | 2) {
-                    let problem = format!(
-                        "no kernel for size {kernel}, stride {stride}, padding {padding}: only 1x1 without padding and 3x3 \
-                         with padding 1, stride 1 or 2"
-                    );
-                    return Err(self.unsupported(node, problem));
-                }
-                let desc = ConvDesc { ic, oc, kernel, stride, padding };
-                let bias = conv.bias.map(|b| self.data(b));
-                Layer::Conv(Conv::new(self.isa, desc, self.data(conv.weight), bias))
+/// The layers of a plan, from the cache or packed by at most `threads` threads. Each of `sources` is dropped when its
+/// layer is there.
+pub(crate) fn layers(
+    lowered: &Lowered,
+    sources: Vec<Source>,
+    cases: &[Option<ConvCase>],
+    cache: &Cache,
+    threads: usize,
+) -> Vec<Arc<Layer>> {
+    let cases: Vec<Option<(ConvCase, Algorithm)>> =
+        cases.iter().map(|case| case.map(|case| (case, algorithm(&case, lowered.isa)))).collect();
+    let key = |layer: usize| (layer, cases[layer].map(|(_, algorithm)| algorithm));
+    let done: Vec<Option<Arc<Layer>>> = {
+        let cache = lock(cache);
+        (0..sources.len()).map(|layer| cache.get(&key(layer)).cloned()).collect()
+    };
+    let mut missing: Vec<usize> = (0..sources.len()).filter(|&layer| done[layer].is_none()).collect();
+    missing.sort_by_key(|&layer| std::cmp::Reverse(sources[layer].weight.len()));
+    let sources: Vec<Mutex<Option<Source>>> = sources
+        .into_iter()
+        .zip(&done)
+        .map(|(source, done)| Mutex::new(done.is_none().then_some(source)))
+        .collect();
+    let packed: Vec<Mutex<Option<Arc<Layer>>>> = done.into_iter().map(Mutex::new).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(&layer) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Some(source) = lock(&sources[layer]).take() {
+                *lock(&packed[layer]) = Some(Arc::new(lowered.pack(layer, source, cases[layer])));
             }
-            LayerDef::ConvTranspose { node, conv } => {
-                let (inputs, outputs) = channels(node);
-                if (conv.kernel, conv.stride, conv.padding) != (4, 2, 1) {
-                    let problem = format!(
-                        "no kernel for size {}, stride {}, padding {}: only 4x4 with stride 2 and padding 1",
-                        conv.kernel, conv.stride, conv.padding
-                    );
-                    return Err(self.unsupported(node, problem));
-                }
-                let bias = conv.bias.map(|b| self.data(b));
-                let weight = self.data(conv.weight);
-                Layer::ConvTranspose(ConvTranspose::new(self.isa, inputs, outputs, weight, bias))
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads.min(missing.len()) {
+            // A machine that refuses a thread packs with fewer.
+            if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
             }
-            LayerDef::Linear { node, weight, bias } => {
-                let (inputs, outputs) = channels(node);
-                let (weight, bias) = (self.data(weight).to_vec(), self.data(bias).to_vec());
-                Layer::Linear { weight, bias, inputs, outputs }
-            }
-        })
+        }
+        work();
+    });
+    let layers = packed.into_iter().map(|layer| layer.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let layers: Vec<Arc<Layer>> = layers.map(|layer| layer.expect("every layer was packed")).collect();
+    let mut cache = lock(cache);
+    for layer in missing {
+        cache.insert(key(layer), Arc::clone(&layers[layer]));
     }
+    layers
 }

@@ -3,11 +3,12 @@
 use crate::error::PlanError;
 use crate::layout::{self, Layout};
 use crate::memory;
-use crate::pack::{Layer, Packed};
+use crate::pack::{Layer, Lowered};
 use crate::step::StepOp;
 use hrnet_ir::{Tensor, summary};
-use hrnet_kernels::{ConvCase, Isa, Shape};
+use hrnet_kernels::{ConvCase, Isa, Job, JobOp, Place, Shape, Sum, Wave};
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A part of the arena that holds a value.
@@ -38,24 +39,48 @@ pub struct PlanOutput {
     pub shape: [usize; 4],
 }
 
+/// Steps that run side by side.
+pub(crate) struct PlannedWave {
+    pub(crate) steps: Range<usize>,
+    /// Its jobs are the steps; nothing for a step that is no job.
+    pub(crate) jobs: Option<Wave>,
+}
+
 /// Everything decided before the first image: made by [`crate::Engine::plan`], shared by any number of sessions.
 pub struct Plan {
-    pub(crate) packed: Arc<Packed>,
+    isa: Isa,
     pub(crate) input: [usize; 4],
+    /// In the order of the waves.
     pub(crate) steps: Vec<PlannedStep>,
+    pub(crate) waves: Vec<PlannedWave>,
+    pub(crate) layers: Vec<Arc<Layer>>,
+    /// The sums of steps.
+    sums: Vec<Option<Arc<Sum>>>,
     pub(crate) outputs: Vec<PlanOutput>,
     pub(crate) arena_len: usize,
     #[cfg(test)]
     pub(crate) buffers: Vec<memory::Buffer>,
 }
 
-impl Plan {
-    pub(crate) fn new(packed: &Arc<Packed>, input: [usize; 4], limit: usize) -> Result<Self, PlanError> {
-        let net = &packed.net;
+/// The part of a plan that needs no weights.
+pub(crate) struct Draft {
+    isa: Isa,
+    input: [usize; 4],
+    steps: Vec<PlannedStep>,
+    waves: Vec<Range<usize>>,
+    outputs: Vec<PlanOutput>,
+    arena_len: usize,
+    #[cfg(test)]
+    buffers: Vec<memory::Buffer>,
+}
+
+impl Draft {
+    pub(crate) fn new(lowered: &Lowered, input: [usize; 4], limit: usize) -> Result<Self, PlanError> {
+        let net = &lowered.net;
         let net_shapes = net.shapes(input)?;
-        let program = &packed.program;
+        let program = &lowered.program;
         let (mut shapes, mut lens) = (Vec::new(), Vec::new());
-        for (&node, layout) in program.values.iter().zip(&packed.layouts) {
+        for (&node, layout) in program.values.iter().zip(&lowered.layouts) {
             let [n, c, h, w] = net_shapes[node];
             let shape = Shape { n, c, h, w };
             let len = match layout {
@@ -67,8 +92,7 @@ impl Plan {
             lens.push(len.filter(|&len| len <= isize::MAX as usize / 8).ok_or_else(too_large)?);
             shapes.push(shape);
         }
-        let kernel_of = |layer| packed.kernel_of(layer);
-        let memory = memory::plan(program, &packed.layouts, &shapes, &lens, kernel_of);
+        let memory = memory::plan(program, &lowered.waves, &lowered.layouts, &shapes, &lens);
         let memory = memory.ok_or_else(|| PlanError::TooLarge { node: "arena".into(), shape: input })?;
         let needed = memory.len.saturating_mul(size_of::<f32>());
         if needed > limit {
@@ -78,7 +102,7 @@ impl Plan {
             start: memory.buffers[memory.buffer_of[v]].offset,
             len: lens[v],
             shape: shapes[v],
-            layout: packed.layouts[v],
+            layout: lowered.layouts[v],
         };
         let steps = program.steps.iter().zip(&memory.clear_border).map(|(step, &clear_border)| {
             let node = &net.nodes()[step.node];
@@ -102,9 +126,10 @@ impl Plan {
             PlannedStep { name, op, dst: step.dst.map(region), clear_border, macs }
         });
         Ok(Self {
-            packed: Arc::clone(packed),
+            isa: lowered.isa,
             input,
             steps: steps.collect(),
+            waves: lowered.waves.clone(),
             outputs: net
                 .outputs()
                 .iter()
@@ -114,6 +139,79 @@ impl Plan {
             #[cfg(test)]
             buffers: memory.buffers,
         })
+    }
+
+    /// For each layer that is a convolution, the convolution with its map size.
+    pub(crate) fn cases(&self, lowered: &Lowered) -> Vec<Option<ConvCase>> {
+        let mut cases = vec![None; lowered.program.layers.len()];
+        for step in &self.steps {
+            if let StepOp::Conv { layer, src, .. } = &step.op {
+                cases[*layer] =
+                    lowered.desc(*layer).map(|desc| ConvCase { desc, ih: src.shape.h, iw: src.shape.w });
+            }
+        }
+        cases
+    }
+}
+
+/// A step as the job of a wave.
+fn job(step: &PlannedStep, layers: &[Arc<Layer>], sum: Option<&Arc<Sum>>) -> Option<Job> {
+    let place = |r: &Region| Place { start: r.start, shape: r.shape };
+    let op = match &step.op {
+        StepOp::Conv { layer, src, .. } => match &*layers[*layer] {
+            Layer::Conv(conv) => JobOp::Conv { conv: Arc::clone(conv), src: place(src) },
+            _ => unreachable!("lowered from a convolution"),
+        },
+        StepOp::ConvTranspose { layer, src, .. } => match &*layers[*layer] {
+            Layer::ConvTranspose(conv) => JobOp::ConvTranspose { conv: Arc::clone(conv), src: place(src) },
+            _ => unreachable!("lowered from a transposed convolution"),
+        },
+        StepOp::Sum { terms, .. } => {
+            JobOp::Sum { sum: Arc::clone(sum?), srcs: terms.iter().map(|(src, _)| src.start).collect() }
+        }
+        _ => return None,
+    };
+    Some(Job {
+        op,
+        dst: place(step.dst.as_ref()?),
+        addend: step.op.addend().map(|a| a.start),
+        relu: step.op.relu(),
+        clear_border: step.clear_border,
+    })
+}
+
+impl Plan {
+    /// A draft with its packed layers, balanced for `threads` threads.
+    pub(crate) fn new(draft: Draft, layers: Vec<Arc<Layer>>, threads: usize) -> Self {
+        let Draft { isa, input, steps, waves, outputs, arena_len, .. } = draft;
+        let sum = |step: &PlannedStep| match (&step.op, step.dst) {
+            (StepOp::Sum { terms, .. }, Some(dst)) => {
+                let terms: Vec<_> = terms.iter().map(|(src, resize)| (src.shape, *resize)).collect();
+                Some(Arc::new(Sum::new(isa, dst.shape, &terms)))
+            }
+            _ => None,
+        };
+        let sums: Vec<_> = steps.iter().map(sum).collect();
+        let waves = waves.into_iter().map(|range| {
+            let jobs: Option<Vec<Job>> =
+                range.clone().map(|i| job(&steps[i], &layers, sums[i].as_ref())).collect();
+            let jobs = jobs.map(|jobs| {
+                Wave::new(jobs, arena_len, threads).expect("what is alive in one wave lies apart")
+            });
+            PlannedWave { steps: range, jobs }
+        });
+        Self {
+            isa,
+            input,
+            waves: waves.collect(),
+            steps,
+            layers,
+            sums,
+            outputs,
+            arena_len,
+            #[cfg(test)]
+            buffers: draft.buffers,
+        }
     }
 
     /// The input shape `[n, 3, h, w]`.
@@ -133,12 +231,17 @@ impl Plan {
 
     /// The instruction set of its kernels.
     pub fn isa(&self) -> Isa {
-        self.packed.isa
+        self.isa
     }
 
     /// Kernel calls per run.
     pub fn step_count(&self) -> usize {
         self.steps.len()
+    }
+
+    /// Forks and joins per run.
+    pub fn wave_count(&self) -> usize {
+        self.waves.len()
     }
 
     /// Bytes of working memory of each session.
@@ -162,21 +265,16 @@ impl Plan {
     }
 
     /// The kernel that a step calls.
-    pub(crate) fn kernel_name(&self, step: &PlannedStep) -> String {
+    pub(crate) fn kernel_name(&self, index: usize) -> String {
+        let step = &self.steps[index];
         match &step.op {
-            StepOp::Conv { layer, .. } | StepOp::ConvTranspose { layer, .. } => {
-                match &self.packed.layers[*layer] {
-                    Layer::Conv(conv) => conv.kernel_name(),
-                    Layer::ConvTranspose(conv) => conv.kernel_name(),
-                    Layer::Linear { .. } => unreachable!("a linear layer has its own step"),
-                }
-            }
+            StepOp::Conv { layer, .. } | StepOp::ConvTranspose { layer, .. } => match &*self.layers[*layer] {
+                Layer::Conv(conv) => conv.kernel_name(),
+                Layer::ConvTranspose(conv) => conv.kernel_name(),
+                Layer::Linear { .. } => unreachable!("a linear layer has its own step"),
+            },
+            StepOp::Sum { .. } => self.sums[index].as_ref().map_or_else(String::new, |sum| sum.kernel_name()),
             StepOp::Input | StepOp::ToBlocked { .. } => "to_blocked".into(),
-            StepOp::Upsample { factor: 1, .. } => "copy".into(),
-            StepOp::Upsample { factor, .. } => format!("upsample_nearest_x{factor}"),
-            StepOp::Resize { .. } => "resize_bilinear".into(),
-            StepOp::Add { .. } => "add".into(),
-            StepOp::Relu { .. } => "relu".into(),
             StepOp::Concat { .. } => "concat".into(),
             StepOp::AvgPool { size, .. } => format!("avg_pool_{size}"),
             StepOp::MaxPool { size, .. } => format!("max_pool_{size}"),
@@ -195,7 +293,7 @@ impl Plan {
     /// The convolution of a step as `hrnet bench` reads it.
     pub(crate) fn conv_case(&self, step: &PlannedStep) -> Option<ConvCase> {
         let StepOp::Conv { layer, src, .. } = &step.op else { return None };
-        match &self.packed.layers[*layer] {
+        match &*self.layers[*layer] {
             Layer::Conv(conv) => Some(ConvCase { desc: conv.desc(), ih: src.shape.h, iw: src.shape.w }),
             _ => None,
         }
@@ -210,21 +308,26 @@ impl fmt::Display for Region {
 }
 
 impl fmt::Display for Plan {
-    /// One line per step: node, kernel, what it reads, what it writes, flags. `@` is the offset in the arena in floats.
+    /// One line per step: number, node, kernel, what it reads, what it writes, flags. A line `wave` stands before the
+    /// steps that run side by side; other steps run alone. `@` is the offset in the arena in floats.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [n, c, h, w] = self.input;
         writeln!(
             f,
-            "plan for {n}x{c}x{h}x{w}, isa {}, {} steps, {} reorders, {} cleared borders, {} MACs, arena {} floats",
+            "plan for {n}x{c}x{h}x{w}, isa {}, {} steps in {} waves, {} reorders, {} cleared borders, {} MACs, arena {} floats",
             self.isa(),
             self.steps.len(),
+            self.waves.len(),
             self.reorders(),
             self.cleared_borders(),
             self.macs(),
             self.arena_len
         )?;
         for (i, step) in self.steps.iter().enumerate() {
-            write!(f, "{i:4} {:<40} {:<28}", step.name, self.kernel_name(step))?;
+            if let Some(wave) = self.waves.iter().position(|w| w.steps.start == i && w.steps.len() > 1) {
+                writeln!(f, "     wave {wave} of {} steps", self.waves[wave].steps.len())?;
+            }
+            write!(f, "{i:4} {:<40} {:<28}", step.name, self.kernel_name(i))?;
             let mut reads = Vec::new();
             step.op.each_read(|r| reads.push(*r));
             let addend = step.op.addend();

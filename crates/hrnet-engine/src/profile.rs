@@ -1,4 +1,7 @@
 //! Time per step: data, nothing is printed here.
+//!
+//! A profiled run executes the steps of a wave one after another, each on all threads, so that each has a time of its own.
+//! The sum is therefore more than the time of an ordinary run, where the steps of a wave run side by side.
 
 use crate::plan::Plan;
 use std::time::Duration;
@@ -32,9 +35,9 @@ pub struct StepProfile {
 impl Profile {
     /// An empty profile for a plan.
     pub fn new(plan: &Plan) -> Self {
-        let steps = plan.steps.iter().map(|step| StepProfile {
+        let steps = plan.steps.iter().enumerate().map(|(i, step)| StepProfile {
             name: step.name.clone(),
-            kernel: plan.kernel_name(step),
+            kernel: plan.kernel_name(i),
             case: plan.conv_case(step).map(|case| case.to_string()),
             macs: step.macs,
             total: Duration::ZERO,

@@ -1,4 +1,5 @@
-//! The hot loop: one match over the steps, each arm one kernel call. After the plan, `run_into` allocates nothing itself.
+//! The hot loop over the waves. Convolutions and sums run as jobs of a wave; every other step is a wave of its own, one
+//! kernel call. After the plan, `run_into` allocates nothing itself.
 
 use crate::error::{PlanError, RunError};
 use crate::layout::Layout;
@@ -9,7 +10,7 @@ use crate::profile::Profile;
 use crate::step::StepOp;
 use hrnet_ir::Tensor;
 use hrnet_kernels as kernels;
-use hrnet_kernels::{AlignedBuf, Epilogue, Pool, Residual, Shape};
+use hrnet_kernels::{AlignedBuf, Pool, Shape};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,13 +49,17 @@ impl Session {
     pub fn run_into(&mut self, pool: &Pool, input: &[f32], outputs: &mut [Tensor]) -> Result<(), RunError> {
         self.check(input, outputs)?;
         let Self { plan, arena } = self;
-        for step in &plan.steps {
-            execute(plan, step, pool, arena, input, outputs);
+        for wave in &plan.waves {
+            match &wave.jobs {
+                Some(jobs) => jobs.run(pool, arena),
+                None => execute(plan, &plan.steps[wave.steps.start], pool, arena, input, outputs),
+            }
         }
         Ok(())
     }
 
     /// [`Session::run_into`] with the time of every step added to `profile`, which [`Profile::new`] made for this plan.
+    /// Steps that would run side by side run one after another.
     pub fn run_profiled(
         &mut self,
         pool: &Pool,
@@ -65,10 +70,15 @@ impl Session {
         self.check(input, outputs)?;
         let Self { plan, arena } = self;
         profile.begin_run();
-        for (i, step) in plan.steps.iter().enumerate() {
-            let start = Instant::now();
-            execute(plan, step, pool, arena, input, outputs);
-            profile.add(i, start.elapsed());
+        for wave in &plan.waves {
+            for i in wave.steps.clone() {
+                let start = Instant::now();
+                match &wave.jobs {
+                    Some(jobs) => jobs.run_job(i - wave.steps.start, pool, arena),
+                    None => execute(plan, &plan.steps[i], pool, arena, input, outputs),
+                }
+                profile.add(i, start.elapsed());
+            }
         }
         Ok(())
     }
@@ -144,44 +154,9 @@ fn execute(
     if step.clear_border {
         kernels::zero_border(pool, dst, to.shape);
     }
-    let isa = plan.packed.isa;
+    let isa = plan.isa();
     match &step.op {
         StepOp::Input => kernels::to_blocked(pool, input, to.shape, dst),
-        StepOp::Conv { layer, src, addend, relu } => {
-            let Layer::Conv(conv) = &plan.packed.layers[*layer] else {
-                unreachable!("lowered from a convolution")
-            };
-            let residual = match addend {
-                None => Residual::None,
-                Some(a) if a.start == to.start => Residual::InPlace,
-                Some(a) => Residual::From(rest.get(a)),
-            };
-            conv.run(pool, rest.get(src), src.shape, dst, Epilogue { residual, relu: *relu });
-        }
-        StepOp::ConvTranspose { layer, src, relu } => {
-            let Layer::ConvTranspose(conv) = &plan.packed.layers[*layer] else {
-                unreachable!("lowered from a transposed convolution")
-            };
-            conv.run(pool, rest.get(src), src.shape, dst, *relu);
-        }
-        StepOp::Upsample { src, factor, addend, relu } => {
-            let accumulate = addend.is_some();
-            kernels::upsample_nearest(isa, pool, rest.get(src), src.shape, *factor, dst, accumulate, *relu);
-        }
-        StepOp::Resize { src, align_corners, addend, relu } => kernels::resize_bilinear(
-            isa,
-            pool,
-            rest.get(src),
-            src.shape,
-            dst,
-            to.shape.h,
-            to.shape.w,
-            *align_corners,
-            addend.is_some(),
-            *relu,
-        ),
-        StepOp::Add { src, relu, .. } => kernels::add(isa, pool, rest.get(src), dst, to.shape, *relu),
-        StepOp::Relu { .. } => kernels::relu(isa, pool, dst, to.shape),
         StepOp::Concat { srcs } => {
             let mut parts: [(&[f32], Shape); MAX_CONCAT] = [(&[], to.shape); MAX_CONCAT];
             for (part, src) in parts.iter_mut().zip(srcs) {
@@ -193,11 +168,12 @@ fn execute(
         StepOp::MaxPool { src, size } => kernels::max_pool(pool, rest.get(src), src.shape, *size, dst),
         StepOp::GlobalAvgPool { src } => kernels::global_avg_pool(pool, rest.get(src), src.shape, dst),
         StepOp::Linear { layer, src } => {
-            let Layer::Linear { weight, bias, inputs, outputs } = &plan.packed.layers[*layer] else {
+            let Layer::Linear { weight, bias, inputs, outputs } = &*plan.layers[*layer] else {
                 unreachable!("lowered from a linear layer")
             };
             let src_data = rest.get(src);
-            kernels::linear(isa, pool, src_data, src.shape.n, weight, Some(bias), *inputs, *outputs, dst);
+            let bias = bias.as_ref().map(|bias| bias.data());
+            kernels::linear(isa, pool, src_data, src.shape.n, weight.data(), bias, *inputs, *outputs, dst);
         }
         StepOp::RegionGather { scores, feats } => {
             kernels::region_gather(pool, rest.get(scores), scores.shape, rest.get(feats), feats.shape, dst);
@@ -215,5 +191,8 @@ fn execute(
         StepOp::ToPlain { src } => kernels::from_blocked(pool, rest.get(src), src.shape, dst),
         StepOp::ToBlocked { src } => kernels::to_blocked(pool, rest.get(src), to.shape, dst),
         StepOp::Output { .. } => unreachable!("handled above"),
+        StepOp::Conv { .. } | StepOp::ConvTranspose { .. } | StepOp::Sum { .. } => {
+            unreachable!("a job of a wave")
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! A step: one kernel call. The same form serves the lowered program (`R` = value number) and the plan (`R` = place in
 //! the arena), so that both are one exhaustive match away from the kernels.
 
+use hrnet_kernels::Resize;
+
 /// What a step computes. `R` refers to a value.
 ///
-/// An `addend` is summed into the result before the ReLU. A convolution can read it from anywhere; the other steps
-/// need it to be the destination itself.
+/// An `addend` is summed into the result before the ReLU. It lies anywhere or is the destination itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum StepOp<R> {
     /// The image tensor into the blocked layout.
@@ -13,14 +14,9 @@ pub(crate) enum StepOp<R> {
     Conv { layer: usize, src: R, addend: Option<R>, relu: bool },
     /// `act(conv_transpose(src) + bias)`.
     ConvTranspose { layer: usize, src: R, relu: bool },
-    /// `act([addend +] replicate(src))`; factor 1 copies.
-    Upsample { src: R, factor: usize, addend: Option<R>, relu: bool },
-    /// `act([addend +] bilinear(src))`, to the size of the destination.
-    Resize { src: R, align_corners: bool, addend: Option<R>, relu: bool },
-    /// `act(addend + src)`.
-    Add { src: R, addend: R, relu: bool },
-    /// `max(addend, 0)` in place.
-    Relu { addend: R },
+    /// `act(addend + resized sources)`, at most [`hrnet_kernels::MAX_TERMS`] of them. One source and no addend is a copy or a resize,
+    /// an addend and no source a ReLU.
+    Sum { terms: Vec<(R, Resize)>, addend: Option<R>, relu: bool },
     /// Channels of all sources.
     Concat { srcs: Vec<R> },
     /// Average over windows.
@@ -48,18 +44,15 @@ impl<R> StepOp<R> {
     pub(crate) fn each_read<'a>(&'a self, mut f: impl FnMut(&'a R)) {
         match self {
             StepOp::Input => {}
-            StepOp::Conv { src, addend, .. }
-            | StepOp::Upsample { src, addend, .. }
-            | StepOp::Resize { src, addend, .. } => {
+            StepOp::Conv { src, addend, .. } => {
                 f(src);
                 addend.iter().for_each(f);
             }
-            StepOp::Add { src, addend, .. } => {
-                f(src);
-                f(addend);
+            StepOp::Sum { terms, addend, .. } => {
+                terms.iter().for_each(|(src, _)| f(src));
+                addend.iter().for_each(f);
             }
-            StepOp::Relu { addend: src }
-            | StepOp::ConvTranspose { src, .. }
+            StepOp::ConvTranspose { src, .. }
             | StepOp::AvgPool { src, .. }
             | StepOp::MaxPool { src, .. }
             | StepOp::GlobalAvgPool { src }
@@ -83,17 +76,14 @@ impl<R> StepOp<R> {
     /// The value that is summed in, if there is one.
     pub(crate) fn addend(&self) -> Option<&R> {
         match self {
-            StepOp::Conv { addend, .. } | StepOp::Upsample { addend, .. } | StepOp::Resize { addend, .. } => {
-                addend.as_ref()
-            }
-            StepOp::Add { addend, .. } | StepOp::Relu { addend } => Some(addend),
+            StepOp::Conv { addend, .. } | StepOp::Sum { addend, .. } => addend.as_ref(),
             _ => None,
         }
     }
 
-    /// Whether `addend` can only be the destination.
-    pub(crate) fn needs_addend_in_place(&self) -> bool {
-        !matches!(self, StepOp::Conv { .. })
+    /// Whether it can run beside others in a wave.
+    pub(crate) fn is_job(&self) -> bool {
+        matches!(self, StepOp::Conv { .. } | StepOp::ConvTranspose { .. } | StepOp::Sum { .. })
     }
 
     /// Whether the step reads the border of its source.
@@ -108,12 +98,9 @@ impl<R> StepOp<R> {
     /// The ReLU flag.
     pub(crate) fn relu(&self) -> bool {
         match self {
-            StepOp::Conv { relu, .. }
-            | StepOp::ConvTranspose { relu, .. }
-            | StepOp::Upsample { relu, .. }
-            | StepOp::Resize { relu, .. }
-            | StepOp::Add { relu, .. } => *relu,
-            StepOp::Relu { .. } => true,
+            StepOp::Conv { relu, .. } | StepOp::ConvTranspose { relu, .. } | StepOp::Sum { relu, .. } => {
+                *relu
+            }
             _ => false,
         }
     }
@@ -128,14 +115,11 @@ impl<R> StepOp<R> {
             StepOp::ConvTranspose { layer, ref src, relu } => {
                 StepOp::ConvTranspose { layer, src: f(src), relu }
             }
-            StepOp::Upsample { ref src, factor, ref addend, relu } => {
-                StepOp::Upsample { src: f(src), factor, addend: addend.as_ref().map(f), relu }
-            }
-            StepOp::Resize { ref src, align_corners, ref addend, relu } => {
-                StepOp::Resize { src: f(src), align_corners, addend: addend.as_ref().map(f), relu }
-            }
-            StepOp::Add { ref src, ref addend, relu } => StepOp::Add { src: f(src), addend: f(addend), relu },
-            StepOp::Relu { ref addend } => StepOp::Relu { addend: f(addend) },
+            StepOp::Sum { ref terms, ref addend, relu } => StepOp::Sum {
+                terms: terms.iter().map(|(src, resize)| (f(src), *resize)).collect(),
+                addend: addend.as_ref().map(f),
+                relu,
+            },
             StepOp::Concat { ref srcs } => StepOp::Concat { srcs: srcs.iter().map(f).collect() },
             StepOp::AvgPool { ref src, size } => StepOp::AvgPool { src: f(src), size },
             StepOp::MaxPool { ref src, size } => StepOp::MaxPool { src: f(src), size },

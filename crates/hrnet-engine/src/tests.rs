@@ -6,7 +6,7 @@ use crate::step::StepOp;
 use crate::{Engine, EngineError, EngineOptions, PlanError, RunError, Session};
 use hrnet_ir::scope::{ConvSpec, NetBuilder, Scope};
 use hrnet_ir::{Arch, Fuse, Head, Model, Net, Op, Tensor, Value, Weights, formula, interp};
-use hrnet_kernels::{Isa, Pool};
+use hrnet_kernels::{Isa, Pool, Resize};
 use std::sync::Arc;
 
 /// A network of one scope; `build` returns its results.
@@ -24,33 +24,53 @@ fn net(build: impl FnOnce(&mut Scope, Value) -> Vec<Value>) -> Net {
 fn lowered(net: &Net) -> Program {
     let mut program = lower::lower(net).unwrap();
     crate::layout::assign(&mut program);
-    lower::resolve_in_place(&mut program);
     program
 }
 
 /// `conv+r` for a convolution that adds a value and applies ReLU, and so on.
-fn sketch(program: &Program) -> String {
-    let word = |op: &StepOp<usize>| {
-        let name = match op {
-            StepOp::Input => "in",
-            StepOp::Conv { .. } => "conv",
-            StepOp::Upsample { factor: 1, .. } => "copy",
-            StepOp::Upsample { .. } => "up",
-            StepOp::Resize { .. } => "resize",
-            StepOp::Add { .. } => "add",
-            StepOp::Relu { .. } => "relu",
-            StepOp::Concat { .. } => "concat",
-            StepOp::GlobalAvgPool { .. } => "mean",
-            StepOp::Linear { .. } => "linear",
-            StepOp::ToPlain { .. } => "plain",
-            StepOp::ToBlocked { .. } => "blocked",
-            StepOp::Output { .. } => "out",
-            other => panic!("{other:?} in no sketch"),
-        };
-        let add = if op.addend().is_some() && !matches!(op, StepOp::Relu { .. }) { "+" } else { "" };
-        format!("{name}{add}{}", if op.relu() { "r" } else { "" })
+fn word<R>(op: &StepOp<R>) -> String {
+    let name = match op {
+        StepOp::Input => "in",
+        StepOp::Conv { .. } => "conv",
+        StepOp::Sum { terms, .. } if terms.is_empty() => return "relu".to_string(),
+        StepOp::Sum { terms, .. } => {
+            let names = terms.iter().map(|(_, resize)| match resize {
+                Resize::Nearest { factor: 1 } => "add",
+                Resize::Nearest { .. } => "up",
+                Resize::Bilinear { .. } => "resize",
+            });
+            &names.collect::<Vec<_>>().join("&")
+        }
+        StepOp::Concat { .. } => "concat",
+        StepOp::AvgPool { .. } => "pool",
+        StepOp::GlobalAvgPool { .. } => "mean",
+        StepOp::Linear { .. } => "linear",
+        StepOp::ToPlain { .. } => "plain",
+        StepOp::ToBlocked { .. } => "blocked",
+        StepOp::Output { .. } => "out",
+        _ => panic!("in no sketch"),
     };
+    let add = if op.addend().is_some() { "+" } else { "" };
+    format!("{name}{add}{}", if op.relu() { "r" } else { "" })
+}
+
+/// The steps in the order of lowering.
+fn sketch(program: &Program) -> String {
     program.steps.iter().map(|s| word(&s.op)).collect::<Vec<_>>().join(" ")
+}
+
+/// The waves of a plan; `=` marks a sum in place.
+fn waves(net: &Net, input: [usize; 4]) -> String {
+    let plan =
+        Engine::new(net, formula::weights(net, ""), EngineOptions::default()).unwrap().plan(input).unwrap();
+    let step = |s: &crate::plan::PlannedStep| {
+        let in_place = s.op.addend().is_some_and(|a| Some(a.start) == s.dst.map(|dst| dst.start));
+        format!("{}{}", word(&s.op), if in_place { "=" } else { "" })
+    };
+    let wave = |w: &crate::plan::PlannedWave| {
+        plan.steps[w.steps.clone()].iter().map(step).collect::<Vec<_>>().join(" ")
+    };
+    plan.waves.iter().map(wave).collect::<Vec<_>>().join(" | ")
 }
 
 /// Runs a hand-made network and compares with the interpreter.
@@ -59,7 +79,8 @@ fn check(net: &Net, input: [usize; 4]) {
     let x = formula::input("x", &input);
     let wanted = interp::run(net, &weights, &x).unwrap();
     for isa in Isa::available() {
-        let engine = Engine::new(net, &weights, EngineOptions { isa, ..EngineOptions::default() }).unwrap();
+        let engine =
+            Engine::new(net, weights.clone(), EngineOptions { isa, ..EngineOptions::default() }).unwrap();
         let mut session = engine.session(input).unwrap();
         for _ in 0..2 {
             let found = session.run(&Pool::new(2), &x).unwrap();
@@ -106,7 +127,7 @@ fn relu_and_residual_move_into_the_convolution() {
         let y = s.add("add", y, x);
         vec![s.relu(y)]
     });
-    let (folded, _) = hrnet_ir::pass::fold_batch_norm(&net, &formula::weights(&net, "")).unwrap();
+    let (folded, _) = hrnet_ir::pass::fold_batch_norm(&net, formula::weights(&net, "")).unwrap();
     assert_eq!(sketch(&lowered(&folded)), "in convr convr conv+r out");
     check(&net, [2, 3, 5, 7]);
 }
@@ -119,8 +140,9 @@ fn a_value_with_two_readers_keeps_its_own_relu() {
         let z = s.add("add", y, r);
         vec![z, r]
     });
-    // The sum reads `y` and its ReLU, and the ReLU is a result: the ReLU is made on a copy, the sum in place of `y`.
-    assert_eq!(sketch(&lowered(&net)), "in conv copyr out add+ out");
+    // The sum reads `y` and its ReLU, and the ReLU is a result: the ReLU gets a place of its own, the sum that of `y`.
+    assert_eq!(sketch(&lowered(&net)), "in conv relu out add+ out");
+    assert_eq!(waves(&net, [1, 3, 4, 4]), "in | conv | relu | add+= | out | out");
     check(&net, [1, 3, 4, 4]);
 }
 
@@ -137,7 +159,7 @@ fn a_projection_adds_onto_the_main_path() {
 }
 
 #[test]
-fn sums_without_convolution_wait_until_they_can_accumulate_in_place() {
+fn independent_steps_share_a_wave_and_sums_are_in_place_when_nothing_reads_on() {
     // Two branches that exchange once: output 0 has no convolution at its own resolution.
     let exchange = |s: &mut Scope, x: Value| {
         let low = s.conv("low", x, ConvSpec::k3(5).stride(2));
@@ -153,14 +175,15 @@ fn sums_without_convolution_wait_until_they_can_accumulate_in_place() {
         let (high, low) = exchange(s, x);
         vec![high, low]
     });
-    assert_eq!(sketch(&lowered(&net_with_reader_between)), "in conv conv+r out conv up+r out");
+    // `low` is read by both convolutions of the second wave: no sum in its place. The image is not read after the sum.
+    assert_eq!(waves(&net_with_reader_between, [2, 3, 4, 6]), "in | conv | conv conv+r | up+r= | out | out");
     check(&net_with_reader_between, [2, 3, 4, 6]);
-    // The image is read again after the sum that depends on `high`: it cannot wait, so it goes onto a value of its own.
+    // The image is read again after the sum: it goes onto a value of its own.
     let stuck = net(|s, x| {
         let (high, low) = exchange(s, x);
         vec![high, low, s.add("again", high, x)]
     });
-    assert_eq!(sketch(&lowered(&stuck)), "in conv conv up add+r out conv+r out add+ out");
+    assert_eq!(waves(&stuck, [1, 3, 4, 6]), "in | conv | conv conv+r | up+r | out | add+ | out | out");
     check(&stuck, [1, 3, 4, 6]);
 }
 
@@ -208,8 +231,8 @@ fn resizes_read_only_the_size_of_their_second_input() {
         let sum = s.add("sum", t, u);
         vec![s.relu(sum)]
     });
-    // The image is dead after the convolution: two steps of resizing, none that keeps or reads it.
-    assert_eq!(sketch(&lowered(&net)), "in convr resize resize+r out");
+    // The image is dead after the convolution: one step that resizes twice, none that keeps or reads it.
+    assert_eq!(sketch(&lowered(&net)), "in convr resize&resizer out");
     check(&net, [1, 3, 7, 5]);
 }
 
@@ -244,6 +267,73 @@ fn reorders_appear_only_between_layouts() {
 }
 
 #[test]
+fn convolutions_of_a_sum_come_in_the_order_of_their_chains() {
+    // As output 3 of an exchange: chains of three, two and one; the shortest adds the plain term and none waits long.
+    let net = net(|s, x| {
+        let down = |s: &mut Scope, name: &str, x: Value, c: usize| s.conv(name, x, ConvSpec::k3(c).stride(2));
+        let x0 = s.conv("x0", x, ConvSpec::k1(3));
+        let pooled = |s: &mut Scope, size: usize| s.op(&format!("x{size}"), Op::AvgPool { size }, &[x], 3);
+        let (x1, x2, x3) = (pooled(s, 2), pooled(s, 4), pooled(s, 8));
+        let a = down(s, "a1", x0, 3);
+        let a = s.relu(a);
+        let a = down(s, "a2", a, 3);
+        let a = s.relu(a);
+        let a = down(s, "a3", a, 3);
+        let b = down(s, "b1", x1, 4);
+        let b = s.relu(b);
+        let b = down(s, "b2", b, 3);
+        let c = down(s, "c1", x2, 3);
+        let sum = s.add("s1", a, b);
+        let sum = s.add("s2", sum, c);
+        let sum = s.add("s3", sum, x3);
+        vec![s.relu(sum)]
+    });
+    assert_eq!(
+        waves(&net, [1, 3, 16, 24]),
+        "in | conv | pool | pool | pool | conv+= convr convr | conv+= convr | conv+r= | out"
+    );
+    check(&net, [2, 3, 16, 24]);
+}
+
+#[test]
+fn sums_of_many_terms_are_cut() {
+    let net = net(|s, x| {
+        let terms: Vec<Value> = (0..7)
+            .map(|i| {
+                let t = s.conv(&format!("t{i}"), x, ConvSpec::k1(3));
+                s.relu(t)
+            })
+            .collect();
+        let sum = terms[1..].iter().enumerate();
+        let sum = sum.fold(terms[0], |sum, (i, &t)| s.add(&format!("sum{i}"), sum, t));
+        vec![s.relu(sum)]
+    });
+    assert!(waves(&net, [1, 3, 4, 5]).ends_with("| add&add&add&add+= | add&add+r= | out"));
+    check(&net, [2, 3, 4, 5]);
+}
+
+#[test]
+fn packed_layers_are_shared_by_plans_and_handed_over() {
+    let net = net(|s, x| {
+        let y = s.conv("a", x, ConvSpec::k3(20).stride(2));
+        vec![s.conv("b", y, ConvSpec::k1(5))]
+    });
+    let weights = formula::weights(&net, "");
+    let make = || Engine::new(&net, weights.clone(), EngineOptions::default()).unwrap();
+    let engine = make();
+    let (one, two) = (engine.plan([1, 3, 8, 8]).unwrap(), engine.plan([2, 3, 6, 4]).unwrap());
+    assert!(one.layers.iter().zip(&two.layers).all(|(a, b)| Arc::ptr_eq(a, b)));
+    let x = formula::input("x", &[1, 3, 8, 8]);
+    let run = |plan: &Arc<Plan>| bits(&Session::new(plan).unwrap().run(&Pool::new(2), &x).unwrap()[0]);
+    // With a cache, with clones that live on, and alone: the same plan.
+    let clone = engine.clone();
+    assert_eq!(run(&engine.into_plan([1, 3, 8, 8]).unwrap()), run(&one));
+    assert_eq!(run(&clone.plan([1, 3, 8, 8]).unwrap()), run(&one));
+    let alone = make().into_plan([1, 3, 8, 8]).unwrap();
+    assert_eq!((run(&alone), alone.to_string()), (run(&one), one.to_string()));
+}
+
+#[test]
 fn the_same_value_may_be_read_many_times_at_once() {
     let net = net(|s, x| {
         let y = s.conv("a", x, ConvSpec::k1(10));
@@ -264,7 +354,7 @@ fn poison_between_runs_changes_nothing() {
         (small(bilinear), Head::Ocr { classes: 4 }, [1, 3, 33, 40]),
     ] {
         let net = Model { arch, head }.build().unwrap();
-        let engine = Engine::new(&net, &formula::weights(&net, ""), EngineOptions::default()).unwrap();
+        let engine = Engine::new(&net, formula::weights(&net, ""), EngineOptions::default()).unwrap();
         let mut session = engine.session(shape).unwrap();
         let pool = Pool::new(2);
         let x = formula::input("x", &shape);
@@ -290,7 +380,7 @@ fn planned_regions_are_consistent() {
     let model = Model { arch: Arch::new(18), head: Head::Higher { joints: 17 } };
     let net = model.build().unwrap();
     let options = EngineOptions { isa: Isa::Portable, ..EngineOptions::default() };
-    let engine = Engine::new(&net, &formula::weights(&net, ""), options).unwrap();
+    let engine = Engine::new(&net, formula::weights(&net, ""), options).unwrap();
     let plan: Arc<Plan> = engine.plan([1, 3, 128, 96]).unwrap();
     for step in &plan.steps {
         let Some(dst) = step.dst else { continue };
@@ -305,9 +395,16 @@ fn planned_regions_are_consistent() {
         }
     }
     assert_eq!(plan.reorders(), 3, "input and two outputs");
-    let copies = plan.steps.iter().filter(|s| matches!(s.op, StepOp::Upsample { factor: 1, .. })).count();
-    assert_eq!(copies, 0);
-    assert!(!plan.steps.iter().any(|s| matches!(s.op, StepOp::Add { .. } | StepOp::Relu { .. })));
+    // No sum but those of exchanges, all in place, and nothing that only copies.
+    for step in &plan.steps {
+        let StepOp::Sum { terms, addend, .. } = &step.op else { continue };
+        assert!(
+            terms.iter().all(|(_, resize)| matches!(resize, Resize::Nearest { factor: 2.. })),
+            "{}",
+            step.name
+        );
+        assert_eq!(addend.map(|a| a.start), step.dst.map(|dst| dst.start), "{}", step.name);
+    }
 }
 
 #[test]
@@ -322,7 +419,7 @@ fn errors_name_the_place() {
         .collect();
     weights.insert("conv1.weight", Tensor::zeros([64, 3, 7, 7]));
     let options = EngineOptions { memory_limit: 1 << 20, ..EngineOptions::default() };
-    let error = Engine::new(&net, &weights, options).unwrap_err();
+    let error = Engine::new(&net, weights.clone(), options).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, EngineError::Weights(_)));
     for part in [
@@ -333,11 +430,11 @@ fn errors_name_the_place() {
     ] {
         assert!(text.contains(part), "{part:?} in {text}");
     }
-    let engine = Engine::new(&net, &full, options).unwrap();
+    let engine = Engine::new(&net, full.clone(), options).unwrap();
     assert!(matches!(engine.plan([1, 3, 250, 192]), Err(PlanError::Shape(_))));
     assert!(matches!(engine.plan([1, 3, 256, 256]), Err(PlanError::Limit { limit, .. }) if limit == 1 << 20));
     let max = EngineOptions { memory_limit: usize::MAX, ..EngineOptions::default() };
-    let vast = Engine::new(&net, &full, max).unwrap();
+    let vast = Engine::new(&net, full.clone(), max).unwrap();
     // 4096 images of 65536 x 65536: the plan is refused or its memory is, without touching any.
     if let Ok(plan) = vast.plan([4096, 3, 65536, 65536]) {
         assert!(matches!(Session::new(&plan), Err(PlanError::Memory { .. })));
@@ -365,6 +462,6 @@ fn errors_name_the_place() {
 #[test]
 fn convolutions_without_a_kernel_are_refused_by_name() {
     let net = net(|s, x| vec![s.conv("odd", x, ConvSpec { out: 4, kernel: 5, stride: 1, bias: false })]);
-    let error = Engine::new(&net, &formula::weights(&net, ""), EngineOptions::default()).unwrap_err();
+    let error = Engine::new(&net, formula::weights(&net, ""), EngineOptions::default()).unwrap_err();
     assert!(matches!(&error, EngineError::Unsupported { node, op: "conv", .. } if node == "odd"), "{error}");
 }

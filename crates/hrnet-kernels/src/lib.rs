@@ -48,8 +48,10 @@ mod pooling;
 mod resize;
 mod select;
 mod simd;
+mod sum;
 mod table;
 mod upsample;
+mod wave;
 
 pub use batch_norm::{bn_apply, bn_backward, bn_stats};
 pub use buffer::AlignedBuf;
@@ -65,5 +67,7 @@ pub use pool::{Pool, SCRATCH_FLOATS};
 pub use pooling::{avg_pool, global_avg_pool, global_avg_pool_backward, max_pool};
 pub use resize::{resize_bilinear, resize_bilinear_backward};
 pub use select::{Algorithm, algorithm};
+pub use sum::{MAX_TERMS, Resize, Sum};
 pub use table::{Kernel, Op, kernels};
 pub use upsample::{upsample_nearest, upsample_nearest_backward};
+pub use wave::{Job, JobOp, Place, Wave, WaveError};

@@ -67,7 +67,8 @@ impl Band {
     }
 }
 
-struct Bands {
+/// A tensor cut into bands, grouped into tasks.
+pub(crate) struct Bands {
     shape: Shape,
     rows: usize,
     per_plane: usize,
@@ -76,18 +77,18 @@ struct Bands {
 }
 
 impl Bands {
-    fn new(shape: Shape) -> Bands {
+    pub(crate) fn new(shape: Shape) -> Bands {
         let rows = (TASK_FLOATS / shape.row()).clamp(1, shape.h);
         let per_plane = shape.h.div_ceil(rows);
         let group = (TASK_FLOATS / (rows * shape.row())).max(1);
         Bands { shape, rows, per_plane, group, total: shape.n * shape.blocks() * per_plane }
     }
 
-    fn tasks(&self) -> usize {
+    pub(crate) fn tasks(&self) -> usize {
         self.total.div_ceil(self.group)
     }
 
-    fn of_task(&self, task: usize) -> impl Iterator<Item = Band> + '_ {
+    pub(crate) fn of_task(&self, task: usize) -> impl Iterator<Item = Band> + '_ {
         (task * self.group..((task + 1) * self.group).min(self.total)).map(|index| {
             let (plane, part) = (index / self.per_plane, index % self.per_plane);
             let (n, cb) = (plane / self.shape.blocks(), plane % self.shape.blocks());

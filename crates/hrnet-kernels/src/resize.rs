@@ -5,12 +5,14 @@
 //! one at the end; weight of the upper tap = source - lower. A value is (horizontal mix above) * (1 - wy) +
 //! (horizontal mix below) * wy.
 
+use crate::conv::Residual;
 use crate::par::par_bands;
+use crate::sum::{Resize, Sum};
 use crate::{Isa, LANES, Pool, Shape};
 
 /// One axis of a bilinear resize.
 #[derive(Clone, Copy)]
-struct Axis {
+pub(crate) struct Axis {
     input: usize,
     scale: f32,
     align_corners: bool,
@@ -18,14 +20,14 @@ struct Axis {
 
 /// The two source pixels of one destination pixel and the weight of the second.
 #[derive(Clone, Copy, Default)]
-struct Taps {
-    low: usize,
-    high: usize,
-    weight: f32,
+pub(crate) struct Taps {
+    pub(crate) low: usize,
+    pub(crate) high: usize,
+    pub(crate) weight: f32,
 }
 
 impl Axis {
-    fn new(input: usize, output: usize, align_corners: bool) -> Axis {
+    pub(crate) fn new(input: usize, output: usize, align_corners: bool) -> Axis {
         let scale = match (align_corners, output) {
             (true, 1) => 0.0,
             (true, _) => (input - 1) as f32 / (output - 1) as f32,
@@ -35,7 +37,7 @@ impl Axis {
     }
 
     #[inline(always)]
-    fn at(&self, dst: usize) -> Taps {
+    pub(crate) fn at(&self, dst: usize) -> Taps {
         let source = if self.align_corners {
             self.scale * dst as f32
         } else {
@@ -61,53 +63,9 @@ pub fn resize_bilinear(
     relu: bool,
 ) {
     let dst_shape = Shape { h: dst_h, w: dst_w, ..src_shape };
-    src_shape.check("resize_bilinear: src", src.len());
-    dst_shape.check("resize_bilinear: dst", dst.len());
-    let proven = isa.prove();
-    let vertical = Axis::new(src_shape.h, dst_h, align_corners);
-    let horizontal = Axis::new(src_shape.w, dst_w, align_corners);
-    let source_row = |n: usize, cb: usize, y: usize| {
-        let start = src_shape.offset(n, cb, y + 1) + LANES;
-        &src[start..start + src_shape.w * LANES]
-    };
-    par_bands(pool, dst_shape, dst, |band, rows| {
-        for (y, row) in (band.y0..).zip(rows.chunks_exact_mut(dst_shape.row())) {
-            let taps = vertical.at(y);
-            let above = source_row(band.n, band.cb, taps.low);
-            let below = source_row(band.n, band.cb, taps.high);
-            let row = &mut row[LANES..(dst_w + 1) * LANES];
-            mix_row(proven, above, below, taps.weight, horizontal, row, accumulate, relu);
-        }
-    });
-}
-
-multiversion! {
-    fn mix_row[s](
-        above: &[f32],
-        below: &[f32],
-        wy: f32,
-        axis: Axis,
-        dst: &mut [f32],
-        accumulate: bool,
-        relu: bool,
-    ) {
-        let (above, below) = (above.as_chunks::<LANES>().0, below.as_chunks::<LANES>().0);
-        let (wy0, wy1) = (s.splat(1.0 - wy), s.splat(wy));
-        for (x, d) in dst.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-            let taps = axis.at(x);
-            let (wx0, wx1) = (s.splat(1.0 - taps.weight), s.splat(taps.weight));
-            // No closure here: it would not inherit the level, and its intrinsics would become calls.
-            let (a0, a1) = (s.get(&above[taps.low]), s.get(&above[taps.high]));
-            let (b0, b1) = (s.get(&below[taps.low]), s.get(&below[taps.high]));
-            let top = s.add(s.mul(wx0, a0), s.mul(wx1, a1));
-            let bottom = s.add(s.mul(wx0, b0), s.mul(wx1, b1));
-            let mut value = s.add(s.mul(wy0, top), s.mul(wy1, bottom));
-            if accumulate {
-                value = s.add(value, s.get(d));
-            }
-            s.put(d, if relu { s.relu(value) } else { value });
-        }
-    }
+    let sum = Sum::new(isa, dst_shape, &[(src_shape, Resize::Bilinear { align_corners })]);
+    let addend = if accumulate { Residual::InPlace } else { Residual::None };
+    sum.run(pool, &[src], addend, dst, relu);
 }
 
 /// `dx (+)= transposed resize of dy`. Each source pixel gathers from its destination pixels in ascending

@@ -1,6 +1,8 @@
 //! Nearest up-sampling by a whole factor: pixel replication, and its backward, the sum over the replicas.
 
+use crate::conv::Residual;
 use crate::par::par_bands;
+use crate::sum::{Resize, Sum};
 use crate::{Isa, LANES, Pool, Shape};
 
 fn upsampled(shape: Shape, factor: usize) -> Shape {
@@ -19,30 +21,9 @@ pub fn upsample_nearest(
     accumulate: bool,
     relu: bool,
 ) {
-    let dst_shape = upsampled(src_shape, factor);
-    src_shape.check("upsample_nearest: src", src.len());
-    dst_shape.check("upsample_nearest: dst", dst.len());
-    let proven = isa.prove();
-    par_bands(pool, dst_shape, dst, |band, rows| {
-        for (y, row) in (band.y0..).zip(rows.chunks_exact_mut(dst_shape.row())) {
-            let start = src_shape.offset(band.n, band.cb, y / factor + 1) + LANES;
-            let src_row = &src[start..start + src_shape.w * LANES];
-            up_row(proven, src_row, factor, &mut row[LANES..], accumulate, relu);
-        }
-    });
-}
-
-multiversion! {
-    fn up_row[s](src: &[f32], factor: usize, dst: &mut [f32], accumulate: bool, relu: bool) {
-        let mut cells = dst.as_chunks_mut::<LANES>().0.iter_mut();
-        for cell in src.as_chunks::<LANES>().0 {
-            let v = s.get(cell);
-            for d in cells.by_ref().take(factor) {
-                let v = if accumulate { s.add(s.get(d), v) } else { v };
-                s.put(d, if relu { s.relu(v) } else { v });
-            }
-        }
-    }
+    let sum = Sum::new(isa, upsampled(src_shape, factor), &[(src_shape, Resize::Nearest { factor })]);
+    let addend = if accumulate { Residual::InPlace } else { Residual::None };
+    sum.run(pool, &[src], addend, dst, relu);
 }
 
 /// `dx (+)= sum of dy over the replicas`, row by row.

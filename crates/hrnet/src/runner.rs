@@ -21,7 +21,7 @@ pub struct Runner {
 impl Runner {
     /// Folds, fuses and packs.
     pub fn new(net: &Net, weights: &Weights, pool: Arc<Pool>) -> Result<Self> {
-        let engine = Engine::new(net, weights, EngineOptions::from_env()?)?;
+        let engine = Engine::new(net, weights.clone(), EngineOptions::from_env()?)?;
         Ok(Self { engine, pool, sessions: HashMap::new() })
     }
 

@@ -154,6 +154,13 @@ impl Conv {
         }
     }
 
+    /// About how long it takes, in multiply-adds.
+    pub(crate) fn cost(&self, src: Shape) -> u64 {
+        match &self.body {
+            Body::Direct(_) => src.n as u64 * self.desc.macs(src.h, src.w),
+        }
+    }
+
     /// Computes one task.
     ///
     /// # Safety

@@ -9,7 +9,7 @@
 //!
 //! src[-1] and src[h] are the border, which is zero.
 
-use super::{Residual, TapConv};
+use super::{Call, Residual, TapConv};
 use crate::select::{Block, forced, select};
 use crate::table::{Kernel, Op};
 use crate::{Isa, Pool, Shape};
@@ -77,9 +77,38 @@ impl ConvTranspose {
         self.inner.packed.len()
     }
 
+    /// Source channels.
+    pub(crate) fn channels(&self) -> usize {
+        self.ic
+    }
+
+    /// The shape of the result.
+    pub(crate) fn dst_shape(&self, src: Shape) -> Shape {
+        Shape { n: src.n, c: self.oc, h: 2 * src.h, w: 2 * src.w }
+    }
+
+    /// Into how many tasks the work on a source of this shape is cut.
+    pub(crate) fn tasks(&self, src: Shape, threads: usize) -> usize {
+        self.inner.tasks(src, threads)
+    }
+
+    /// About how long it takes, in multiply-adds.
+    pub(crate) fn cost(&self, src: Shape) -> u64 {
+        16 * (src.n * src.h * src.w) as u64 * (self.ic * self.oc) as u64
+    }
+
+    /// Computes one task.
+    ///
+    /// # Safety
+    /// As for [`TapConv::task`].
+    pub(crate) unsafe fn task(&self, index: usize, tasks: usize, call: &Call, scratch: &mut [f32]) {
+        // SAFETY: promised by the caller.
+        unsafe { self.inner.task(index, tasks, call, scratch) };
+    }
+
     /// `dst = act(conv^T(src) + bias)`; dst is twice as high and wide as src.
     pub fn run(&self, pool: &Pool, src: &[f32], src_shape: Shape, dst: &mut [f32], relu: bool) {
-        let dst_shape = Shape { n: src_shape.n, c: self.oc, h: 2 * src_shape.h, w: 2 * src_shape.w };
+        let dst_shape = self.dst_shape(src_shape);
         self.inner.run(pool, src, src_shape, dst, dst_shape, Residual::None, relu);
     }
 }

@@ -1,0 +1,396 @@
+//! Waves: jobs that do not depend on one another, in one fork and join.
+//!
+//! A job is a convolution, a transposed convolution or a sum, on places of one arena. [`Wave::new`] checks once that no
+//! job writes what another reads or writes; after that [`Wave::run`] is safe for any arena of that length, and
+//! allocates nothing.
+//!
+//! All jobs are cut into tasks. A border that must be cleared is one more task or two of its job: kernels write only
+//! interiors, so it may run beside them.
+//!
+//! ```text
+//! tasks of all jobs, the costliest jobs first
+//!   one thread:      the jobs one after another, in the given order
+//!   more threads:    every thread has a list, filled by longest processing time; a job's tasks that fall to one list
+//!                    are neighbours (same weights, neighbouring rows), and the same part of a branch falls to the same
+//!                    thread in the next wave; who is done helps the others
+//! ```
+//!
+//! Lists are made for the number of threads that the wave is planned for and serve any pool.
+
+use std::sync::Arc;
+
+use crate::conv::Call;
+use crate::sum::{MAX_TERMS, SumCall};
+use crate::{Conv, ConvTranspose, LANES, Pool, Shape, Sum};
+
+/// Where a blocked tensor lies in the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its first float.
+    pub start: usize,
+    /// Its shape.
+    pub shape: Shape,
+}
+
+impl Place {
+    /// One past its last float, if that is a number.
+    fn end(&self) -> Option<usize> {
+        self.start.checked_add(self.shape.checked_len()?)
+    }
+
+    fn overlaps(&self, other: &Place) -> bool {
+        let end = |place: &Place| place.end().unwrap_or(usize::MAX);
+        self.start < end(other) && other.start < end(self)
+    }
+}
+
+/// What a job computes from which places.
+#[derive(Clone)]
+pub enum JobOp {
+    /// `act(conv(src) + bias + addend)`.
+    Conv {
+        /// With its weights.
+        conv: Arc<Conv>,
+        /// The source.
+        src: Place,
+    },
+    /// `act(conv_transpose(src) + bias)`, without addend.
+    ConvTranspose {
+        /// With its weights.
+        conv: Arc<ConvTranspose>,
+        /// The source.
+        src: Place,
+    },
+    /// `act(addend + sum of the resized sources)`.
+    Sum {
+        /// With its shapes.
+        sum: Arc<Sum>,
+        /// Where the sources begin.
+        srcs: Vec<usize>,
+    },
+}
+
+/// A job of a wave.
+#[derive(Clone)]
+pub struct Job {
+    /// What is computed.
+    pub op: JobOp,
+    /// Where the result goes.
+    pub dst: Place,
+    /// Where the addend begins: it has the shape of `dst` and may be `dst`.
+    pub addend: Option<usize>,
+    /// ReLU or identity.
+    pub relu: bool,
+    /// Whether the border of `dst` is set to zero.
+    pub clear_border: bool,
+}
+
+/// Why jobs are no wave.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WaveError {
+    /// A place does not lie in the arena.
+    #[error("job {job}: {place:?} does not lie in an arena of {arena} floats; plan a larger arena")]
+    Outside {
+        /// The job.
+        job: usize,
+        /// Its place.
+        place: Place,
+        /// Floats of the arena.
+        arena: usize,
+    },
+    /// Shapes that the operation does not connect.
+    #[error("job {job}: {problem}")]
+    Shape {
+        /// The job.
+        job: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A job writes what it or another one reads or writes.
+    #[error(
+        "job {writer} writes {written:?}, which meets {other:?} of job {job}; put them into different waves or places"
+    )]
+    Overlap {
+        /// The job that writes.
+        writer: usize,
+        /// What it writes.
+        written: Place,
+        /// The job that reads or writes it too.
+        job: usize,
+        /// What that one reads or writes.
+        other: Place,
+    },
+}
+
+/// Jobs that run side by side.
+pub struct Wave {
+    jobs: Vec<Job>,
+    arena: usize,
+    /// For pools of one thread and for all others.
+    single: Schedule,
+    many: Schedule,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Task {
+    job: u32,
+    index: u32,
+}
+
+/// How the jobs are cut and in which order the tasks are taken.
+struct Schedule {
+    tasks: Vec<Task>,
+    /// List `k` is `tasks[bounds[k]..bounds[k + 1]]`.
+    bounds: Vec<usize>,
+    /// Tasks of every job without those of its border.
+    cuts: Vec<usize>,
+}
+
+/// Planes whose border one task clears.
+const PLANES: usize = 8;
+
+/// The arena, for tasks that write different parts of it.
+struct Base(*mut f32);
+
+// SAFETY: used only in `Job::task`, where tasks write disjoint parts (`Wave::new`).
+unsafe impl Sync for Base {}
+
+impl Wave {
+    /// A wave of these jobs on an arena of `arena` floats, balanced for `threads` threads.
+    pub fn new(jobs: Vec<Job>, arena: usize, threads: usize) -> Result<Wave, WaveError> {
+        jobs.iter().enumerate().try_for_each(|(index, job)| job.check(index, arena))?;
+        for (writer, job) in jobs.iter().enumerate() {
+            for (other, reads) in jobs.iter().enumerate().filter(|&(other, _)| other != writer) {
+                if let Some(place) = reads.places().find(|place| place.overlaps(&job.dst)) {
+                    return Err(WaveError::Overlap { writer, written: job.dst, job: other, other: place });
+                }
+            }
+        }
+        let (single, many) = (Schedule::new(&jobs, 1), Schedule::new(&jobs, threads.max(2)));
+        Ok(Wave { jobs, arena, single, many })
+    }
+
+    /// The jobs.
+    pub fn jobs(&self) -> &[Job] {
+        &self.jobs
+    }
+
+    fn schedule(&self, pool: &Pool) -> &Schedule {
+        if pool.threads() == 1 { &self.single } else { &self.many }
+    }
+
+    fn base(&self, arena: &mut [f32]) -> Base {
+        assert!(arena.len() >= self.arena, "wave on {} floats, the arena has {}", self.arena, arena.len());
+        Base(arena.as_mut_ptr())
+    }
+
+    /// Runs all jobs. Panics if the arena is shorter than planned.
+    pub fn run(&self, pool: &Pool, arena: &mut [f32]) {
+        let (base, schedule) = (self.base(arena), self.schedule(pool));
+        pool.run_lists(&schedule.bounds, &|i, scratch| {
+            let base = &base;
+            let Task { job, index } = schedule.tasks[i];
+            let cut = schedule.cuts[job as usize];
+            // SAFETY: the places were checked, the arena is long enough and borrowed until `run_lists` returns, and
+            // every task comes once.
+            unsafe { self.jobs[job as usize].task(base.0, index as usize, cut, scratch) };
+        });
+    }
+
+    /// Runs one job, for profiles. Panics if there is no such job or if the arena is shorter than planned.
+    pub fn run_job(&self, job: usize, pool: &Pool, arena: &mut [f32]) {
+        let base = self.base(arena);
+        let (cut, job) = (self.schedule(pool).cuts[job], &self.jobs[job]);
+        pool.run_scratch(cut + job.border_tasks(), &|index, scratch| {
+            let base = &base;
+            // SAFETY: as in `run`.
+            unsafe { job.task(base.0, index, cut, scratch) };
+        });
+    }
+}
+
+impl Job {
+    /// Everything that is read or written.
+    fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        let addend = self.addend.map(|start| Place { start, shape: self.dst.shape });
+        self.srcs().chain(addend).chain([self.dst])
+    }
+
+    fn srcs(&self) -> impl Iterator<Item = Place> + '_ {
+        let (one, sum) = match &self.op {
+            JobOp::Conv { src, .. } | JobOp::ConvTranspose { src, .. } => (Some(*src), None),
+            JobOp::Sum { sum, srcs } => (None, Some((sum, srcs))),
+        };
+        let several = sum.into_iter().flat_map(|(sum, srcs)| {
+            srcs.iter().zip(sum.src_shapes()).map(|(&start, shape)| Place { start, shape })
+        });
+        one.into_iter().chain(several)
+    }
+
+    fn check(&self, job: usize, arena: usize) -> Result<(), WaveError> {
+        let fail = |problem: String| Err(WaveError::Shape { job, problem });
+        let dst = self.dst.shape;
+        let made = match &self.op {
+            JobOp::Conv { conv, src } => {
+                if src.shape.c != conv.desc().ic {
+                    return fail(format!("{:?} reads {:?}", conv.desc(), src.shape));
+                }
+                conv.dst_shape(src.shape)
+            }
+            JobOp::ConvTranspose { conv, src } => {
+                if src.shape.c != conv.channels() || self.addend.is_some() {
+                    return fail(format!(
+                        "a transposed convolution of {} channels reads {src:?}",
+                        conv.channels()
+                    ));
+                }
+                conv.dst_shape(src.shape)
+            }
+            JobOp::Sum { sum, srcs } => {
+                let terms = sum.src_shapes().count();
+                if srcs.len() != terms || (terms == 0 && self.addend.is_none()) {
+                    return fail(format!("a sum of {terms} terms and {} places", srcs.len()));
+                }
+                sum.dst_shape()
+            }
+        };
+        if made != dst {
+            return fail(format!("makes {made:?}, the place is for {dst:?}"));
+        }
+        for place in self.places() {
+            let Shape { n, c, h, w } = place.shape;
+            if n.min(c).min(h).min(w) == 0 {
+                return fail(format!("{place:?} is empty"));
+            }
+            if place.end().is_none_or(|end| end > arena) {
+                return Err(WaveError::Outside { job, place, arena });
+            }
+        }
+        let addend = self.addend.filter(|&start| start != self.dst.start);
+        let addend = addend.map(|start| Place { start, shape: dst });
+        match self.srcs().chain(addend).find(|place| place.overlaps(&self.dst)) {
+            Some(other) => Err(WaveError::Overlap { writer: job, written: self.dst, job, other }),
+            None => Ok(()),
+        }
+    }
+
+    fn tasks(&self, threads: usize) -> usize {
+        match &self.op {
+            JobOp::Conv { conv, src } => conv.tasks(src.shape, threads),
+            JobOp::ConvTranspose { conv, src } => conv.tasks(src.shape, threads),
+            JobOp::Sum { sum, .. } => sum.tasks(),
+        }
+    }
+
+    fn border_tasks(&self) -> usize {
+        match self.clear_border {
+            true => (self.dst.shape.n * self.dst.shape.blocks()).div_ceil(PLANES),
+            false => 0,
+        }
+    }
+
+    /// About how long it takes, in multiply-adds.
+    fn cost(&self) -> u64 {
+        match &self.op {
+            JobOp::Conv { conv, src } => conv.cost(src.shape),
+            JobOp::ConvTranspose { conv, src } => conv.cost(src.shape),
+            // A float moved takes the time of 4 multiply-adds or so: 32 of those and 8 floats per cycle.
+            JobOp::Sum { sum, .. } => 4 * sum.floats() as u64,
+        }
+    }
+
+    /// Computes one task of `cut`, or clears a part of the border.
+    ///
+    /// # Safety
+    /// `base` is the beginning of an arena that holds the places of this job; no other thread writes what this task
+    /// reads or touches what it writes; `cut` is `tasks()` and `index < cut + border_tasks()`.
+    unsafe fn task(&self, base: *mut f32, index: usize, cut: usize, scratch: &mut [f32]) {
+        let dst = base.wrapping_add(self.dst.start);
+        if index >= cut {
+            // SAFETY: the places lie in the arena; tasks of the kernel write only the interior.
+            unsafe { self.clear_planes(dst, index - cut) };
+            return;
+        }
+        let addend = self.addend.map_or(std::ptr::null(), |start| base.wrapping_add(start).cast_const());
+        let call = |src: &Place| Call {
+            src: base.wrapping_add(src.start).cast_const(),
+            src_shape: src.shape,
+            dst,
+            dst_shape: self.dst.shape,
+            residual: addend,
+            relu: self.relu,
+        };
+        match &self.op {
+            // SAFETY: shapes and places were checked; the rest is promised by the caller.
+            JobOp::Conv { conv, src } => unsafe { conv.task(index, cut, &call(src), scratch) },
+            // SAFETY: as above.
+            JobOp::ConvTranspose { conv, src } => unsafe { conv.task(index, cut, &call(src), scratch) },
+            JobOp::Sum { sum, srcs } => {
+                let mut pointers = [std::ptr::null(); MAX_TERMS];
+                for (pointer, &start) in pointers.iter_mut().zip(srcs) {
+                    *pointer = base.wrapping_add(start).cast_const();
+                }
+                let call = SumCall { srcs: pointers, addend, dst, relu: self.relu };
+                // SAFETY: as above.
+                unsafe { sum.task(index, &call, scratch) };
+            }
+        }
+    }
+
+    /// Zeroes the border of some planes.
+    ///
+    /// # Safety
+    /// `dst` is the beginning of a tensor of the shape of `self.dst`, and no other thread uses its border.
+    unsafe fn clear_planes(&self, dst: *mut f32, group: usize) {
+        let shape = self.dst.shape;
+        let zero = |start: usize, len: usize| {
+            // SAFETY: cells of the border of the tensor.
+            unsafe { dst.wrapping_add(start).write_bytes(0, len) };
+        };
+        for plane in group * PLANES..((group + 1) * PLANES).min(shape.n * shape.blocks()) {
+            let start = plane * shape.plane();
+            zero(start, shape.row());
+            zero(start + shape.plane() - shape.row(), shape.row());
+            for y in 1..=shape.h {
+                zero(start + y * shape.row(), LANES);
+                zero(start + (y + 1) * shape.row() - LANES, LANES);
+            }
+        }
+    }
+}
+
+impl Schedule {
+    fn new(jobs: &[Job], threads: usize) -> Schedule {
+        let cuts: Vec<usize> = jobs.iter().map(|job| job.tasks(threads)).collect();
+        let mut order: Vec<usize> = (0..jobs.len()).collect();
+        // What one task costs; the border's tasks are small and count as one of the others.
+        let cost: Vec<u64> =
+            jobs.iter().zip(&cuts).map(|(job, &cut)| job.cost().div_ceil(cut.max(1) as u64).max(1)).collect();
+        if threads > 1 {
+            order.sort_by_key(|&job| (u64::MAX - cost[job], job));
+        }
+        let (mut lists, mut loads) = (vec![Vec::new(); threads], vec![0u64; threads]);
+        for job in order {
+            let total = cuts[job] + jobs[job].border_tasks();
+            let mut share = vec![0; threads];
+            for _ in 0..total {
+                let least = (0..threads).min_by_key(|&k| loads[k]).unwrap_or(0);
+                loads[least] += cost[job];
+                share[least] += 1;
+            }
+            let mut index = 0;
+            for (list, share) in lists.iter_mut().zip(share) {
+                list.extend(
+                    (index..index + share).map(|index| Task { job: job as u32, index: index as u32 }),
+                );
+                index += share;
+            }
+        }
+        let mut bounds = vec![0];
+        bounds.extend(lists.iter().scan(0, |end, list| {
+            *end += list.len();
+            Some(*end)
+        }));
+        Schedule { tasks: lists.concat(), bounds, cuts }
+    }
+}
