@@ -158,6 +158,7 @@ impl Conv {
     pub(crate) fn cost(&self, src: Shape) -> u64 {
         match &self.body {
             Body::Direct(_) => src.n as u64 * self.desc.macs(src.h, src.w),
+            Body::Wino(wino) => wino.cost(src),
         }
     }
 

@@ -295,6 +295,14 @@ impl WinoConv {
         src.n * src.h.div_ceil(stride).div_ceil(self.m) * src.w.div_ceil(stride).div_ceil(self.m)
     }
 
+    /// About how long it takes, in multiply-adds: the products, and five to six vector operations per position for each
+    /// transform.
+    pub(super) fn cost(&self, src: Shape) -> u64 {
+        let (cells, vectors) = (self.channels.div_ceil(LANES), self.outputs.div_ceil(LANES));
+        let per_position = self.channels * vectors + 6 * cells + 5 * vectors;
+        (self.tiles(src) * self.positions() * per_position * LANES) as u64
+    }
+
     /// Tiles of the longest strip.
     fn limit(&self) -> usize {
         let vectors = self.blocks.iter().map(|b| b.kernel.vectors).max().unwrap_or(1);
