@@ -38,22 +38,38 @@ const B: f64 = std::f64::consts::SQRT_2;
 const A2: f64 = 0.5;
 const B2: f64 = 2.0;
 
+/// Rows 0 and 5 of `B^T d`.
+#[inline(always)]
+pub(crate) fn input_ends<S: Lanes>(s: S, d: [S::V; POINTS]) -> [S::V; 2] {
+    let both = s.splat(-(A2 + B2) as f32);
+    [s.mul_add(d[2], both, s.add(d[0], d[4])), s.mul_add(d[3], both, s.add(d[1], d[5]))]
+}
+
+/// Rows 1 and 2 of `B^T d`; `d[0]` and `d[5]` do not matter.
+#[inline(always)]
+pub(crate) fn input_pair_a<S: Lanes>(s: S, d: [S::V; POINTS]) -> [S::V; 2] {
+    let other = s.splat(-B2 as f32);
+    let even = s.mul_add(d[2], other, d[4]);
+    let odd = s.mul(s.mul_add(d[1], other, d[3]), s.splat(A as f32));
+    [s.add(even, odd), s.sub(even, odd)]
+}
+
+/// Rows 3 and 4 of `B^T d`; `d[0]` and `d[5]` do not matter.
+#[inline(always)]
+pub(crate) fn input_pair_b<S: Lanes>(s: S, d: [S::V; POINTS]) -> [S::V; 2] {
+    let other = s.splat(-A2 as f32);
+    let even = s.mul_add(d[2], other, d[4]);
+    let odd = s.mul(s.mul_add(d[1], other, d[3]), s.splat(B as f32));
+    [s.add(even, odd), s.sub(even, odd)]
+}
+
 /// `B^T d`.
 #[inline(always)]
 pub(crate) fn input<S: Lanes>(s: S, d: [S::V; POINTS]) -> [S::V; POINTS] {
-    let both = s.splat(-(A2 + B2) as f32);
-    let even_a = s.mul_add(d[2], s.splat(-B2 as f32), d[4]);
-    let odd_a = s.mul(s.mul_add(d[1], s.splat(-B2 as f32), d[3]), s.splat(A as f32));
-    let even_b = s.mul_add(d[2], s.splat(-A2 as f32), d[4]);
-    let odd_b = s.mul(s.mul_add(d[1], s.splat(-A2 as f32), d[3]), s.splat(B as f32));
-    [
-        s.mul_add(d[2], both, s.add(d[0], d[4])),
-        s.add(even_a, odd_a),
-        s.sub(even_a, odd_a),
-        s.add(even_b, odd_b),
-        s.sub(even_b, odd_b),
-        s.mul_add(d[3], both, s.add(d[1], d[5])),
-    ]
+    let [first, last] = input_ends(s, d);
+    let [v1, v2] = input_pair_a(s, d);
+    let [v3, v4] = input_pair_b(s, d);
+    [first, v1, v2, v3, v4, last]
 }
 
 /// `A^T m`.

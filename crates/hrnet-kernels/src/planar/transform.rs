@@ -1,7 +1,7 @@
 //! Input and output transform of 16 tiles, between the tile layout and the position-major scratch.
 
 use super::lanes::{KEEP, Lanes};
-use super::points::{POINTS, POSITIONS, TILE, input, output};
+use super::points::{POINTS, POSITIONS, TILE, input, input_ends, input_pair_a, input_pair_b, output};
 use super::{COLUMNS, PlanarShape};
 use crate::LANES;
 
@@ -19,18 +19,47 @@ pub(crate) unsafe fn input_tiles<S: Lanes>(
     v: *mut f32,
     pitch: usize,
 ) {
-    let mut columns = [[s.splat(0.0); POINTS]; POINTS];
+    // Row by row of B^T d, two rows at a time: 12 values fit the registers, 36 do not.
+    // SAFETY: promised by the caller.
+    unsafe { input_rows::<S, 0>(s, src, phase, tw, v, pitch) };
+    // SAFETY: as above.
+    unsafe { input_rows::<S, 1>(s, src, phase, tw, v, pitch) };
+    // SAFETY: as above.
+    unsafe { input_rows::<S, 2>(s, src, phase, tw, v, pitch) };
+}
+
+/// Rows 0 and 5, 1 and 2, or 3 and 4.
+///
+/// # Safety
+/// As for [`input_tiles`].
+#[inline(always)]
+unsafe fn input_rows<S: Lanes, const PAIR: usize>(
+    s: S,
+    src: *const f32,
+    phase: usize,
+    tw: usize,
+    v: *mut f32,
+    pitch: usize,
+) {
+    let mut rows = [[s.splat(0.0); POINTS]; 2];
     for j in 0..POINTS {
         let mut d = [s.splat(0.0); POINTS];
         for i in 0..POINTS {
-            let at = (i % TILE * COLUMNS + j) * phase + i / TILE * tw;
-            // SAFETY: a cell of the window, inside its phase.
-            d[i] = unsafe { s.load(src.wrapping_add(at)) };
+            if PAIR == 0 || (1..POINTS - 1).contains(&i) {
+                let at = (i % TILE * COLUMNS + j) * phase + i / TILE * tw;
+                // SAFETY: a cell of the window, inside its phase.
+                d[i] = unsafe { s.load(src.wrapping_add(at)) };
+            }
         }
-        columns[j] = input(s, d);
+        [rows[0][j], rows[1][j]] = match PAIR {
+            0 => input_ends(s, d),
+            1 => input_pair_a(s, d),
+            _ => input_pair_b(s, d),
+        };
     }
-    for i in 0..POINTS {
-        let row = input(s, [0, 1, 2, 3, 4, 5].map(|j| columns[j][i]));
+    for k in 0..2 {
+        let i = [[0, 5], [1, 2], [3, 4]][PAIR][k];
+        let row = input(s, rows[k]);
         for j in 0..POINTS {
             // SAFETY: this position's 16 tiles.
             unsafe { s.store(v.wrapping_add((i * POINTS + j) * pitch), row[j]) };
@@ -59,37 +88,35 @@ impl Masks {
     };
 
     /// The masks of tiles `first..first + 16`.
+    #[inline(always)]
     pub(crate) fn fill(&mut self, shape: PlanarShape, first: usize) {
-        let (tw, th) = (shape.tile_columns(), shape.tile_rows());
+        let (tw, tiles) = (shape.tile_columns(), shape.tiles());
         let (mut ty, mut tx) = (first / tw, first % tw);
-        let (mut height, mut width) = ([0; LANES], [0; LANES]);
-        let (mut not_first, mut not_last) = ([0; LANES], [0; LANES]);
+        let (mut y, mut x) = ([0u32; LANES], [0u32; LANES]);
         for lane in 0..LANES {
-            if ty < th {
-                height[lane] = (shape.h - ty * TILE) as u32;
-                width[lane] = (shape.w - tx * TILE) as u32;
-            }
-            not_first[lane] = if tx > 0 { u32::MAX } else { 0 };
+            (y[lane], x[lane]) = ((ty * TILE) as u32, (tx * TILE) as u32);
             tx += 1;
-            not_last[lane] = u32::MAX;
             if tx == tw {
                 (tx, ty) = (0, ty + 1);
-                not_last[lane] = 0;
             }
         }
-        let tile = TILE as u32;
-        self.full = height.iter().chain(&width).all(|&size| size >= tile);
+        let (h, w) = (shape.h as u32, shape.w as u32);
+        let last = ((tw - 1) * TILE) as u32;
+        let keep = |keep: bool| if keep { KEEP } else { 0.0 };
+        self.full = shape.h.is_multiple_of(TILE) && shape.w.is_multiple_of(TILE) && first + LANES <= tiles;
         for i in 0..TILE {
+            for lane in 0..LANES {
+                let row = y[lane] + (i as u32) < h;
+                self.left[i][lane] = keep(row & (x[lane] > 0));
+                self.right[i][lane] = keep(row & (x[lane] + 3 < w) & (x[lane] < last));
+            }
+            if self.full {
+                continue;
+            }
             for j in 0..TILE {
                 for lane in 0..LANES {
-                    let inside = height[lane] > i as u32 && width[lane] > j as u32;
-                    self.pixel[i][j][lane] = if inside { KEEP } else { 0.0 };
+                    self.pixel[i][j][lane] = keep((y[lane] + (i as u32) < h) & (x[lane] + (j as u32) < w));
                 }
-            }
-            let both = |a: f32, b: u32| f32::from_bits(a.to_bits() & b);
-            for lane in 0..LANES {
-                self.left[i][lane] = both(self.pixel[i][0][lane], not_first[lane]);
-                self.right[i][lane] = both(self.pixel[i][TILE - 1][lane], not_last[lane]);
             }
         }
     }
