@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 
 use super::PlanarShape;
-use super::gemm::{pitch, products};
+use super::gemm::{CELL, products};
 use super::lanes::{Job, Lanes, on_level};
 use super::points::{POSITIONS, weights};
-use super::transform::{Masks, Output, input_tiles, output_tiles};
+use super::transform::{Masks, Output, input_rows, output_tiles};
 use crate::isa::Proven;
 use crate::{AlignedBuf, ConvDesc, Epilogue, Isa, LANES, Pool, Residual};
 
@@ -54,7 +54,7 @@ fn blocks(oc: usize, longest: usize) -> Vec<Block> {
 
 /// Scratch floats of a strip: V, M of one block, and the way to the next 64-byte boundary.
 fn strip_floats(ic: usize, block: usize, vectors: usize) -> usize {
-    POSITIONS * (pitch(ic, vectors) + pitch(block, vectors)) + LANES
+    vectors * (ic + block) * CELL + LANES
 }
 
 /// One call of a convolution. All shapes are those of the descriptor; the buffers are in the tile layout.
@@ -113,10 +113,9 @@ impl PlanarConv {
         assert!(PlanarConv::supports(&desc, 1, 1), "planar convolution: no kernel for {desc:?}");
         let proven = isa.prove();
         let (widest, longest) = on_level(proven, RegisterTile);
-        let fits = |&vectors: &usize| {
-            POSITIONS * pitch(desc.ic, vectors) <= STRIP_FLOATS
-                && strip_floats(desc.ic, longest, vectors) <= SCRATCH_FLOATS
-        };
+        let limit: usize = std::env::var("NV").map_or(9, |v| v.parse().unwrap());
+        let fits =
+            |&vectors: &usize| strip_floats(desc.ic, longest, vectors) <= STRIP_FLOATS && vectors <= limit;
         let mut conv = PlanarConv {
             desc,
             proven,
@@ -278,38 +277,38 @@ impl Job for Compute<'_> {
         );
         let skip = scratch.as_ptr().align_offset(64).min(LANES);
         let v = scratch.as_mut_ptr().wrapping_add(skip);
-        let v_pitch = pitch(ic, a.vectors);
-        let m = v.wrapping_add(POSITIONS * v_pitch);
+        let m = v.wrapping_add(ic * a.vectors * CELL);
 
         let (tw, phase, plane) = (shape.tile_columns(), shape.phase(), shape.plane());
         let tile = a.first * LANES;
         let src = call.src.wrapping_add(a.image * shape.image() + tile);
+        let mut masks = [Masks::NONE; MAX_VECTORS];
+        for (k, masks) in masks[..a.vectors].iter_mut().enumerate() {
+            masks.fill(s, shape, tile + k * LANES);
+        }
         for c in 0..ic {
             for k in 0..a.vectors {
                 let src = src.wrapping_add(c * plane + k * LANES);
-                let v = v.wrapping_add((c * a.vectors + k) * LANES);
+                let v = v.wrapping_add((c * a.vectors + k) * CELL);
                 // SAFETY: vector k of the strip, inside the plane of channel c; V has room for it.
-                unsafe { input_tiles(s, src, phase, tw, v, v_pitch) };
+                unsafe { input_rows::<S, 0>(s, src, phase, tw, v) };
+                // SAFETY: as above.
+                unsafe { input_rows::<S, 1>(s, src, phase, tw, v.wrapping_add(CELL / 3)) };
+                // SAFETY: as above.
+                unsafe { input_rows::<S, 2>(s, src, phase, tw, v.wrapping_add(2 * CELL / 3)) };
             }
-        }
-
-        let mut masks = [Masks::NONE; MAX_VECTORS];
-        for (k, masks) in masks[..a.vectors].iter_mut().enumerate() {
-            masks.fill(shape, tile + k * LANES);
         }
         for block in a.blocks {
             let u = conv.packed[block.first * POSITIONS * ic..].as_ptr();
             // SAFETY: the packed weights of this block, V filled above, and room for M behind V.
             unsafe { by_block(s, block.len, a.vectors, ic, u, v, m) };
-            let m_pitch = pitch(block.len, a.vectors);
             for o in 0..block.len {
                 let channel = block.first + o;
                 let at = (a.image * conv.desc.oc + channel) * plane + tile;
                 for k in 0..a.vectors {
                     let at = at + k * LANES;
                     let mut out = Output {
-                        m: m.wrapping_add((o * a.vectors + k) * LANES),
-                        pitch: m_pitch,
+                        m: m.wrapping_add((o * a.vectors + k) * CELL),
                         bias: conv.bias[channel],
                         residual: std::ptr::null(),
                         dst: call.dst.wrapping_add(at),

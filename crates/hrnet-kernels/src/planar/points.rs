@@ -30,6 +30,10 @@ use super::lanes::Lanes;
 pub(crate) const POINTS: usize = 6;
 /// Products per tile.
 pub(crate) const POSITIONS: usize = POINTS * POINTS;
+/// Rows of positions in the order of the passes of an input transform: two rows share most of their work.
+pub(crate) const ROW_ORDER: [usize; POINTS] = [0, 5, 1, 2, 3, 4];
+/// Positions of a pass.
+pub(crate) const PASS: usize = 2 * POINTS;
 /// Outputs per axis.
 pub(crate) const TILE: usize = 4;
 
@@ -85,11 +89,12 @@ pub(crate) fn output<S: Lanes>(s: S, m: [S::V; POINTS]) -> [S::V; TILE] {
     ]
 }
 
-/// `G g G^T` of one 3x3 filter, in f64, rounded once.
+/// `G g G^T` of one 3x3 filter, in f64, rounded once; rows in [`ROW_ORDER`].
 pub(crate) fn weights(filter: &[f32]) -> [f32; POSITIONS] {
     let g = g_matrix();
     let mut out = [0.0; POSITIONS];
-    for (i, gi) in g.iter().enumerate() {
+    for (i, row) in ROW_ORDER.into_iter().enumerate() {
+        let gi = &g[row];
         for (j, gj) in g.iter().enumerate() {
             let mut sum = 0.0;
             for y in 0..3 {
@@ -143,8 +148,10 @@ mod tests {
         for line in 0..6 {
             axis(&mut v, 1, line * 6, &|d| input(s, d).to_vec());
         }
-        for (v, &u) in v.iter_mut().zip(&u) {
-            *v = s.mul(*v, [u; 16]);
+        for (i, row) in ROW_ORDER.into_iter().enumerate() {
+            for j in 0..6 {
+                v[row * 6 + j] = s.mul(v[row * 6 + j], [u[i * 6 + j]; 16]);
+            }
         }
         for line in 0..6 {
             axis(&mut v, 6, line, &|m| output(s, m).to_vec());
