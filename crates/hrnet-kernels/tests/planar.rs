@@ -11,9 +11,8 @@ use common::*;
 use guard::{Guarded, Side};
 use hrnet_kernels::*;
 
-/// Error bound relative to the rms of the reference. F(4x4) on 72 channels errs by about 5e-6 of the rms at
-/// worst; the portable level rounds twice per product.
-const TOLERANCE: f64 = 2e-5;
+/// Error bound relative to the rms of the reference: twice the largest error seen, 5.1e-6 (18 channels, AVX-512).
+const TOLERANCE: f64 = 1e-5;
 
 /// Both sides of a tile, of a row of 16 tiles, and the maps of the network.
 const MAPS: [(usize, usize); 24] = [
@@ -67,6 +66,9 @@ fn cases() -> Vec<(usize, usize, PlanarShape)> {
     for (i, (ic, oc)) in CHANNELS.into_iter().enumerate() {
         let (h, w) = MAPS[(i * 5 + 6) % 15];
         cases.push((ic, oc, PlanarShape { n: 1, c: ic, h, w }));
+    }
+    for (c, h, w) in [(18, 56, 56), (36, 32, 24), (72, 16, 12), (40, 14, 14)] {
+        cases.push((c, c, PlanarShape { n: 1, c, h, w }));
     }
     cases
 }
@@ -228,6 +230,10 @@ fn bits_do_not_depend_on_threads_or_place_in_the_batch() {
                     let epilogue = Epilogue { residual: Residual::None, relu: true };
                     conv.run(pool, &image.repeat(n), shape, &mut dst, epilogue);
                     for got in dst.chunks_exact(dst.len() / n) {
+                        assert!(
+                            got.iter().all(|v| !v.is_nan()),
+                            "{isa} {ic} {oc} {h} {w} {pool:?} {n}: a hole"
+                        );
                         let want = want.get_or_insert_with(|| bits(got));
                         assert_eq!(&bits(got), want, "{isa} {ic} {oc} {h} {w} {pool:?} {n}");
                     }

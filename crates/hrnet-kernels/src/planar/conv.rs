@@ -12,8 +12,10 @@ use crate::{AlignedBuf, ConvDesc, Epilogue, Isa, LANES, Pool, Residual};
 
 /// Scratch of a task, in floats: 1.25 MiB.
 const SCRATCH_FLOATS: usize = 327_680;
-/// V of a strip should leave room in L2 for M and the weights that stream by.
-const STRIP_FLOATS: usize = 131_072;
+/// V and M of a strip should leave room in L2 for the weights and activations that stream by.
+const STRIP_FLOATS: usize = 98_304;
+/// Height and width up to which the masks are exact.
+const MAX_SIDE: usize = 1 << 22;
 /// Vectors of tiles in the longest strip.
 const MAX_VECTORS: usize = 3;
 /// Output channels in the widest block.
@@ -101,8 +103,8 @@ impl PlanarConv {
         (desc.kernel, desc.stride, desc.padding) == (3, 1, 1)
             && desc.ic > 0
             && desc.oc > 0
-            && h > 0
-            && w > 0
+            && (1..=MAX_SIDE).contains(&h)
+            && (1..=MAX_SIDE).contains(&w)
             && desc.ic < SCRATCH_FLOATS
             && strip_floats(desc.ic, MAX_BLOCK, 1) <= SCRATCH_FLOATS
     }
@@ -113,9 +115,7 @@ impl PlanarConv {
         assert!(PlanarConv::supports(&desc, 1, 1), "planar convolution: no kernel for {desc:?}");
         let proven = isa.prove();
         let (widest, longest) = on_level(proven, RegisterTile);
-        let limit: usize = std::env::var("NV").map_or(9, |v| v.parse().unwrap());
-        let fits =
-            |&vectors: &usize| strip_floats(desc.ic, longest, vectors) <= STRIP_FLOATS && vectors <= limit;
+        let fits = |&vectors: &usize| strip_floats(desc.ic, longest, vectors) <= STRIP_FLOATS;
         let mut conv = PlanarConv {
             desc,
             proven,
@@ -184,7 +184,8 @@ impl PlanarConv {
         let dst_shape = PlanarShape { c: self.desc.oc, ..shape };
         shape.check("planar convolution: src", src.len());
         dst_shape.check("planar convolution: dst", dst.len());
-        assert!(shape.c == self.desc.ic, "planar convolution: {:?}, src {shape:?}", self.desc);
+        let supported = shape.c == self.desc.ic && PlanarConv::supports(&self.desc, shape.h, shape.w);
+        assert!(supported, "planar convolution: {:?} of src {shape:?}", self.desc);
         let residual = match epilogue.residual {
             Residual::None => std::ptr::null(),
             Residual::InPlace => dst.as_ptr(),
@@ -211,17 +212,22 @@ impl PlanarConv {
         });
     }
 
-    /// Strips of an image.
-    fn strips(&self, shape: PlanarShape) -> usize {
-        shape.vectors().div_ceil(self.vectors)
+    /// How many tasks a call is best cut into: strips of the longest length, or so many more that the threads
+    /// get equal shares; if there are more threads than vectors of tiles, strips of one vector that share the
+    /// output channels out and repeat the input transform.
+    pub(crate) fn tasks(&self, src: PlanarShape, threads: usize) -> usize {
+        let vectors = src.vectors();
+        let wanted = threads.div_ceil(src.n);
+        if wanted > vectors {
+            return src.n * vectors * wanted.div_ceil(vectors).min(self.blocks.len());
+        }
+        src.n * vectors.div_ceil(self.vectors).next_multiple_of(wanted).min(vectors)
     }
 
-    /// How many tasks a call is best cut into. More than one per strip if the threads would be idle: the
-    /// tasks of a strip share its output channels out and repeat its input transform.
-    pub(crate) fn tasks(&self, src: PlanarShape, threads: usize) -> usize {
-        let strips = src.n * self.strips(src);
-        let parts = if threads > strips { threads.div_ceil(strips).min(self.blocks.len()) } else { 1 };
-        strips * parts
+    /// Strips of an image, and parts of a strip, when there are `tasks` in all.
+    fn cut(src: PlanarShape, tasks: usize) -> (usize, usize) {
+        let (of_image, vectors) = (tasks / src.n, src.vectors());
+        if of_image <= vectors { (of_image, 1) } else { (vectors, of_image / vectors) }
     }
 
     /// Computes task `index` of `tasks`, the number that [`PlanarConv::tasks`] gave for the shape and any
@@ -232,8 +238,7 @@ impl PlanarConv {
     /// nobody writes `src`, and nobody but the other tasks of this call touches `dst` (or a `residual` that is
     /// not `dst`, to write it).
     pub(crate) unsafe fn task(&self, index: usize, tasks: usize, call: &PlanarCall, scratch: &mut [f32]) {
-        let strips = self.strips(call.src_shape);
-        let parts = tasks / (call.src_shape.n * strips);
+        let (strips, parts) = PlanarConv::cut(call.src_shape, tasks);
         let (strip, part) = (index / parts, index % parts);
         let (image, strip) = (strip / strips, strip % strips);
         let share = |part: usize, parts: usize, of: usize| part * of / parts;
@@ -387,5 +392,6 @@ mod tests {
         assert!(!PlanarConv::supports(&ConvDesc { ic: usize::MAX, ..desc }, 1, 1));
         assert!(!PlanarConv::supports(&ConvDesc { stride: 2, ..desc }, 1, 1));
         assert!(!PlanarConv::supports(&desc, 0, 4));
+        assert!(!PlanarConv::supports(&desc, 4, MAX_SIDE + 1));
     }
 }

@@ -126,6 +126,11 @@ fn places(tile: usize, columns: usize) -> [(usize, usize); LANES] {
     })
 }
 
+/// Offsets of the first cells of the tiles' windows in a bordered map of width w.
+fn first_cells(places: &[(usize, usize); LANES], w: usize) -> Offsets {
+    places.map(|(ty, tx)| (ty * TILE * (w + 2) + tx * TILE) * LANES)
+}
+
 /// One task of [`to_planar`].
 ///
 /// # Safety
@@ -178,16 +183,22 @@ impl Job for ToVectors<'_> {
         let (phase, plane) = (part.shape.phase(), part.shape.plane());
         for vector in part.first..part.end {
             let places = places(vector * LANES, part.shape.tile_columns());
+            let first = first_cells(&places, w);
+            // All windows lie in the bordered map.
+            let inner = w.is_multiple_of(TILE) && places[LANES - 1].0 * TILE + ROWS <= h + 2;
             for r in 0..ROWS {
                 let empty = places[0].0 * TILE + r > h;
                 for j in 0..COLUMNS {
-                    let mut offsets: Offsets = [0; LANES];
-                    for lane in 0..LANES {
-                        let (y, x) = (places[lane].0 * TILE + r, places[lane].1 * TILE + j);
-                        // What is not in the bordered map is zero, as its first cell is.
-                        let cell = if y <= h && x <= w { (y * (w + 2) + x) * LANES } else { 0 };
-                        offsets[lane] = cell;
+                    let (mut offsets, mut shift) = (first, (r * (w + 2) + j) * LANES);
+                    if !inner {
+                        shift = 0;
+                        for lane in 0..LANES {
+                            let (y, x) = (places[lane].0 * TILE + r, places[lane].1 * TILE + j);
+                            // What is not in the bordered map is zero, as its first cell is.
+                            offsets[lane] = if y <= h && x <= w { (y * (w + 2) + x) * LANES } else { 0 };
+                        }
                     }
+                    let src = src.wrapping_add(shift);
                     let dst = dst.wrapping_add((r * COLUMNS + j) * phase + vector * LANES);
                     for quad in (0..part.channels).step_by(QUAD) {
                         let mut v = [s.splat(0.0); QUAD];
@@ -195,9 +206,11 @@ impl Job for ToVectors<'_> {
                             // SAFETY: four channels of cells of this plane.
                             v = unsafe { s.load_quads(src.wrapping_add(quad), &offsets) };
                         }
-                        for k in 0..QUAD.min(part.channels - quad) {
-                            // SAFETY: 16 floats of this phase of this channel's plane.
-                            unsafe { s.store(dst.wrapping_add((quad + k) * plane), v[k]) };
+                        for k in 0..QUAD {
+                            if quad + k < part.channels {
+                                // SAFETY: 16 floats of this phase of this channel's plane.
+                                unsafe { s.store(dst.wrapping_add((quad + k) * plane), v[k]) };
+                            }
                         }
                     }
                 }
@@ -224,16 +237,21 @@ impl Job for FromVectors<'_> {
         let (phase, plane) = (part.shape.phase(), part.shape.plane());
         for vector in part.first..part.end {
             let places = places(vector * LANES, part.shape.tile_columns());
+            let first = first_cells(&places, w);
+            // All outputs are pixels.
+            let inner = w.is_multiple_of(TILE) && (places[LANES - 1].0 + 1) * TILE <= h;
             for i in 0..TILE {
                 for j in 0..TILE {
-                    let mut offsets: Offsets = [0; LANES];
-                    let mut pixels = 0;
-                    for lane in 0..LANES {
-                        let (y, x) = (places[lane].0 * TILE + i, places[lane].1 * TILE + j);
-                        let inside = y < h && x < w;
-                        offsets[lane] = if inside { ((y + 1) * (w + 2) + x + 1) * LANES } else { 0 };
-                        pixels += usize::from(inside);
+                    let (mut offsets, mut shift) = (first, ((i + 1) * (w + 2) + j + 1) * LANES);
+                    if !inner {
+                        shift = 0;
+                        for lane in 0..LANES {
+                            let (y, x) = (places[lane].0 * TILE + i, places[lane].1 * TILE + j);
+                            let inside = y < h && x < w;
+                            offsets[lane] = if inside { ((y + 1) * (w + 2) + x + 1) * LANES } else { 0 };
+                        }
                     }
+                    let dst = dst.wrapping_add(shift);
                     let row = (i + 1) % TILE * COLUMNS * phase + (i + 1) / TILE * part.shape.tile_columns();
                     let src = src.wrapping_add(row + (j + 1) * phase + vector * LANES);
                     for quad in (0..LANES).step_by(QUAD) {
@@ -245,7 +263,7 @@ impl Job for FromVectors<'_> {
                             }
                         }
                         let dst = dst.wrapping_add(quad);
-                        if pixels == LANES {
+                        if inner {
                             // SAFETY: four channels of interior cells of this plane, this task's own.
                             unsafe { s.store_quads(dst, &offsets, v) };
                             continue;

@@ -75,8 +75,8 @@ impl Masks {
         full: false,
     };
 
-    /// The masks of tiles `first..first + 16`. Pixel coordinates are f32 (exact: `MAX_SIDE`), for the sake of
-    /// the vector comparison at hand.
+    /// The masks of tiles `first..first + 16`. Pixel coordinates are f32, exact up to `MAX_SIDE`, because
+    /// that is the vector comparison at hand.
     #[inline(always)]
     pub(crate) fn fill<S: Lanes>(&mut self, s: S, shape: PlanarShape, first: usize) {
         let (tw, tiles) = (shape.tile_columns(), shape.tiles());
