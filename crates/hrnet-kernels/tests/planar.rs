@@ -11,7 +11,7 @@ use common::*;
 use guard::{Guarded, Side};
 use hrnet_kernels::*;
 
-/// Error bound relative to the rms of the reference: twice the largest error seen, 5.1e-6 (18 channels, AVX-512).
+/// Error bound relative to the rms of the reference: twice the largest error seen, 5.1e-6.
 const TOLERANCE: f64 = 1e-5;
 
 /// Both sides of a tile, of a row of 16 tiles, and the maps of the network.

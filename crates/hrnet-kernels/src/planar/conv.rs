@@ -360,7 +360,7 @@ unsafe fn by_block<S: Lanes>(
                 ($o, 2) if $o <= S::BLOCK && S::VECTORS >= 2 => unsafe { products::<S, $o, 2>(s, ic, u, v, m) },
                 // SAFETY: as above.
                 ($o, 3) if $o <= S::BLOCK && S::VECTORS >= 3 => unsafe { products::<S, $o, 3>(s, ic, u, v, m) },)*
-                _ => unreachable!("{oc} channels x {vectors} vectors "),
+                _ => unreachable!("{oc} channels x {vectors} vectors, more than the tile of the level"),
             }
         };
     }

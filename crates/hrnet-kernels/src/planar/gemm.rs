@@ -11,11 +11,11 @@ use crate::LANES;
 /// Floats of the positions of one vector of tiles of one channel: a cell of V or M.
 pub(crate) const CELL: usize = POSITIONS * LANES;
 
-/// The positions of one pass.
+/// M of one block.
 ///
 /// # Safety
-/// `u` holds `PASS * channels * OC` floats; `v` holds `channels * NV` times [`CELL`]; `m`, writable, holds
-/// `OC * NV` times [`CELL`], and begins at the first position of the pass.
+/// `u` holds `POSITIONS * channels * OC` floats; `v` holds `channels * NV` times [`CELL`]; `m`, writable, holds
+/// `OC * NV` times [`CELL`].
 #[inline(always)]
 pub(crate) unsafe fn products<S: Lanes, const OC: usize, const NV: usize>(
     s: S,

@@ -7,7 +7,7 @@
 //!     d[6][6]  = 36 vectors, one per place of the window
 //!     V[channel][vector][position] = B^T d B
 //!   for block of <= 9 output channels
-//!     for position: M[o][vector][position] = sum over channels U[position][channel][o] * V[channel][vector][position]
+//!     for position: M[o][vector][position] = sum over c of U[position][c][o] * V[c][vector][position]
 //!                                                           gemm.rs: 9 x 3 accumulators
 //!     for output channel, for vector                        transform.rs
 //!       dst = act(A^T M A + bias + residual), 16 pixels of 16 tiles
@@ -44,7 +44,7 @@
 //! count the operations of the direct algorithm.
 //!
 //! ```text
-//! channels, map      direct    this        us: input transform  products  output transform   to_planar  from_planar
+//! channels, map      direct    this        us: input tr.       products  output tr.         to_planar  from_planar
 //! 18  64x64            65.5   294                      13.3      53.6       12.9                18.7      19.3
 //! 18  56x56            65.6   273                      11.5      43.5       10.7                14.3      15.6
 //! 18  64x48            65.5   287                      10.8      40.1       10.0                13.2      13.9
@@ -64,8 +64,8 @@
 //! * Addresses left to the compiler: 36 running pointers in memory; 14.3 us (`opaque` in transform.rs).
 //! * A strip of 1 or 2 vectors: equal within 3 %. The products need fewer loads with 3.
 
-mod conv;
-mod convert;
+pub(crate) mod conv;
+pub(crate) mod convert;
 mod gemm;
 mod lanes;
 mod points;

@@ -1,4 +1,4 @@
-//! Input and output transform of 16 tiles, between the tile layout and the position-major scratch.
+//! Input and output transform of 16 tiles, between the tile layout and the scratch of a strip.
 
 use super::lanes::{KEEP, Lanes};
 use super::points::{
@@ -8,8 +8,8 @@ use super::{COLUMNS, PlanarShape};
 use crate::LANES;
 
 /// Hides where a value comes from. Otherwise the compiler sees the loops around a transform, keeps one running
-/// pointer per stream, 36 of them, in memory, and spends as much time on them as on the transform; so it
-/// computes the addresses from a few registers.
+/// pointer per stream, 36 of them, in memory, and spends as much time on them as on the transform. With it,
+/// addresses are computed from a few registers.
 #[inline(always)]
 fn opaque<T>(value: T) -> T {
     std::hint::black_box(value)
@@ -20,7 +20,7 @@ fn opaque<T>(value: T) -> T {
 ///
 /// # Safety
 /// `src` is tile t of phase 0 of a plane with `phase` floats per phase, and t + 16 + `tw` lies inside the
-/// phase; a cell of V at `v` is writable.
+/// phase; `2 * POINTS` vectors at `v` are writable.
 #[inline(always)]
 pub(crate) unsafe fn input_rows<S: Lanes, const PAIR: usize>(
     s: S,
@@ -49,7 +49,7 @@ pub(crate) unsafe fn input_rows<S: Lanes, const PAIR: usize>(
     for k in 0..2 {
         let row = input(s, rows[k]);
         for j in 0..POINTS {
-            // SAFETY: one of the positions of the pass.
+            // SAFETY: one of the 12 positions.
             unsafe { s.store(v.wrapping_add((k * POINTS + j) * LANES), row[j]) };
         }
     }
