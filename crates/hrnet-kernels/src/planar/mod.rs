@@ -34,7 +34,7 @@
 //! last tile. The convolution needs no edge code, and writes whole vectors only: the lanes that are not pixels
 //! are set to zero, and happen to be cells that must be zero. (Phase (r, 5) of the tile *before* the first
 //! of a row is the border right of the row above; phase (r, 0) of the tile after the last of a row is the left
-//! border of the row below.) Each cell is written by the one tile that computes its pixel, so tasks never meet.
+//! border of the row below.) Each cell is written by the one tile that computes its pixel: tasks never meet.
 //! Cells that no tile writes (first border row, first border cell, slack) are never touched: a buffer zeroed
 //! once stays valid, [`zero_planar_border`] makes it valid again.
 //!
@@ -44,18 +44,18 @@
 //! count the operations of the direct algorithm.
 //!
 //! ```text
-//! channels, map      direct    this        us: input tr.       products  output tr.         to_planar  from_planar
-//! 18  64x64            65.5   294                      13.3      53.6       12.9                18.7      19.3
-//! 18  56x56            65.6   273                      11.5      43.5       10.7                14.3      15.6
-//! 18  64x48            65.5   287                      10.8      40.1       10.0                13.2      13.9
-//! 36  32x32            87.7   358                       7.7      51.8        6.8                 7.5       6.6
-//! 36  28x28            87.8   274                       7.5      51.7        6.7                 7.6       6.7
-//! 72  16x16           105     400                       4.3      51.1        3.9                 5.3       3.0
+//! channels, map  direct  this    us: input tr.  products  output tr.  to_planar  from_planar
+//! 18  64x64        65.5   294             13.3      53.6        12.9       18.7         19.3
+//! 18  56x56        65.6   273             11.5      43.5        10.7       14.3         15.6
+//! 18  64x48        65.5   287             10.8      40.1        10.0       13.2         13.9
+//! 36  32x32        87.7   358              7.7      51.8         6.8        7.5          6.6
+//! 36  28x28        87.8   274              7.5      51.7         6.7        7.6          6.7
+//! 72  16x16       105.0   400              4.3      51.1         3.9        5.3          3.0
 //! ```
 //!
-//! AVX2 on the same core: 234, 230, 239 for the first three rows. The products run at 111 to 117 GFLOP/s; 28x28
-//! and 14x14 lose to unused lanes (49 tiles in 64). Error against f64, reals in [-1, 1): at most 5.1e-6 of the
-//! rms of the output, 5e-7 to 8e-7 in the mean, for up to 72 channels.
+//! AVX2 on the same core: 244, 230, 247 for the first three rows. The products run at 111 to 117 GFLOP/s; 28x28
+//! loses to unused lanes (49 tiles in 64), maps with a side like 14 to outputs beyond the map. Error against
+//! f64, reals in [-1, 1), up to 72 channels: at most 5.1e-6 of the rms of the output, 5e-7 to 8e-7 in the mean.
 //!
 //! Tried and lost (18 channels, 64x48):
 //!
