@@ -18,8 +18,7 @@
 //! * [`Plan`]: weights packed, kernels, waves and arena offsets for one input shape. Its `Display` is stable text. Packed
 //!   weights are kept in the engine for further plans; [`Engine::into_plan`] keeps nothing else.
 //! * [`Session`]: a plan with its working memory. `run` cannot fail for the planned shape and allocates nothing but
-//!   its results; [`Session::run_into`] not even those (the kernels for global averages and OCR still take a little
-//!   scratch of their own).
+//!   its results; [`Session::run_into`] not even those.
 //!
 //! Results depend on the values, the network, the image size and the instruction set: never on threads, batch size or
 //! the position in a batch.

@@ -14,7 +14,6 @@ use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::{Algorithm, Conv, ConvCase, ConvDesc, ConvTranspose, Isa, algorithm};
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A layer with its packed parameters.
@@ -66,9 +65,8 @@ impl Lowered {
         let mut tensors: Vec<Option<Arc<Tensor>>> = vec![None; lowered.net.params().len()];
         let mut tensor = |id: hrnet_ir::ParamId| {
             let taken = tensors[id.index()].get_or_insert_with(|| {
-                let place =
-                    weights.get_mut(&lowered.net.param(id).name).expect("folding keeps every parameter");
-                Arc::new(std::mem::replace(place, Tensor::zeros([0])))
+                let tensor = weights.remove(&lowered.net.param(id).name);
+                Arc::new(tensor.expect("folding keeps every parameter"))
             });
             Arc::clone(taken)
         };
@@ -165,28 +163,15 @@ pub(crate) fn layers(
     };
     let mut missing: Vec<usize> = (0..sources.len()).filter(|&layer| done[layer].is_none()).collect();
     missing.sort_by_key(|&layer| std::cmp::Reverse(sources[layer].weight.len()));
-    let sources: Vec<Mutex<Option<Source>>> = sources
-        .into_iter()
-        .zip(&done)
-        .map(|(source, done)| Mutex::new(done.is_none().then_some(source)))
-        .collect();
+    let mut sources: Vec<Option<Source>> = sources.into_iter().map(Some).collect();
+    sources.iter_mut().zip(&done).filter(|(_, done)| done.is_some()).for_each(|(source, _)| *source = None);
+    let queue: Vec<(usize, Source)> =
+        missing.iter().filter_map(|&layer| Some((layer, sources[layer].take()?))).collect();
+    let bytes = queue.iter().map(|(_, source)| size_of::<f32>() * source.weight.len()).sum();
+    let mut states = vec![(); threads.min(hrnet_ir::par::threads(bytes)).max(1)];
     let packed: Vec<Mutex<Option<Arc<Layer>>>> = done.into_iter().map(Mutex::new).collect();
-    let next = AtomicUsize::new(0);
-    let work = || {
-        while let Some(&layer) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if let Some(source) = lock(&sources[layer]).take() {
-                *lock(&packed[layer]) = Some(Arc::new(lowered.pack(layer, source, cases[layer])));
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads.min(missing.len()) {
-            // A machine that refuses a thread packs with fewer.
-            if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
-                break;
-            }
-        }
-        work();
+    hrnet_ir::par::for_each(queue, &mut states, |(layer, source), ()| {
+        *lock(&packed[layer]) = Some(Arc::new(lowered.pack(layer, source, cases[layer])));
     });
     let layers = packed.into_iter().map(|layer| layer.into_inner().unwrap_or_else(PoisonError::into_inner));
     let layers: Vec<Arc<Layer>> = layers.map(|layer| layer.expect("every layer was packed")).collect();

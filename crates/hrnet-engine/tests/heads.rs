@@ -143,23 +143,33 @@ fn threads_batches_and_positions_change_no_bit() {
     ] {
         let net = model.build().unwrap();
         let [h, w] = size;
-        let batch = formula::input("x", &[5, 3, h, w]);
+        let batch = formula::input("x", &[7, 3, h, w]);
         for isa in Isa::available() {
             let engine = engine(&net, isa);
             let mut single = engine.session([1, 3, h, w]).unwrap();
             let one_thread = Pool::new(1);
             let wanted: Vec<_> =
-                (0..5).map(|i| bits(&single.run(&one_thread, &image(&batch, i)).unwrap())).collect();
+                (0..7).map(|i| bits(&single.run(&one_thread, &image(&batch, i)).unwrap())).collect();
             assert_eq!(wanted[2], bits(&single.run(&one_thread, &image(&batch, 2)).unwrap()), "run twice");
-            let mut many = engine.session([5, 3, h, w]).unwrap();
+            let mut sessions = [2, 7].map(|n| engine.session([n, 3, h, w]).unwrap());
             for threads in [1, 2, 3, 8] {
                 let pool = Pool::new(threads);
                 let again = bits(&single.run(&pool, &image(&batch, 3)).unwrap());
                 assert_eq!(again, wanted[3], "{model} {isa}, {threads} threads");
-                let outputs = many.run(&pool, &batch).unwrap();
-                for (i, wanted) in wanted.iter().enumerate() {
-                    let alone: Vec<Tensor> = outputs.iter().map(|t| image(t, i)).collect();
-                    assert_eq!(&bits(&alone), wanted, "{model} {isa}, {threads} threads, image {i} of 5");
+                for session in &mut sessions {
+                    let n = session.plan().input_shape()[0];
+                    // The last images, so that one image has several positions.
+                    let images = &batch.data()[(7 - n) * 3 * h * w..];
+                    let outputs = session.run(&pool, &Tensor::new([n, 3, h, w], images.to_vec()).unwrap());
+                    let outputs = outputs.unwrap();
+                    for (i, wanted) in wanted[7 - n..].iter().enumerate() {
+                        let alone: Vec<Tensor> = outputs.iter().map(|t| image(t, i)).collect();
+                        assert_eq!(
+                            &bits(&alone),
+                            wanted,
+                            "{model} {isa}, {threads} threads, image {i} of {n}"
+                        );
+                    }
                 }
             }
         }
@@ -171,20 +181,42 @@ fn sessions_of_one_plan_run_at_once() {
     let net = Model { arch: deep(8, NEAREST), head: POSE }.build().unwrap();
     let plan = engine(&net, Isa::detect()).plan([1, 3, 64, 64]).unwrap();
     let inputs: Vec<Tensor> = (0..3).map(|i| formula::input(&format!("x{i}"), &[1, 3, 64, 64])).collect();
-    let shared = Pool::new(2);
+    let (shared, pools) = (Pool::new(2), [1, 2, 3].map(Pool::new));
     let run = |x: &Tensor, pool: &Pool| bits(&Session::new(&plan).unwrap().run(pool, x).unwrap());
     let wanted: Vec<_> = inputs.iter().map(|x| run(x, &Pool::new(1))).collect();
-    std::thread::scope(|scope| {
-        for (x, wanted) in inputs.iter().zip(&wanted) {
-            let (plan, shared) = (&plan, &shared);
-            scope.spawn(move || {
-                let mut session = Session::new(plan).unwrap();
-                for _ in 0..5 {
-                    assert_eq!(&bits(&session.run(shared, x).unwrap()), wanted);
-                }
-            });
+    // All on one pool, then each on its own.
+    for of in [|_: usize| 0, |i: usize| i + 1] {
+        let pools: Vec<&Pool> = std::iter::once(&shared).chain(&pools).collect();
+        std::thread::scope(|scope| {
+            for (i, (x, wanted)) in inputs.iter().zip(&wanted).enumerate() {
+                let (plan, pool) = (&plan, pools[of(i)]);
+                scope.spawn(move || {
+                    let mut session = Session::new(plan).unwrap();
+                    for _ in 0..5 {
+                        assert_eq!(&bits(&session.run(pool, x).unwrap()), wanted);
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn plans_for_other_numbers_of_threads_give_the_same_bits() {
+    let net = Model { arch: deep(9, NEAREST), head: POSE }.build().unwrap();
+    let x = formula::input("x", &[2, 3, 64, 96]);
+    let mut first = None;
+    for threads in [0, 1, 2, 3, 40] {
+        let options = EngineOptions { threads, ..EngineOptions::default() };
+        let plan = Engine::new(&net, formula::weights(&net, ""), options)
+            .unwrap()
+            .into_plan([2, 3, 64, 96])
+            .unwrap();
+        for pool in [1, 2, 5].map(Pool::new) {
+            let found = bits(&Session::new(&plan).unwrap().run(&pool, &x).unwrap());
+            assert_eq!(&found, first.get_or_insert_with(|| found.clone()), "{threads} threads, {pool:?}");
         }
-    });
+    }
 }
 
 #[test]

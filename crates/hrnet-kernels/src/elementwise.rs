@@ -94,18 +94,21 @@ pub fn bias_grad(pool: &Pool, dy: &[f32], shape: Shape, db: &mut [f32]) {
 
 /// The f64 sum of every lane of every plane, in `[n][channel block]` order.
 pub(crate) fn plane_sums(pool: &Pool, src: &[f32], shape: Shape) -> Vec<[f64; LANES]> {
-    par_map(pool, shape.n * shape.blocks(), |plane| {
-        let mut sum = [0.0f64; LANES];
-        let start = plane * shape.plane() + shape.row();
-        for row in src[start..start + shape.h * shape.row()].chunks_exact(shape.row()) {
-            for cell in row[LANES..shape.row() - LANES].as_chunks::<LANES>().0 {
-                for lane in 0..LANES {
-                    sum[lane] += f64::from(cell[lane]);
-                }
+    par_map(pool, shape.n * shape.blocks(), |plane| plane_sum(src, shape, plane))
+}
+
+/// The f64 sum of every lane of one plane.
+pub(crate) fn plane_sum(src: &[f32], shape: Shape, plane: usize) -> [f64; LANES] {
+    let mut sum = [0.0f64; LANES];
+    let start = plane * shape.plane() + shape.row();
+    for row in src[start..start + shape.h * shape.row()].chunks_exact(shape.row()) {
+        for cell in row[LANES..shape.row() - LANES].as_chunks::<LANES>().0 {
+            for lane in 0..LANES {
+                sum[lane] += f64::from(cell[lane]);
             }
         }
-        sum
-    })
+    }
+    sum
 }
 
 /// `(0..count).map(f)` over the pool, results in order.

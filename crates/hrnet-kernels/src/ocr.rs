@@ -5,7 +5,7 @@
 //!
 //! Regions are blocked tensors of K rows and one column. All sums run in a fixed order.
 
-use crate::par::{par_bands, par_chunks};
+use crate::par::SharedMut;
 use crate::{LANES, Pool, Shape};
 
 /// `dst[n][c][k] = sum over pixels of softmax(scores[n][k])[pixel] * feats[n][c][pixel]`, dst of shape (n, C,
@@ -28,22 +28,20 @@ pub fn region_gather(
     feats_shape.check("region_gather: feats", feats.len());
     dst_shape.check("region_gather: dst", dst.len());
     let pixels = h * w;
-    let mut probabilities = vec![0.0f32; n * regions * pixels];
-    par_chunks(pool, &mut probabilities, pixels, |index, map| {
+    let shared = SharedMut::new(dst);
+    pool.run_scratch(n * regions, &|index, scratch| {
         let (image, region) = (index / regions, index % regions);
+        let mut own = Vec::new();
+        let map = room(scratch, &mut own, pixels);
         for (y, row) in map.chunks_exact_mut(w).enumerate() {
             let start = scores_shape.offset(image, region / LANES, y + 1) + LANES + region % LANES;
             row.iter_mut().zip(scores[start..].iter().step_by(LANES)).for_each(|(p, &s)| *p = s);
         }
         softmax(map, w);
-    });
-    par_bands(pool, dst_shape, dst, |band, rows| {
-        for (region, row) in (band.y0..).zip(rows.chunks_exact_mut(dst_shape.row())) {
-            let start = (band.n * regions + region) * pixels;
-            let map = &probabilities[start..start + pixels];
+        for cb in 0..feats_shape.blocks() {
             let mut total = [0.0f32; LANES];
             for (y, weights) in map.chunks_exact(w).enumerate() {
-                let start = feats_shape.offset(band.n, band.cb, y + 1) + LANES;
+                let start = feats_shape.offset(image, cb, y + 1) + LANES;
                 let cells = feats[start..start + w * LANES].as_chunks::<LANES>().0;
                 let mut sum = [0.0f32; LANES];
                 for (cell, &weight) in cells.iter().zip(weights) {
@@ -55,9 +53,21 @@ pub fn region_gather(
                     total[lane] += sum[lane];
                 }
             }
-            row[LANES..2 * LANES].copy_from_slice(&total);
+            let at = dst_shape.offset(image, cb, region + 1) + LANES;
+            // SAFETY: the pixel of this region and block belongs to one task.
+            unsafe { shared.slice(at..at + LANES) }.copy_from_slice(&total);
         }
     });
+}
+
+/// `len` floats of the scratch, or of a buffer made now if the scratch is too small.
+fn room<'a>(scratch: &'a mut [f32], own: &'a mut Vec<f32>, len: usize) -> &'a mut [f32] {
+    if len <= scratch.len() {
+        &mut scratch[..len]
+    } else {
+        own.resize(len, 0.0);
+        own
+    }
 }
 
 /// Softmax in place; the denominator is summed row by row, then over rows.
@@ -100,11 +110,13 @@ pub fn region_attend(
     value_shape.check("region_attend: value", value.len());
     dst_shape.check("region_attend: dst", dst.len());
 
-    // weights[n][y][x][k]
-    let mut weights = vec![0.0f32; n * h * w * regions];
-    par_chunks(pool, &mut weights, w * regions, |index, row| {
+    let shared = SharedMut::new(dst);
+    pool.run_scratch(n * h, &|index, scratch| {
         let (image, y) = (index / h, index % h);
-        for (x, logits) in row.chunks_exact_mut(regions).enumerate() {
+        let mut own = Vec::new();
+        // weights[x][k]
+        let weights = room(scratch, &mut own, w * regions);
+        for (x, logits) in weights.chunks_exact_mut(regions).enumerate() {
             for (region, logit) in logits.iter_mut().enumerate() {
                 let mut sum = [0.0f32; LANES];
                 for cb in 0..query_shape.blocks() {
@@ -119,16 +131,16 @@ pub fn region_attend(
             }
             softmax(logits, regions);
         }
-    });
-    par_bands(pool, dst_shape, dst, |band, rows| {
-        for (y, row) in (band.y0..).zip(rows.chunks_exact_mut(dst_shape.row())) {
-            let start = (band.n * h + y) * w * regions;
-            let weights = weights[start..start + w * regions].chunks_exact(regions);
-            let cells = row[LANES..].as_chunks_mut::<LANES>().0;
-            for (cell, weights) in cells.iter_mut().zip(weights) {
+        for cb in 0..dst_shape.blocks() {
+            let at = dst_shape.offset(image, cb, y + 1) + LANES;
+            // SAFETY: the row of this image and block belongs to one task.
+            let row = unsafe { shared.slice(at..at + w * LANES) };
+            for (cell, weights) in
+                row.as_chunks_mut::<LANES>().0.iter_mut().zip(weights.chunks_exact(regions))
+            {
                 let mut sum = [0.0f32; LANES];
                 for (region, &weight) in weights.iter().enumerate() {
-                    let v = value_shape.offset(band.n, band.cb, region + 1) + LANES;
+                    let v = value_shape.offset(image, cb, region + 1) + LANES;
                     let v = &value[v..v + LANES];
                     for lane in 0..LANES {
                         sum[lane] += weight * v[lane];

@@ -1,7 +1,7 @@
 //! Average and maximum pooling with kernel = stride, and the global average.
 
-use crate::elementwise::plane_sums;
-use crate::par::par_bands;
+use crate::elementwise::plane_sum;
+use crate::par::{SharedMut, par_bands};
 use crate::{LANES, Pool, Shape};
 
 fn pooled(shape: Shape, size: usize) -> Shape {
@@ -61,12 +61,16 @@ pub fn max_pool(pool: &Pool, src: &[f32], src_shape: Shape, size: usize, dst: &m
 pub fn global_avg_pool(pool: &Pool, src: &[f32], src_shape: Shape, dst: &mut [f32]) {
     src_shape.check("global_avg_pool: src", src.len());
     check_plain("global_avg_pool: dst", src_shape, dst.len());
-    let sums = plane_sums(pool, src, src_shape);
     let pixels = (src_shape.h * src_shape.w) as f64;
-    for (index, d) in dst.iter_mut().enumerate() {
-        let (n, c) = (index / src_shape.c, index % src_shape.c);
-        *d = (sums[n * src_shape.blocks() + c / LANES][c % LANES] / pixels) as f32;
-    }
+    let shared = SharedMut::new(dst);
+    pool.run(src_shape.n * src_shape.blocks(), &|plane| {
+        let (n, cb) = (plane / src_shape.blocks(), plane % src_shape.blocks());
+        let first = n * src_shape.c + cb * LANES;
+        // SAFETY: the channels of one block of one image belong to one task.
+        let dst = unsafe { shared.slice(first..first + src_shape.lanes(cb)) };
+        let sum = plane_sum(src, src_shape, plane);
+        dst.iter_mut().zip(sum).for_each(|(d, sum)| *d = (sum / pixels) as f32);
+    });
 }
 
 /// `dx (+)= dy[n][c] / (h * w)` on every pixel.

@@ -394,3 +394,185 @@ impl Schedule {
         Schedule { tasks: lists.concat(), bounds, cuts }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AlignedBuf, ConvDesc, Isa, Resize, zero_border};
+
+    /// Three maps of 20 channels and one of half the size, one after another.
+    const LARGE: Shape = Shape { n: 2, c: 20, h: 9, w: 12 };
+    const SMALL: Shape = Shape { n: 2, c: 20, h: 3, w: 4 };
+
+    fn place(index: usize) -> Place {
+        Place { start: index * LARGE.len(), shape: LARGE }
+    }
+
+    fn small() -> Place {
+        Place { start: 4 * LARGE.len(), shape: SMALL }
+    }
+
+    const ARENA: usize = 5 * 2 * 2 * 11 * 14 * 16;
+
+    fn conv(src: Place, dst: Place, addend: Option<usize>, kernel: usize) -> Job {
+        let desc = ConvDesc { ic: 20, oc: 20, kernel, stride: 1, padding: kernel / 2 };
+        let weight: Vec<f32> = (0..20 * 20 * kernel * kernel).map(|i| (i % 23) as f32 / 50.0 - 0.2).collect();
+        let conv = Arc::new(Conv::new(Isa::detect(), desc, &weight, None));
+        Job { op: JobOp::Conv { conv, src }, dst, addend, relu: true, clear_border: false }
+    }
+
+    fn sum(src: Place, dst: Place, addend: Option<usize>) -> Job {
+        let sum = Sum::new(Isa::detect(), dst.shape, &[(src.shape, Resize::Nearest { factor: 3 })]);
+        let op = JobOp::Sum { sum: Arc::new(sum), srcs: vec![src.start] };
+        Job { op, dst, addend, relu: false, clear_border: false }
+    }
+
+    fn filled() -> AlignedBuf {
+        let mut arena = AlignedBuf::zeroed(ARENA);
+        arena.iter_mut().enumerate().for_each(|(i, v)| *v = ((i * 31) % 97) as f32 / 9.0 - 5.0);
+        for place in [place(0), place(1), place(2), place(3), small()] {
+            let end = place.start + place.shape.len();
+            zero_border(&Pool::new(1), &mut arena[place.start..end], place.shape);
+        }
+        arena
+    }
+
+    fn bits(arena: &[f32]) -> Vec<u32> {
+        arena.iter().map(|v| v.to_bits()).collect()
+    }
+
+    #[test]
+    fn jobs_side_by_side_give_the_bits_of_jobs_in_turn() {
+        // Two readers of place 0, one of them in place; a convolution beside them.
+        let jobs = vec![
+            conv(place(0), place(1), None, 3),
+            conv(place(0), place(2), Some(place(2).start), 1),
+            conv(small(), Place { start: small().start + SMALL.len(), shape: SMALL }, None, 3),
+        ];
+        let mut wanted = filled();
+        for job in &jobs {
+            Wave::new(vec![job.clone()], ARENA, 1).unwrap().run(&Pool::new(1), &mut wanted);
+        }
+        assert_ne!(bits(&wanted), bits(&filled()));
+        for planned in [1, 2, 5, 40] {
+            let wave = Wave::new(jobs.clone(), ARENA, planned).unwrap();
+            for threads in [1, 2, 3, 8] {
+                let pool = Pool::new(threads);
+                for _ in 0..20 {
+                    let mut found = filled();
+                    wave.run(&pool, &mut found);
+                    assert_eq!(bits(&found), bits(&wanted), "planned for {planned}, on {threads}");
+                }
+                let mut found = filled();
+                (0..jobs.len()).for_each(|job| wave.run_job(job, &pool, &mut found));
+                assert_eq!(bits(&found), bits(&wanted), "one by one, planned for {planned}, on {threads}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wave_clears_the_borders_it_is_asked_for() {
+        for clear_border in [false, true] {
+            let jobs = vec![
+                Job { clear_border, ..conv(place(0), place(1), None, 3) },
+                Job { clear_border, ..sum(small(), place(2), None) },
+            ];
+            let wave = Wave::new(jobs, ARENA, 2).unwrap();
+            for threads in [1, 2] {
+                let mut arena = filled();
+                for dirty in [place(1), place(2)] {
+                    arena[dirty.start..dirty.start + LARGE.len()].fill(f32::NAN);
+                }
+                wave.run(&Pool::new(threads), &mut arena);
+                let border = 2 * 2 * (2 * 14 + 2 * 9) * LANES;
+                let nan = arena.iter().filter(|v| v.is_nan()).count();
+                assert_eq!(nan, if clear_border { 0 } else { 2 * border }, "{threads} threads");
+                let mut clean = filled();
+                wave.run(&Pool::new(1), &mut clean);
+                zero_border(&Pool::new(1), &mut arena[place(1).start..place(2).start], LARGE);
+                zero_border(&Pool::new(1), &mut arena[place(2).start..place(3).start], LARGE);
+                assert_eq!(bits(&arena), bits(&clean));
+            }
+        }
+    }
+
+    #[test]
+    fn overlapping_jobs_are_refused() {
+        let overlap = |jobs: Vec<Job>| match Wave::new(jobs, ARENA, 2) {
+            Err(error @ WaveError::Overlap { .. }) => error.to_string(),
+            other => panic!("{:?}", other.map(|_| "a wave")),
+        };
+        // Writes what another reads, in either order.
+        let (a, b) = (conv(place(0), place(1), None, 3), conv(place(1), place(2), None, 3));
+        assert!(overlap(vec![a.clone(), b.clone()]).contains("job 0 writes"));
+        overlap(vec![b, a.clone()]);
+        // Two writers of one place, wholly and by one float.
+        overlap(vec![a.clone(), conv(place(2), place(1), None, 3)]);
+        let shifted = Place { start: 2 * LARGE.len() - 1, ..place(0) };
+        overlap(vec![a.clone(), conv(place(3), shifted, None, 1)]);
+        assert!(Wave::new(vec![a.clone(), conv(place(3), place(2), None, 1)], ARENA, 2).is_ok());
+        // Writes the addend of another.
+        overlap(vec![a.clone(), conv(place(0), place(2), Some(place(1).start), 1)]);
+        // A job that writes its own source, or a part of its addend.
+        overlap(vec![conv(place(0), place(0), None, 3)]);
+        overlap(vec![sum(small(), small_at_large(), None)]);
+        overlap(vec![conv(place(0), place(1), Some(place(1).start + 16), 1)]);
+        assert!(Wave::new(vec![conv(place(0), place(1), Some(place(1).start), 1)], ARENA, 2).is_ok());
+    }
+
+    /// A large place that the small one lies in.
+    fn small_at_large() -> Place {
+        Place { start: small().start - 32, shape: LARGE }
+    }
+
+    #[test]
+    fn places_outside_and_wrong_shapes_are_refused() {
+        let fail = |jobs: Vec<Job>| Wave::new(jobs, ARENA, 2).map(|_| "a wave").unwrap_err();
+        let outside = Place { start: ARENA - LARGE.len() + 1, shape: LARGE };
+        assert!(matches!(fail(vec![conv(outside, place(0), None, 1)]), WaveError::Outside { job: 0, .. }));
+        assert!(matches!(fail(vec![conv(place(0), outside, None, 1)]), WaveError::Outside { .. }));
+        let far = Some(usize::MAX - 5);
+        assert!(matches!(fail(vec![conv(place(0), place(1), far, 1)]), WaveError::Outside { .. }));
+        let job = conv(place(0), place(1), None, 1);
+        let narrow = Job { dst: small(), ..job.clone() };
+        assert!(fail(vec![job, narrow]).to_string().starts_with("job 1: makes"));
+        let few = Place { shape: Shape { c: 3, ..LARGE }, ..place(0) };
+        assert!(matches!(fail(vec![conv(few, place(1), None, 1)]), WaveError::Shape { .. }));
+        let mut short = sum(small(), place(0), None);
+        if let JobOp::Sum { srcs, .. } = &mut short.op {
+            srcs.clear();
+        }
+        assert!(matches!(fail(vec![short]), WaveError::Shape { .. }));
+    }
+
+    #[test]
+    #[should_panic(expected = "the arena has 16")]
+    fn a_short_arena_is_refused() {
+        let wave = Wave::new(vec![conv(place(0), place(1), None, 1)], ARENA, 2).unwrap();
+        wave.run(&Pool::new(1), &mut [0.0; 16]);
+    }
+
+    #[test]
+    fn lists_hold_every_task_once() {
+        let jobs = vec![
+            conv(place(0), place(1), None, 3),
+            Job { clear_border: true, ..conv(place(0), place(2), None, 3) },
+            sum(small(), place(3), None),
+        ];
+        for threads in [1, 2, 3, 8] {
+            let schedule = Schedule::new(&jobs, threads);
+            assert_eq!(schedule.bounds.len(), threads + 1);
+            let mut seen: Vec<(u32, u32)> = schedule.tasks.iter().map(|t| (t.job, t.index)).collect();
+            seen.sort_unstable();
+            let wanted: Vec<(u32, u32)> = jobs
+                .iter()
+                .enumerate()
+                .flat_map(|(j, job)| {
+                    let total = schedule.cuts[j] + job.border_tasks();
+                    (0..total).map(move |i| (j as u32, i as u32))
+                })
+                .collect();
+            assert_eq!(seen, wanted, "{threads} threads");
+        }
+    }
+}
