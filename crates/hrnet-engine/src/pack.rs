@@ -36,7 +36,7 @@ impl Packed {
         if !coverage.is_complete() {
             return Err(EngineError::Weights(WeightProblems(coverage)));
         }
-        let (net, weights) = fold_batch_norm(net, weights)?;
+        let (net, weights) = fold_batch_norm(net, weights.clone())?;
         let mut program = lower::lower(&net)?;
         let mut layouts = layout::assign(&mut program);
         lower::resolve_in_place(&mut program);

@@ -106,7 +106,7 @@ fn relu_and_residual_move_into_the_convolution() {
         let y = s.add("add", y, x);
         vec![s.relu(y)]
     });
-    let (folded, _) = hrnet_ir::pass::fold_batch_norm(&net, &formula::weights(&net, "")).unwrap();
+    let (folded, _) = hrnet_ir::pass::fold_batch_norm(&net, formula::weights(&net, "")).unwrap();
     assert_eq!(sketch(&lowered(&folded)), "in convr convr conv+r out");
     check(&net, [2, 3, 5, 7]);
 }

@@ -18,7 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! This crate opens no file, starts no thread and holds no unsafe code.
+//! This crate opens no file and holds no unsafe code; the only threads are the short-lived ones of [`par`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -28,6 +28,7 @@ pub mod formula;
 mod heads;
 pub mod interp;
 mod net;
+pub mod par;
 pub mod pass;
 pub mod points;
 pub mod scope;

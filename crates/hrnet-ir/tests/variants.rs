@@ -103,7 +103,7 @@ fn folding_batch_norms_changes_nothing_but_rounding() {
     ] {
         let net = build(Arch { width: 2, ..Arch::small_v1() }, head);
         let weights = formula::weights(&net, "");
-        let (folded, folded_weights) = hrnet_ir::pass::fold_batch_norm(&net, &weights).unwrap();
+        let (folded, folded_weights) = hrnet_ir::pass::fold_batch_norm(&net, weights.clone()).unwrap();
         assert!(folded.params().len() < net.params().len());
         hrnet_ir::verify(&folded).unwrap();
         let input = formula::input("x", &[1, 3, 64, 64]);
