@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (threads, runs) = (number(3, 2)?, number(4, 10)?);
     let entry = zoo::find(name).ok_or_else(|| format!("no network '{name}'"))?;
     let net = entry.model.build()?;
-    let engine = Engine::new(&net, &formula::weights(&net, ""), EngineOptions::from_env()?)?;
+    let engine = Engine::new(&net, formula::weights(&net, ""), EngineOptions::from_env()?)?;
     let shape = [1, 3, height, width];
     let mut session = engine.session(shape)?;
     let plan = session.plan().clone();

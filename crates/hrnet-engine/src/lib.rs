@@ -6,7 +6,7 @@
 //! use hrnet_kernels::Pool;
 //! let model = Model { arch: Arch { width: 8, ..Arch::small_v1() }, head: Head::Pose { joints: 5, kernel: 1, branch: 0 } };
 //! let net = model.build()?;
-//! let engine = Engine::new(&net, &formula::weights(&net, ""), EngineOptions::default())?;
+//! let engine = Engine::new(&net, formula::weights(&net, ""), EngineOptions::default())?;
 //! let plan = engine.plan([1, 3, 64, 32])?;
 //! let mut session = Session::new(&plan)?;
 //! let heat_maps = session.run(&Pool::new(1), &formula::input("image", &[1, 3, 64, 32]))?;
@@ -81,8 +81,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Folds, fuses and packs. `weights` must hold every parameter of `net`; other tensors are ignored.
-    pub fn new(net: &Net, weights: &Weights, options: EngineOptions) -> Result<Self, EngineError> {
+    /// Folds, fuses and packs. `weights` must hold every parameter of `net`; other tensors are ignored. They come by value
+    /// and each is dropped as soon as it is packed, so that the process never holds all of them twice.
+    pub fn new(net: &Net, weights: Weights, options: EngineOptions) -> Result<Self, EngineError> {
         let packed = Arc::new(pack::Packed::new(net, weights, options.isa)?);
         Ok(Self { packed, memory_limit: options.memory_limit })
     }

@@ -27,7 +27,7 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    pub(crate) fn new(net: &Net, weights: &Weights, isa: Isa) -> Result<Self, EngineError> {
+    pub(crate) fn new(net: &Net, weights: Weights, isa: Isa) -> Result<Self, EngineError> {
         let available = Isa::detect();
         if isa > available {
             return Err(EngineError::Isa { wanted: isa, available });
@@ -36,13 +36,13 @@ impl Packed {
         if !coverage.is_complete() {
             return Err(EngineError::Weights(WeightProblems(coverage)));
         }
-        let (net, weights) = fold_batch_norm(net, weights.clone())?;
+        let (net, weights) = fold_batch_norm(net, weights)?;
         let mut program = lower::lower(&net)?;
         let mut layouts = layout::assign(&mut program);
         lower::resolve_in_place(&mut program);
         // Temporaries of accumulation are feature maps.
         layouts.resize(program.values.len(), Layout::Blocked);
-        let source = Source { net: &net, weights: &weights, isa };
+        let mut source = Source { net: &net, weights, isa };
         let layers = program.layers.iter().map(|def| source.layer(def)).collect::<Result<_, _>>()?;
         Ok(Self { isa, net, program, layouts, layers })
     }
@@ -59,14 +59,15 @@ impl Packed {
 
 struct Source<'a> {
     net: &'a Net,
-    weights: &'a Weights,
+    weights: Weights,
     isa: Isa,
 }
 
 impl Source<'_> {
-    fn data(&self, id: ParamId) -> &[f32] {
+    /// The values of a parameter, which are dropped when it is packed: each belongs to one layer.
+    fn data(&mut self, id: ParamId) -> Vec<f32> {
         let name = &self.net.param(id).name;
-        self.weights.get(name).expect("folding keeps every parameter").data()
+        self.weights.remove(name).expect("folding keeps every parameter").into_data()
     }
 
     fn unsupported(&self, node: usize, problem: String) -> EngineError {
@@ -74,7 +75,7 @@ impl Source<'_> {
         EngineError::Unsupported { node: node.name.clone(), op: node.op.name(), problem }
     }
 
-    fn layer(&self, def: &LayerDef) -> Result<Layer, EngineError> {
+    fn layer(&mut self, def: &LayerDef) -> Result<Layer, EngineError> {
         let channels = |node: usize| {
             let node = &self.net.nodes()[node];
             (self.net.node(node.inputs[0]).channels, node.channels)
@@ -92,7 +93,7 @@ impl Source<'_> {
                 }
                 let desc = ConvDesc { ic, oc, kernel, stride, padding };
                 let bias = conv.bias.map(|b| self.data(b));
-                Layer::Conv(Conv::new(self.isa, desc, self.data(conv.weight), bias))
+                Layer::Conv(Conv::new(self.isa, desc, &self.data(conv.weight), bias.as_deref()))
             }
             LayerDef::ConvTranspose { node, conv } => {
                 let (inputs, outputs) = channels(node);
@@ -105,11 +106,11 @@ impl Source<'_> {
                 }
                 let bias = conv.bias.map(|b| self.data(b));
                 let weight = self.data(conv.weight);
-                Layer::ConvTranspose(ConvTranspose::new(self.isa, inputs, outputs, weight, bias))
+                Layer::ConvTranspose(ConvTranspose::new(self.isa, inputs, outputs, &weight, bias.as_deref()))
             }
             LayerDef::Linear { node, weight, bias } => {
                 let (inputs, outputs) = channels(node);
-                let (weight, bias) = (self.data(weight).to_vec(), self.data(bias).to_vec());
+                let (weight, bias) = (self.data(weight), self.data(bias));
                 Layer::Linear { weight, bias, inputs, outputs }
             }
         })

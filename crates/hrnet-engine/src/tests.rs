@@ -59,7 +59,8 @@ fn check(net: &Net, input: [usize; 4]) {
     let x = formula::input("x", &input);
     let wanted = interp::run(net, &weights, &x).unwrap();
     for isa in Isa::available() {
-        let engine = Engine::new(net, &weights, EngineOptions { isa, ..EngineOptions::default() }).unwrap();
+        let engine =
+            Engine::new(net, weights.clone(), EngineOptions { isa, ..EngineOptions::default() }).unwrap();
         let mut session = engine.session(input).unwrap();
         for _ in 0..2 {
             let found = session.run(&Pool::new(2), &x).unwrap();
@@ -264,7 +265,7 @@ fn poison_between_runs_changes_nothing() {
         (small(bilinear), Head::Ocr { classes: 4 }, [1, 3, 33, 40]),
     ] {
         let net = Model { arch, head }.build().unwrap();
-        let engine = Engine::new(&net, &formula::weights(&net, ""), EngineOptions::default()).unwrap();
+        let engine = Engine::new(&net, formula::weights(&net, ""), EngineOptions::default()).unwrap();
         let mut session = engine.session(shape).unwrap();
         let pool = Pool::new(2);
         let x = formula::input("x", &shape);
@@ -290,7 +291,7 @@ fn planned_regions_are_consistent() {
     let model = Model { arch: Arch::new(18), head: Head::Higher { joints: 17 } };
     let net = model.build().unwrap();
     let options = EngineOptions { isa: Isa::Portable, ..EngineOptions::default() };
-    let engine = Engine::new(&net, &formula::weights(&net, ""), options).unwrap();
+    let engine = Engine::new(&net, formula::weights(&net, ""), options).unwrap();
     let plan: Arc<Plan> = engine.plan([1, 3, 128, 96]).unwrap();
     for step in &plan.steps {
         let Some(dst) = step.dst else { continue };
@@ -322,7 +323,7 @@ fn errors_name_the_place() {
         .collect();
     weights.insert("conv1.weight", Tensor::zeros([64, 3, 7, 7]));
     let options = EngineOptions { memory_limit: 1 << 20, ..EngineOptions::default() };
-    let error = Engine::new(&net, &weights, options).unwrap_err();
+    let error = Engine::new(&net, weights.clone(), options).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, EngineError::Weights(_)));
     for part in [
@@ -333,11 +334,11 @@ fn errors_name_the_place() {
     ] {
         assert!(text.contains(part), "{part:?} in {text}");
     }
-    let engine = Engine::new(&net, &full, options).unwrap();
+    let engine = Engine::new(&net, full.clone(), options).unwrap();
     assert!(matches!(engine.plan([1, 3, 250, 192]), Err(PlanError::Shape(_))));
     assert!(matches!(engine.plan([1, 3, 256, 256]), Err(PlanError::Limit { limit, .. }) if limit == 1 << 20));
     let max = EngineOptions { memory_limit: usize::MAX, ..EngineOptions::default() };
-    let vast = Engine::new(&net, &full, max).unwrap();
+    let vast = Engine::new(&net, full.clone(), max).unwrap();
     // 4096 images of 65536 x 65536: the plan is refused or its memory is, without touching any.
     if let Ok(plan) = vast.plan([4096, 3, 65536, 65536]) {
         assert!(matches!(Session::new(&plan), Err(PlanError::Memory { .. })));
@@ -365,6 +366,6 @@ fn errors_name_the_place() {
 #[test]
 fn convolutions_without_a_kernel_are_refused_by_name() {
     let net = net(|s, x| vec![s.conv("odd", x, ConvSpec { out: 4, kernel: 5, stride: 1, bias: false })]);
-    let error = Engine::new(&net, &formula::weights(&net, ""), EngineOptions::default()).unwrap_err();
+    let error = Engine::new(&net, formula::weights(&net, ""), EngineOptions::default()).unwrap_err();
     assert!(matches!(&error, EngineError::Unsupported { node, op: "conv", .. } if node == "odd"), "{error}");
 }

@@ -16,7 +16,7 @@ fn check(names: &[&str]) {
         let case = ForwardCase::parse(&read_fixture(&format!("forward/{name}.json"))).unwrap();
         let net = case.model().unwrap().build().unwrap();
         let weights = formula::weights(&net, &case.salt);
-        let engine = Engine::new(&net, &weights, EngineOptions::default()).unwrap();
+        let engine = Engine::new(&net, weights.clone(), EngineOptions::default()).unwrap();
         let input = case.input();
         let outputs = engine.session(input.dims4().unwrap()).unwrap().run(&pool, &input).unwrap();
         assert_eq!(outputs.len(), case.outputs.len(), "{name}");

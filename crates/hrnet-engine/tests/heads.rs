@@ -23,7 +23,7 @@ fn deep(width: usize, fuse: Fuse) -> Arch {
 }
 
 fn engine(net: &Net, isa: Isa) -> Engine {
-    Engine::new(net, &formula::weights(net, ""), EngineOptions { isa, ..EngineOptions::default() }).unwrap()
+    Engine::new(net, formula::weights(net, ""), EngineOptions { isa, ..EngineOptions::default() }).unwrap()
 }
 
 /// Largest error relative to the largest value of each output.

@@ -8,7 +8,7 @@ use hrnet_kernels::Isa;
 fn check(name: &str, model: Model, [h, w]: [usize; 2]) {
     let net = model.build().unwrap();
     let options = EngineOptions { isa: Isa::Portable, ..EngineOptions::default() };
-    let engine = Engine::new(&net, &formula::weights(&net, ""), options).unwrap();
+    let engine = Engine::new(&net, formula::weights(&net, ""), options).unwrap();
     let text = format!("{model}\n{}", engine.plan([1, 3, h, w]).unwrap());
     let path = hrnet_testkit::repository().join("testdata/plans").join(format!("{name}.txt"));
     if std::env::var_os("HRNET_BLESS").is_some() {
