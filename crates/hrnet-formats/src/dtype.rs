@@ -132,7 +132,6 @@ impl fmt::Display for DType {
 
 #[cfg(test)]
 mod tests {
-
     #[test]
     fn every_half_is_exact() {
         for bits in 0..=u16::MAX {
