@@ -39,4 +39,6 @@ pub use rename::{Fate, RenameError, Renamed, Scheme, rename};
 pub use report::{Conversion, Incomplete, LoadError, LoadReport};
 pub use safetensors::{Precision, WriteError, to_bytes as to_safetensors};
 pub use sniff::{FileKind, SNIFF_BYTES, sniff};
-pub use source::{Source, Stream};
+#[cfg(any(unix, windows))]
+pub use source::PositionedFile;
+pub use source::{SharedSource, Source, Stream};

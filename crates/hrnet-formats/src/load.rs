@@ -7,7 +7,7 @@
 
 use crate::detect::{Shapes, detect_shapes};
 use crate::dtype::DType;
-use crate::file::{Ignored, TensorFile};
+use crate::file::{Ignored, Loaded, Range, TensorFile};
 use crate::limits::Limits;
 use crate::recipe::{Recipe, RecipeError};
 use crate::rename::{Fate, Scheme, rename};
@@ -77,9 +77,9 @@ pub fn load_reader(reader: impl Read + Seek, options: &LoadOptions) -> Result<Ch
     load_source(&mut Stream::new(reader)?, options)
 }
 
-/// Loads from a regular file.
+/// Loads from a regular file, large ones with a few threads.
 pub fn load_path(path: impl AsRef<Path>, options: &LoadOptions) -> Result<Checkpoint, LoadError> {
-    load_reader(open_regular(path.as_ref())?, options)
+    load_source(&mut file_source(open_regular(path.as_ref())?)?, options)
 }
 
 /// Examines bytes.
@@ -94,7 +94,16 @@ pub fn inspect_reader(reader: impl Read + Seek, options: &LoadOptions) -> std::i
 
 /// Examines a regular file; an error only when it cannot be opened.
 pub fn inspect_path(path: impl AsRef<Path>, options: &LoadOptions) -> std::io::Result<Inspection> {
-    inspect_reader(open_regular(path.as_ref())?, options)
+    Ok(inspect_source(&mut file_source(open_regular(path.as_ref())?)?, options))
+}
+
+#[cfg(any(unix, windows))]
+use crate::source::PositionedFile as FileSource;
+#[cfg(not(any(unix, windows)))]
+type FileSource = Stream<std::fs::File>;
+
+fn file_source(file: std::fs::File) -> std::io::Result<FileSource> {
+    FileSource::new(file)
 }
 
 /// Opens a file after making sure that it is one: a pipe or a device would block or never end.
@@ -297,10 +306,15 @@ impl Plan {
         let mut tensors = file.read(source, &wanted)?.into_iter();
         let mut formats: BTreeMap<DType, (usize, u64)> = BTreeMap::new();
         let mut weights = Weights::new();
+        let mut ranges = Vec::new();
         for (param, view) in self.net.params().iter().zip(&self.views) {
             let tensor = match view.and_then(|view| Some((view, tensors.next()?))) {
-                None => Tensor::zeros(param.shape.clone()),
-                Some((view, (tensor, rounded))) => {
+                None => {
+                    ranges.push(Range::default());
+                    Tensor::zeros(param.shape.clone())
+                }
+                Some((view, Loaded { tensor, rounded, range })) => {
+                    ranges.push(range);
                     let dtype = file.views.get(view).map(|v| v.dtype);
                     if let Some(dtype) = dtype.filter(|_| param.role != ParamRole::BatchCount) {
                         let entry = formats.entry(dtype).or_default();
@@ -322,8 +336,8 @@ impl Plan {
             .map(|(dtype, (tensors, rounded))| Conversion { dtype, tensors, rounded })
             .collect();
         let mut folded = 0usize;
-        for ((norm, _), (eps, _)) in self.epsilons.iter().zip(tensors) {
-            folded = folded.saturating_add(repair::fold_eps(&mut weights, norm, &eps).into());
+        for ((norm, _), eps) in self.epsilons.iter().zip(tensors) {
+            folded = folded.saturating_add(repair::fold_eps(&mut weights, norm, &eps.tensor).into());
         }
         if folded > 0 {
             report.repaired.push(format!("{folded} frozen norms: their epsilon was moved into running_var"));
@@ -338,7 +352,7 @@ impl Plan {
                 "InPlaceABN: {repaired} batch-norm weights became |weight| + 1e-5, which is what that norm computes with"
             ));
         }
-        report.notes.extend(repair::check_values(&self.net, &weights, options.allow_non_finite)?);
+        report.notes.extend(repair::check_values(&self.net, &weights, &ranges, options.allow_non_finite)?);
         Ok(weights)
     }
 }

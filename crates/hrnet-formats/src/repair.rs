@@ -2,6 +2,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![deny(clippy::cast_possible_truncation, clippy::panic)]
 
+use crate::file::Range;
 use crate::report::LoadError;
 use hrnet_ir::{Head, Model, Net, ParamRole, Tensor, Weights};
 
@@ -46,11 +47,26 @@ pub(crate) fn fold_eps(weights: &mut Weights, norm: &str, eps: &Tensor) -> bool 
 }
 
 /// Refuses NaN, infinity and negative variances unless allowed; zero variances and tensors of denormal numbers only are
-/// worth a note.
-pub(crate) fn check_values(net: &Net, weights: &Weights, allow: bool) -> Result<Vec<String>, LoadError> {
+/// worth a note. `ranges` says what was seen of each parameter while it was read: those of two and more dimensions, nearly
+/// all of the memory, are not passed over again; the others are small and may have been repaired since.
+pub(crate) fn check_values(
+    net: &Net,
+    weights: &Weights,
+    ranges: &[Range],
+    allow: bool,
+) -> Result<Vec<String>, LoadError> {
     let mut notes = Vec::new();
-    let tensors = weights.non_finite();
-    if !tensors.is_empty() {
+    let ranges: Vec<Range> = net
+        .params()
+        .iter()
+        .zip(ranges)
+        .map(|(param, &read)| match weights.get(&param.name) {
+            Some(tensor) if param.shape.len() < 2 => Range::of(tensor.data()),
+            _ => read,
+        })
+        .collect();
+    if !ranges.iter().all(|r| r.is_finite()) {
+        let tensors = weights.non_finite();
         if !allow {
             return Err(LoadError::NonFinite { tensors });
         }
@@ -58,7 +74,7 @@ pub(crate) fn check_values(net: &Net, weights: &Weights, allow: bool) -> Result<
     }
     let mut negative = Vec::new();
     let mut zero = Vec::new();
-    for param in net.params() {
+    for (param, range) in net.params().iter().zip(&ranges) {
         let Some(tensor) = weights.get(&param.name) else { continue };
         let data = tensor.data();
         if param.role == ParamRole::RunningVar {
@@ -71,8 +87,7 @@ pub(crate) fn check_values(net: &Net, weights: &Weights, allow: bool) -> Result<
                 zero.push(format!("{} ({none})", param.name));
             }
         }
-        let denormal = |v: &f32| v.is_subnormal() || *v == 0.0;
-        if data.iter().any(|v| v.is_subnormal()) && data.iter().all(denormal) {
+        if range.is_denormal() {
             notes.push(format!("{} holds denormal numbers only: it is as good as zero", param.name));
         }
     }

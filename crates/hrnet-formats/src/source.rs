@@ -1,4 +1,7 @@
 //! Positioned reads from bytes or from a file. Parsers see nothing else of the outside world.
+//!
+//! A file is read, not mapped: a mapped file that another program cuts short ends this one with a signal, a read gives an
+//! error. Positioned reads have no cursor, so that several threads can read one file at once.
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![deny(clippy::cast_possible_truncation, clippy::panic)]
 
@@ -10,6 +13,16 @@ pub trait Source {
     fn size(&self) -> u64;
     /// Fills `buffer` from `offset`; an error when the source ends before.
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+    /// The same for several threads at once, where there is no cursor.
+    fn shared(&self) -> Option<&dyn SharedSource> {
+        None
+    }
+}
+
+/// A source without a cursor.
+pub trait SharedSource: Sync {
+    /// Fills `buffer` from `offset`; an error when the source ends before.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 }
 
 impl Source for &[u8] {
@@ -18,11 +31,82 @@ impl Source for &[u8] {
     }
 
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        SharedSource::read_at(self, offset, buffer)
+    }
+
+    fn shared(&self) -> Option<&dyn SharedSource> {
+        Some(self)
+    }
+}
+
+impl SharedSource for &[u8] {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let start = usize::try_from(offset).map_err(|_| short())?;
         let end = start.checked_add(buffer.len()).ok_or_else(short)?;
         buffer.copy_from_slice(self.get(start..end).ok_or_else(short)?);
         Ok(())
     }
+}
+
+/// A regular file whose size was taken once; one that shrinks later gives an error.
+#[cfg(any(unix, windows))]
+#[derive(Debug)]
+pub struct PositionedFile {
+    file: std::fs::File,
+    size: u64,
+}
+
+#[cfg(any(unix, windows))]
+impl PositionedFile {
+    /// Takes the size of the file.
+    pub fn new(file: std::fs::File) -> io::Result<Self> {
+        let size = file.metadata()?.len();
+        Ok(Self { file, size })
+    }
+}
+
+#[cfg(any(unix, windows))]
+impl Source for PositionedFile {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        SharedSource::read_at(self, offset, buffer)
+    }
+
+    fn shared(&self) -> Option<&dyn SharedSource> {
+        Some(self)
+    }
+}
+
+#[cfg(any(unix, windows))]
+impl SharedSource for PositionedFile {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        offset.checked_add(buffer.len() as u64).filter(|&e| e <= self.size).ok_or_else(short)?;
+        read_exact_at(&self.file, buffer, offset)
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &std::fs::File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &std::fs::File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset) {
+            Ok(0) => return Err(short()),
+            Ok(read) => {
+                buffer = buffer.get_mut(read..).unwrap_or_default();
+                offset = offset.saturating_add(read as u64);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// A reader whose size was taken once; a file that shrinks later gives an error, not a fault.

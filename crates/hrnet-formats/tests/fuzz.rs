@@ -62,8 +62,8 @@ fn exercise(seed: u64, bytes: &[u8], open: impl Fn(&mut &[u8]) -> Option<TensorF
         let file = open(&mut source)?;
         let all: Vec<usize> = (0..file.views.len()).collect();
         let loaded = file.read(&mut source, &all).ok()?;
-        for (view, (tensor, _)) in file.views.iter().zip(&loaded) {
-            assert_eq!(tensor.shape(), view.shape, "seed {seed}");
+        for (view, loaded) in file.views.iter().zip(&loaded) {
+            assert_eq!(loaded.tensor.shape(), view.shape, "seed {seed}");
         }
         Some(())
     });

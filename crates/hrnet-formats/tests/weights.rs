@@ -413,6 +413,7 @@ fn a7_swapped_bytes_do_not_pass() {
 
 #[test]
 fn a7_integer_and_half_storages_convert_exactly() {
+    use hrnet_formats::file::Loaded;
     use hrnet_formats::{DType, Limits, Source, pth};
     let classes: [(&str, DType, Vec<u8>, Vec<f32>); 8] = [
         ("torch.CharStorage", DType::I8, vec![0x80, 0xFF, 0x7F], vec![-128.0, -1.0, 127.0]),
@@ -456,7 +457,7 @@ fn a7_integer_and_half_storages_convert_exactly() {
                 _ => pth::open_legacy(&mut source, &Limits::default(), None).unwrap(),
             };
             assert_eq!(file.views[0].dtype, dtype);
-            let (tensor, rounded) = file.read(&mut source, &[0]).unwrap().remove(0);
+            let Loaded { tensor, rounded, .. } = file.read(&mut source, &[0]).unwrap().remove(0);
             assert_eq!(tensor.data(), values, "{class} in {what}");
             let wanted = match dtype {
                 DType::I32 => 1,
@@ -488,8 +489,8 @@ fn python_2_dictionaries_and_parameters_are_read() {
     assert_eq!(names, ["w", "p"]);
     // Both views share one storage, which is read once.
     let tensors = file.read(&mut source, &[0, 1]).unwrap();
-    for (tensor, _) in tensors {
-        assert_eq!(tensor.data(), [1.5, 2.5]);
+    for loaded in tensors {
+        assert_eq!(loaded.tensor.data(), [1.5, 2.5]);
     }
 }
 

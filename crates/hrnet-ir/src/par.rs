@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn every_item_once_whatever_the_threads() {
         for threads in [1, 2, 5, 64] {
-            let mut done = vec![0u32; 40];
+            let mut done = [0u32; 40];
             let mut states = vec![0u32; threads];
             for_each(done.iter_mut().collect(), &mut states, |item, state| {
                 *item += 1;

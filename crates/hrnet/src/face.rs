@@ -5,10 +5,11 @@
 mod evaluate;
 mod export;
 
-pub use evaluate::{Evaluator, TimeSplit, measure};
+pub use evaluate::{Evaluator, measure};
 pub use export::export;
 
 use crate::runner::Runner;
+use crate::timing::TimeSplit;
 use anyhow::{Context, Result, bail};
 use hrnet_data::codec::heatmap::{self, Decoder};
 use hrnet_data::geometry::{
@@ -20,7 +21,7 @@ use hrnet_formats::{self as formats, Recipe, Task};
 use hrnet_ir::{Tensor, Weights};
 use hrnet_kernels::Pool;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Faces per run of the network.
 const BATCH: usize = 8;
@@ -88,17 +89,13 @@ pub struct Looked {
     pub faces: Vec<Face>,
     /// What passed between the steps, where it was asked for.
     pub stages: Vec<Stages>,
-    /// Crop and normalisation.
-    pub pre: Duration,
-    /// Network.
-    pub network: Duration,
-    /// Decoding.
-    pub post: Duration,
+    /// Where the time went; nothing is read here.
+    pub time: TimeSplit,
 }
 
 impl FaceModel {
     /// A model from weights and their recipe.
-    pub fn new(weights: &Weights, recipe: Recipe, pool: Arc<Pool>) -> Result<Self> {
+    pub fn new(weights: Weights, recipe: Recipe, pool: Arc<Pool>) -> Result<Self> {
         if recipe.task != Task::Face {
             bail!(
                 "this is a model for {:?}, not for faces; other tasks run through `hrnet run`",
@@ -117,6 +114,13 @@ impl FaceModel {
         };
         let runner = Runner::new(&net, weights, pool)?;
         Ok(Self { runner, flip: flip_permutation(points, &pairs), decoder, maps: [map_h, map_w], recipe })
+    }
+
+    /// Makes ready for this many faces at a time, so that the first look takes no longer than the next.
+    pub fn prepare(&mut self, faces: usize) -> Result<()> {
+        let (h, w) = self.recipe.input_size;
+        self.runner.session([faces.clamp(1, BATCH), 3, h, w])?;
+        Ok(())
     }
 
     /// The recipe.
@@ -167,7 +171,7 @@ impl FaceModel {
             maps_to.push(self.crop(image, *place, how, input)?);
         }
         let input = Tensor::new([group.len(), 3, h, w], data)?;
-        looked.pre += started.elapsed();
+        looked.time.pre += started.elapsed();
 
         let started = Instant::now();
         let mut maps = self.runner.run(&input)?.swap_remove(0);
@@ -181,7 +185,7 @@ impl FaceModel {
             }
             heatmap::average(maps.data_mut(), other.data());
         }
-        looked.network += started.elapsed();
+        looked.time.network += started.elapsed();
 
         let started = Instant::now();
         let size = self.flip.len() * self.maps[0] * self.maps[1];
@@ -192,7 +196,7 @@ impl FaceModel {
                 looked.stages.push(Stages { to_input: maps_to[i], input, heatmaps: maps.to_vec() });
             }
         }
-        looked.post += started.elapsed();
+        looked.time.post += started.elapsed();
         Ok(())
     }
 

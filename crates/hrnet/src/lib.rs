@@ -16,5 +16,6 @@ pub mod npy;
 pub mod out;
 pub mod outcome;
 pub mod runner;
+pub mod timing;
 pub mod train;
 pub mod verify;

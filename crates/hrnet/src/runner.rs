@@ -19,9 +19,9 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// Folds, fuses and packs.
-    pub fn new(net: &Net, weights: &Weights, pool: Arc<Pool>) -> Result<Self> {
-        let engine = Engine::new(net, weights.clone(), EngineOptions::from_env()?)?;
+    /// Folds, fuses and packs. The weights are used up: the process shall not hold them beside their packed form.
+    pub fn new(net: &Net, weights: Weights, pool: Arc<Pool>) -> Result<Self> {
+        let engine = Engine::new(net, weights, EngineOptions::from_env()?)?;
         Ok(Self { engine, pool, sessions: HashMap::new() })
     }
 

@@ -107,7 +107,7 @@ fn accepted_model_mutants_run() {
         let Ok(checkpoint) = load(&bytes, &LoadOptions::default()) else { continue };
         accepted += 1;
         let net = checkpoint.model.build().unwrap();
-        let outputs = Runner::new(&net, &checkpoint.weights, pool.clone()).and_then(|mut r| r.run(&input));
+        let outputs = Runner::new(&net, checkpoint.weights, pool.clone()).and_then(|mut r| r.run(&input));
         let outputs = outputs.unwrap_or_else(|e| panic!("mutant {mutant}: {e:#}"));
         assert_eq!(outputs[0].shape(), [1, 3, 8, 8], "mutant {mutant}");
     }

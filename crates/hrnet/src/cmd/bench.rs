@@ -22,7 +22,7 @@ pub(super) fn run(args: &Bench) -> Outcome {
     let shape = [usize::from(args.batch), 3, h, w];
     let threads = args.compute.threads();
     let pool = Arc::new(Pool::new(threads));
-    let mut runner = Runner::new(&net, &weights, pool.clone())?;
+    let mut runner = Runner::new(&net, weights, pool.clone())?;
     let isa = runner.engine().isa();
     let session = runner.session(shape)?;
     let plan = session.plan().clone();

@@ -1,10 +1,11 @@
 //! `hrnet eval`: a model measured on labelled images.
 
 use crate::cli::{Eval, Protocol, Task};
-use crate::face::{FaceModel, Look, TimeSplit, measure};
+use crate::face::{FaceModel, Look, measure};
 use crate::model::LoadedModel;
 use crate::outcome::{Failure, Outcome};
 use crate::say;
+use crate::timing::TimeSplit;
 use anyhow::{Context, Result};
 use hrnet_data::draw::{Style, contact_sheet, draw_landmarks};
 use hrnet_data::geometry::{Crop, warp_bilinear_u8};
@@ -32,7 +33,7 @@ fn face(args: &Eval) -> Outcome {
     let loaded = LoadedModel::face(args.model.as_deref())?;
     let padding = loaded.recipe.padding;
     let pool = Arc::new(Pool::new(args.compute.threads()));
-    let mut model = FaceModel::new(&loaded.weights, loaded.recipe, pool)?;
+    let mut model = FaceModel::new(loaded.weights, loaded.recipe, pool)?;
     let set = open(&args.data, args.images.as_deref(), padding)?;
     let points = model.names().len();
     if set.points() != points {
@@ -107,18 +108,9 @@ fn worst_sheet(
     contact_sheet(&cells, WORST_COLUMNS, WORST_CELL).context("no faces to show")
 }
 
-fn seconds(time: &TimeSplit) -> [(&'static str, f64); 4] {
-    [
-        ("read", time.read.as_secs_f64()),
-        ("pre", time.pre.as_secs_f64()),
-        ("network", time.network.as_secs_f64()),
-        ("post", time.post.as_secs_f64()),
-    ]
-}
-
 fn to_json(args: &Eval, report: &NmeReport, time: &TimeSplit, baseline: Option<f64>) -> serde_json::Value {
     let time: serde_json::Map<String, serde_json::Value> =
-        seconds(time).iter().map(|&(k, v)| (format!("{k}_seconds"), json!(v))).collect();
+        time.parts().iter().map(|&(k, v)| (format!("{k}_seconds"), json!(v.as_secs_f64()))).collect();
     json!({
         "task": "face",
         "data": args.data,
@@ -155,6 +147,7 @@ fn print_report(args: &Eval, report: &NmeReport, time: &TimeSplit, baseline: Opt
         let ratio = baseline / report.nme;
         say!("mean shape    {:.3} %  ({ratio:.1} times the model's error)", 100.0 * baseline);
     }
-    let split: Vec<String> = seconds(time).iter().map(|(k, v)| format!("{k} {v:.2} s")).collect();
+    let split: Vec<String> =
+        time.parts().iter().map(|(k, v)| format!("{k} {:.2} s", v.as_secs_f64())).collect();
     say!("time          {}", split.join(", "));
 }

@@ -5,6 +5,7 @@ use crate::face::{Face, FaceModel, Look, Place, Stages};
 use crate::model::LoadedModel;
 use crate::outcome::{Failure, Outcome, chain};
 use crate::say;
+use crate::timing::{TimeSplit, Timing, ms};
 use crate::{inputs, io, npy};
 use anyhow::{Context, Result};
 use hrnet_data::draw::{Style, draw_box, draw_landmarks};
@@ -15,7 +16,8 @@ use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
 
 /// Below this mean score the box was probably not a face (faces in their boxes reach 0.8 to 1).
 const UNSURE: f64 = 0.65;
@@ -23,21 +25,45 @@ const UNSURE: f64 = 0.65;
 const BOX_COLOUR: [u8; 3] = [255, 255, 255];
 
 pub(super) fn run(args: &Predict) -> Outcome {
+    let timing = Timing::start();
     let files = inputs::expand(&args.images)?;
     let table = args.boxes_file.as_deref().map(inputs::read_boxes).transpose()?;
+    // One image ahead: the first is decoded while the model is loaded, the next ones while the network runs.
+    let (sender, images) = sync_channel(0);
+    std::thread::scope(|scope| {
+        let (files, exif) = (&files, if args.ignore_orientation { Exif::Ignore } else { Exif::Honour });
+        let reader = move || files.iter().map(|f| Photo::read(f, exif)).try_for_each(|p| sender.send(p));
+        // Without a second thread each image is read when it is wanted.
+        let images = match std::thread::Builder::new().spawn_scoped(scope, reader) {
+            Ok(_) => Photos::Ahead(images),
+            Err(_) => Photos::OnDemand(exif),
+        };
+        predict(args, files, table, images, timing)
+    })
+}
+
+fn predict(
+    args: &Predict,
+    files: &[PathBuf],
+    table: Option<HashMap<String, Vec<[f64; 4]>>>,
+    photos: Photos,
+    mut timing: Timing,
+) -> Outcome {
     let loaded = LoadedModel::face(args.model.as_deref())?;
     let pool = Arc::new(Pool::new(args.compute.threads()));
-    let model = FaceModel::new(&loaded.weights, loaded.recipe, pool)?;
+    let mut model = FaceModel::new(loaded.weights, loaded.recipe, pool)?;
+    model.prepare(args.boxes.len())?;
+    timing.loaded();
     io::create_folder(&args.out)?;
     if let Some(folder) = &args.dump_stages {
         io::create_folder(folder)?;
     }
-    let mut job = Job { args, model, table, names: HashSet::new() };
+    let mut job = Job { args, model, table, names: HashSet::new(), timing };
     let mut results = Vec::new();
     let mut failed = Vec::new();
     let bar = if files.len() > 1 { ProgressBar::new(files.len() as u64) } else { ProgressBar::hidden() };
-    for file in &files {
-        match job.image(file) {
+    for file in files {
+        match photos.next(file).and_then(|photo| job.image(file, photo)) {
             Ok(found) => {
                 if !args.json {
                     bar.suspend(|| found.iter().for_each(|f| say!("{}", f.line)));
@@ -62,6 +88,7 @@ pub(super) fn run(args: &Predict) -> Outcome {
         object.insert("schema".into(), json!("hrnet.predict/1"));
         object.insert("images".into(), json!(results));
         object.insert("failed".into(), json!(failed));
+        object.insert("timing".into(), job.timing.json());
         say!("{}", Value::Object(object));
     }
     match failures {
@@ -76,12 +103,47 @@ pub(super) fn run(args: &Predict) -> Outcome {
     Ok(())
 }
 
+/// A decoded image.
+struct Photo {
+    image: Image,
+    /// As EXIF numbers it.
+    orientation: u8,
+    read: Duration,
+}
+
+impl Photo {
+    fn read(file: &Path, exif: Exif) -> Result<Self> {
+        let started = Instant::now();
+        let bytes = io::read(file)?;
+        let decoded = decode(&bytes, &Limits::default(), DecodeOptions { exif, ..DecodeOptions::default() })?;
+        let orientation = decoded.orientation_applied as u8 + 1;
+        Ok(Self { image: decoded.image, orientation, read: started.elapsed() })
+    }
+}
+
+/// The images in order.
+enum Photos {
+    /// From the thread that reads them.
+    Ahead(Receiver<Result<Photo>>),
+    OnDemand(Exif),
+}
+
+impl Photos {
+    fn next(&self, file: &Path) -> Result<Photo> {
+        match self {
+            Photos::Ahead(photos) => photos.recv().context("the thread that reads images has ended")?,
+            Photos::OnDemand(exif) => Photo::read(file, *exif),
+        }
+    }
+}
+
 struct Job<'a> {
     args: &'a Predict,
     model: FaceModel,
     table: Option<HashMap<String, Vec<[f64; 4]>>>,
     /// Output names in use.
     names: HashSet<String>,
+    timing: Timing,
 }
 
 /// A face that was found.
@@ -91,18 +153,14 @@ struct Found {
 }
 
 impl Job<'_> {
-    fn image(&mut self, file: &Path) -> Result<Vec<Found>> {
-        let started = Instant::now();
-        let bytes = io::read(file)?;
-        let exif = if self.args.ignore_orientation { Exif::Ignore } else { Exif::Honour };
-        let decoded = decode(&bytes, &Limits::default(), DecodeOptions { exif, ..DecodeOptions::default() })?;
-        let image = decoded.image;
-        let read = started.elapsed();
+    fn image(&mut self, file: &Path, photo: Photo) -> Result<Vec<Found>> {
+        let Photo { image, orientation, read } = photo;
         let boxes = self.boxes(file, &image)?;
         let mut places: Vec<Place> = boxes.iter().map(|&b| Place::of_box(b)).collect();
         let how = Look { flip: self.args.flip, official: self.args.protocol == Protocol::Official };
         let keep = self.args.dump_stages.is_some();
         let mut looked = self.model.look(&image, &places, how, keep)?;
+        self.timing.result();
         if self.args.refine == 0
             && boxes.len() == 1
             && boxes[0] == whole(&image)
@@ -118,14 +176,12 @@ impl Job<'_> {
             let next = self.model.look(&image, &places, how, keep)?;
             looked.faces = next.faces;
             looked.stages = next.stages;
-            looked.pre += next.pre;
-            looked.network += next.network;
-            looked.post += next.post;
+            looked.time += next.time;
         }
         let names = self.model.names();
-        let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3;
-        let timings = json!({"read_ms": ms(read), "pre_ms": ms(looked.pre), "network_ms": ms(looked.network),
-            "post_ms": ms(looked.post)});
+        let time = TimeSplit { read, ..looked.time };
+        self.timing.images += time;
+        let timings = time.json_ms();
         let stem = self.stem(file);
         let overlay = self.args.out.join(format!("{stem}.points.png"));
         if !self.args.no_overlay {
@@ -145,7 +201,7 @@ impl Job<'_> {
                 "input": file,
                 "width": image.width(),
                 "height": image.height(),
-                "exif_orientation": decoded.orientation_applied as u8 + 1,
+                "exif_orientation": orientation,
                 "box": b,
                 "score": score,
                 "points": points,
@@ -158,7 +214,7 @@ impl Job<'_> {
                 "{}: {} points in box {x:.0},{y:.0},{w:.0},{h:.0}, mean score {score:.2}, {:.1} ms -> {}",
                 file.display(),
                 names.len(),
-                ms(looked.network),
+                ms(time.network),
                 shown.display()
             );
             if let (Some(folder), Some(stages)) = (&self.args.dump_stages, looked.stages.get(i)) {

@@ -6,6 +6,7 @@ use crate::npy;
 use crate::outcome::{Failure, Outcome};
 use crate::runner::Runner;
 use crate::say;
+use crate::timing::Timing;
 use anyhow::Context;
 use hrnet_formats::LoadOptions;
 use hrnet_ir::{Net, Op, Tensor, interp};
@@ -23,6 +24,7 @@ pub(super) fn run(args: &Run) -> Outcome {
         align_corners: args.align_corners,
         ..Default::default()
     };
+    let mut timing = Timing::start();
     let loaded = LoadedModel::open(&args.model, &options)?;
     let net = loaded.model.build()?;
     let input = npy::read(&args.input)?;
@@ -34,9 +36,12 @@ pub(super) fn run(args: &Run) -> Outcome {
         }
         Executor::Engine => {
             let pool = Arc::new(Pool::new(args.compute.threads()));
-            Runner::new(&net, &loaded.weights, pool)?.run(&input).with_context(place)?
+            let mut runner = Runner::new(&net, loaded.weights, pool)?;
+            timing.loaded();
+            runner.run(&input).with_context(place)?
         }
     };
+    timing.result();
     let mut written = Vec::new();
     for (i, output) in outputs.iter().enumerate() {
         let name = &net.outputs()[i].name;
@@ -49,7 +54,7 @@ pub(super) fn run(args: &Run) -> Outcome {
         written.push(json!({"name": name, "shape": shape, "file": path}));
     }
     if args.json {
-        say!("{}", json!({"model": loaded.model.to_string(), "outputs": written}));
+        say!("{}", json!({"model": loaded.model.to_string(), "outputs": written, "timing": timing.json()}));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::{FaceModel, Look, Place, export::recipe_for};
 use crate::config::TrainConfig;
+use crate::timing::TimeSplit;
 use anyhow::{Context, Result};
 use hrnet_data::image::Image;
 use hrnet_data::loader::{LandmarkSet, SetOptions};
@@ -9,20 +10,7 @@ use hrnet_data::metric::nme::{Nme, NmeReport, Normaliser};
 use hrnet_ir::{Model, Weights};
 use hrnet_kernels::Pool;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// Where the time went.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TimeSplit {
-    /// Reading and decoding images.
-    pub read: Duration,
-    /// Crop and normalisation.
-    pub pre: Duration,
-    /// Network.
-    pub network: Duration,
-    /// Decoding.
-    pub post: Duration,
-}
+use std::time::Instant;
 
 /// Faces read at a time.
 const CHUNK: usize = 32;
@@ -47,9 +35,7 @@ pub fn measure(
         let faces: Vec<(&Image, Place)> =
             images.iter().zip(chunk).map(|(m, &i)| (m.as_ref(), place(i))).collect();
         let looked = model.look_at(&faces, how, false)?;
-        time.pre += looked.pre;
-        time.network += looked.network;
-        time.post += looked.post;
+        time += looked.time;
         for ((&i, face), image) in chunk.iter().zip(&looked.faces).zip(&images) {
             let sample = &set.samples()[i];
             let error = nme.update(&face.points, &sample.points, sample.box_size);
@@ -95,7 +81,7 @@ impl Evaluator {
     /// The figures of some weights.
     pub fn measure(&self, weights: &Weights) -> Result<NmeReport> {
         let recipe = recipe_for(&self.config, &self.model, None);
-        let mut model = FaceModel::new(weights, recipe, self.pool.clone())?;
+        let mut model = FaceModel::new(weights.clone(), recipe, self.pool.clone())?;
         let (nme, _) = measure(&mut model, &self.set, self.normaliser, Look::default(), |_, _, _| {})?;
         nme.compute().context("the validation set is empty")
     }

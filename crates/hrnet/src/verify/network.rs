@@ -24,7 +24,7 @@ pub(super) fn verify_forward(context: &Context, bytes: &[u8]) -> Result<Case> {
             outputs.into_iter().map(|o| (o.shape.to_vec(), o.data)).collect()
         }
         Executor::Engine => {
-            let outputs = Runner::new(&net, &weights, context.pool.clone())?.run(&input)?;
+            let outputs = Runner::new(&net, weights, context.pool.clone())?.run(&input)?;
             outputs
                 .iter()
                 .map(|o| (o.shape().to_vec(), o.data().iter().map(|&v| f64::from(v)).collect()))
