@@ -98,7 +98,7 @@ fn forward_equals_the_reference() {
                     Epilogue { residual: epilogue_residual, relu },
                 );
 
-                let mut want = conv_reference(desc, &src, shape, &weight);
+                let mut want = conv_reference::<f64>(desc, &src, shape, &weight);
                 let per_channel = dst_shape.h * dst_shape.w;
                 for (i, v) in want.iter_mut().enumerate() {
                     if with_bias {
@@ -141,7 +141,7 @@ fn backward_data_equals_the_reference() {
                 let mut dx = Guarded::new(&start, side(index));
                 conv.run(&pool, &guarded_dy, shape, &mut dx, accumulate);
 
-                let (mut want, _) = conv_gradients(desc, &src, shape, &weight, &dy);
+                let (mut want, _) = conv_gradients::<f64>(desc, &src, shape, &weight, &dy);
                 if accumulate {
                     want.iter_mut().zip(&before).for_each(|(w, &b)| *w += f64::from(b));
                 }
@@ -176,7 +176,7 @@ fn weight_gradient_equals_the_reference() {
                 let mut dw = Guarded::new(&before, side(index));
                 grad.run(&pool, &guarded_src, shape, &guarded_dy, &mut dw);
 
-                let (_, mut want) = conv_gradients(desc, &src, shape, &before, &dy);
+                let (_, mut want) = conv_gradients::<f64>(desc, &src, shape, &before, &dy);
                 want.iter_mut().zip(&before).for_each(|(w, &b)| *w += f64::from(b));
                 compare(&dw, &want, exact, TOLERANCE, &what);
                 // Once more into the same scratch memory: adds the same again, bit for bit.
@@ -212,7 +212,7 @@ fn transposed_convolution_equals_the_reference() {
                 let mut dst = Guarded::new(&output(dst_shape), side(index));
                 conv.run(&pool, &guarded_src, shape, &mut dst, relu);
 
-                let mut want = transpose_reference(ic, oc, &src, shape, &weight);
+                let mut want = transpose_reference::<f64>(ic, oc, &src, shape, &weight);
                 let per_channel = dst_shape.h * dst_shape.w;
                 for (i, v) in want.iter_mut().enumerate() {
                     if with_bias {
