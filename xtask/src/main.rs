@@ -1,9 +1,11 @@
 //! Repository checks: `cargo xtask tidy` (layers, unsafe code, parser lints, sizes, links) and `cargo xtask supply`
-//! (lock file, sources, licences, vetted crates). A check that finds something prints every finding and exits with 1.
+//! (lock file, sources, licences, vetted crates) on every change; `cargo xtask nightly [part ...]` the slow checks and
+//! those that want tools (docs/checks.md). A check that finds something prints every finding and exits with 1.
 #![forbid(unsafe_code)]
 
 mod licence;
 mod markdown;
+mod nightly;
 mod repo;
 mod scan;
 mod supply;
@@ -30,16 +32,18 @@ impl Report {
 
 fn main() -> ExitCode {
     let verbs: Vec<String> = std::env::args().skip(1).collect();
-    let check = match verbs.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["tidy"] => tidy::run,
-        ["supply"] => supply::run,
+    let verbs: Vec<&str> = verbs.iter().map(String::as_str).collect();
+    let outcome = match verbs[..] {
+        ["tidy"] => repo::root().and_then(|root| tidy::run(&root)),
+        ["supply"] => repo::root().and_then(|root| supply::run(&root)),
+        ["nightly", ref parts @ ..] => repo::root().and_then(|root| nightly::run(&root, parts)),
         _ => {
-            eprintln!("usage: cargo xtask tidy | supply");
+            eprintln!("usage: cargo xtask tidy | supply | nightly [part ...]");
             return ExitCode::from(2);
         }
     };
-    let verb = &verbs[0];
-    let report = match repo::root().and_then(|root| check(&root)) {
+    let verb = verbs[0];
+    let report = match outcome {
         Ok(report) => report,
         Err(error) => {
             eprintln!("{verb}: {error:#}");

@@ -77,16 +77,38 @@ pub fn for_interior(shape: Shape, mut f: impl FnMut(usize, Option<usize>)) {
 /// The plain tensor of an output; checks that the border is as poisoned and unused lanes are zero.
 pub fn unblock(buf: &[f32], shape: Shape, what: &str) -> Vec<f32> {
     let mut plain = vec![0.0; plain_len(shape)];
-    let mut border = buf.to_vec();
-    for_interior(shape, |at, index| {
-        match index {
-            Some(index) => plain[index] = buf[at],
-            None => assert!(buf[at] == 0.0, "{what}: unused lane at {at} is {}", buf[at]),
-        }
-        border[at] = BORDER;
-    });
-    assert!(border.iter().all(|&v| v == BORDER), "{what}: the border was written");
+    if let Err(problem) = unblock_into(buf, shape, &mut plain) {
+        panic!("{what}: {problem}");
+    }
     plain
+}
+
+/// [`unblock`] that says what is wrong: nothing is written but the interior, and unused lanes are zero.
+pub fn unblock_into(buf: &[f32], shape: Shape, plain: &mut [f32]) -> Result<(), String> {
+    let (row, plane) = (shape.row(), shape.plane());
+    for (index, cells) in buf.chunks_exact(plane).enumerate() {
+        let (n, block) = (index / shape.blocks(), index % shape.blocks());
+        for (y, cells) in cells.chunks_exact(row).enumerate() {
+            for (x, lanes) in cells.chunks_exact(LANES).enumerate() {
+                let at = || format!("of image {n}, channel block {block}, bordered pixel ({x}, {y})");
+                if y == 0 || y > shape.h || x == 0 || x > shape.w {
+                    if lanes.iter().any(|&v| v != BORDER) {
+                        return Err(format!("the border was written: {lanes:?} {}", at()));
+                    }
+                    continue;
+                }
+                for (lane, &value) in lanes.iter().enumerate() {
+                    let channel = block * LANES + lane;
+                    if channel < shape.c {
+                        plain[((n * shape.c + channel) * shape.h + y - 1) * shape.w + x - 1] = value;
+                    } else if value != 0.0 {
+                        return Err(format!("unused lane {lane} is {value} {}", at()));
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 pub fn bits(values: &[f32]) -> Vec<u32> {
@@ -107,98 +129,102 @@ pub fn compare(got: &[f32], want: &[f64], exact: bool, tolerance: f64, what: &st
     }
 }
 
-/// Plain convolution in f64.
-pub fn conv_reference(desc: ConvDesc, src: &[f32], shape: Shape, weight: &[f32]) -> Vec<f64> {
-    let ConvDesc { ic, oc, kernel, stride, padding } = desc;
+/// The number type of a reference: f32 where integer data makes every sum exact, else f64.
+pub trait Number: Copy + Default + From<f32> + std::ops::AddAssign + std::ops::Mul<Output = Self> {}
+impl Number for f32 {}
+impl Number for f64 {}
+
+/// The outputs of one axis that see the image at kernel position `k`, and the input of the first one.
+fn seen(k: usize, desc: ConvDesc, input: usize, output: usize) -> (std::ops::Range<usize>, usize) {
+    let first = desc.padding.saturating_sub(k).div_ceil(desc.stride);
+    // The last output whose input index is below `input`.
+    let end = (input + desc.padding).saturating_sub(k).div_ceil(desc.stride).min(output);
+    (first.min(end)..end, (first * desc.stride + k).saturating_sub(desc.padding))
+}
+
+/// Calls `f(output row, input row, weight index)` for every pair of rows that meet: offsets of the first values
+/// that meet, their number, and the step of the input is the stride.
+fn rows_that_meet(desc: ConvDesc, shape: Shape, mut f: impl FnMut(usize, usize, usize, usize)) {
+    let ConvDesc { ic, oc, kernel, stride, .. } = desc;
     let (oh, ow) = desc.out(shape.h, shape.w);
-    let mut dst = vec![0.0; shape.n * oc * oh * ow];
     for n in 0..shape.n {
-        for o in 0..oc {
-            for y in 0..oh {
-                for x in 0..ow {
-                    let mut sum = 0.0;
-                    for ky in 0..kernel {
-                        let sy = (y * stride + ky).wrapping_sub(padding);
-                        for kx in 0..kernel {
-                            let sx = (x * stride + kx).wrapping_sub(padding);
-                            if sy < shape.h && sx < shape.w {
-                                for i in 0..ic {
-                                    let s = src[((n * ic + i) * shape.h + sy) * shape.w + sx];
-                                    let w = weight[((o * ic + i) * kernel + ky) * kernel + kx];
-                                    sum += f64::from(s) * f64::from(w);
-                                }
-                            }
-                        }
+        for (o, i) in (0..oc).flat_map(|o| (0..ic).map(move |i| (o, i))) {
+            for ky in 0..kernel {
+                let (ys, y_in) = seen(ky, desc, shape.h, oh);
+                for kx in 0..kernel {
+                    let (xs, x_in) = seen(kx, desc, shape.w, ow);
+                    let w = ((o * ic + i) * kernel + ky) * kernel + kx;
+                    for (at, y) in ys.clone().enumerate() {
+                        let to = ((n * oc + o) * oh + y) * ow + xs.start;
+                        let from = ((n * ic + i) * shape.h + y_in + at * stride) * shape.w + x_in;
+                        f(to, from, w, xs.len());
                     }
-                    dst[((n * oc + o) * oh + y) * ow + x] = sum;
                 }
             }
         }
     }
+}
+
+/// Plain convolution.
+pub fn conv_reference<T: Number>(desc: ConvDesc, src: &[f32], shape: Shape, weight: &[f32]) -> Vec<T> {
+    let (oh, ow) = desc.out(shape.h, shape.w);
+    let src: Vec<T> = src.iter().map(|&v| v.into()).collect();
+    let mut dst = vec![T::default(); shape.n * desc.oc * oh * ow];
+    rows_that_meet(desc, shape, |to, from, w, count| {
+        if count > 0 {
+            let w = T::from(weight[w]);
+            let last = from + (count - 1) * desc.stride;
+            add_row(&mut dst[to..to + count], &src[from..=last], desc.stride, w);
+        }
+    });
     dst
 }
 
-/// The two gradients of a plain convolution in f64: (dx, dw).
-pub fn conv_gradients(
+fn add_row<T: Number>(dst: &mut [T], src: &[T], stride: usize, w: T) {
+    if stride == 1 {
+        dst.iter_mut().zip(src).for_each(|(d, &s)| *d += s * w);
+    } else {
+        dst.iter_mut().zip(src.iter().step_by(stride)).for_each(|(d, &s)| *d += s * w);
+    }
+}
+
+/// The two gradients of a plain convolution: (dx, dw).
+pub fn conv_gradients<T: Number>(
     desc: ConvDesc,
     src: &[f32],
     shape: Shape,
     weight: &[f32],
     dy: &[f32],
-) -> (Vec<f64>, Vec<f64>) {
-    let ConvDesc { ic, oc, kernel, stride, padding } = desc;
-    let (oh, ow) = desc.out(shape.h, shape.w);
-    let (mut dx, mut dw) = (vec![0.0; src.len()], vec![0.0; weight.len()]);
-    for n in 0..shape.n {
-        for o in 0..oc {
-            for y in 0..oh {
-                for x in 0..ow {
-                    let g = f64::from(dy[((n * oc + o) * oh + y) * ow + x]);
-                    for ky in 0..kernel {
-                        let sy = (y * stride + ky).wrapping_sub(padding);
-                        for kx in 0..kernel {
-                            let sx = (x * stride + kx).wrapping_sub(padding);
-                            if sy < shape.h && sx < shape.w {
-                                for i in 0..ic {
-                                    let s = ((n * ic + i) * shape.h + sy) * shape.w + sx;
-                                    let w = ((o * ic + i) * kernel + ky) * kernel + kx;
-                                    dx[s] += g * f64::from(weight[w]);
-                                    dw[w] += g * f64::from(src[s]);
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+) -> (Vec<T>, Vec<T>) {
+    let (mut dx, mut dw) = (vec![T::default(); src.len()], vec![T::default(); weight.len()]);
+    rows_that_meet(desc, shape, |to, from, w, count| {
+        let mut sum = T::default();
+        for x in 0..count {
+            let g = T::from(dy[to + x]);
+            dx[from + x * desc.stride] += g * T::from(weight[w]);
+            sum += g * T::from(src[from + x * desc.stride]);
         }
-    }
+        dw[w] += sum;
+    });
     (dx, dw)
 }
 
-/// Plain transposed convolution (kernel 4, stride 2, padding 1) in f64.
-pub fn transpose_reference(ic: usize, oc: usize, src: &[f32], shape: Shape, weight: &[f32]) -> Vec<f64> {
-    let (oh, ow) = (2 * shape.h, 2 * shape.w);
-    let mut dst = vec![0.0; shape.n * oc * oh * ow];
-    for n in 0..shape.n {
-        for i in 0..ic {
-            for y in 0..shape.h {
-                for x in 0..shape.w {
-                    let s = f64::from(src[((n * ic + i) * shape.h + y) * shape.w + x]);
-                    for ky in 0..4 {
-                        let oy = (2 * y + ky).wrapping_sub(1);
-                        for kx in 0..4 {
-                            let ox = (2 * x + kx).wrapping_sub(1);
-                            if oy < oh && ox < ow {
-                                for o in 0..oc {
-                                    let w = f64::from(weight[((i * oc + o) * 4 + ky) * 4 + kx]);
-                                    dst[((n * oc + o) * oh + oy) * ow + ox] += s * w;
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+/// Plain transposed convolution (kernel 4, stride 2, padding 1): the input gradient of the convolution with
+/// the roles of input and output exchanged.
+pub fn transpose_reference<T: Number>(
+    ic: usize,
+    oc: usize,
+    src: &[f32],
+    shape: Shape,
+    weight: &[f32],
+) -> Vec<T> {
+    let desc = ConvDesc { ic: oc, oc: ic, kernel: 4, stride: 2, padding: 1 };
+    let large = Shape { n: shape.n, c: oc, h: 2 * shape.h, w: 2 * shape.w };
+    let mut dst = vec![T::default(); plain_len(large)];
+    rows_that_meet(desc, large, |small, from, w, count| {
+        for x in 0..count {
+            dst[from + 2 * x] += T::from(src[small + x]) * T::from(weight[w]);
         }
-    }
+    });
     dst
 }

@@ -1,7 +1,7 @@
 //! What the end-to-end tests share: running the binary, judging how it ended, and small data sets made on the spot.
 //!
 //! Every run has `RUST_BACKTRACE=1`, so that a panic or a leaked backtrace shows in what is checked.
-#![allow(dead_code)]
+#![allow(dead_code, unused_macros)]
 
 use hrnet_data::image::{Image, encode_png};
 use serde_json::Value;
