@@ -22,9 +22,10 @@ use crate::simd::Simd;
 use crate::{Isa, LANES, Pool};
 
 /// Samples; the best one counts.
-const SAMPLES: usize = 6;
-/// Seconds that one sample should take at least: long beside the time to wake the threads.
-const SAMPLE: f64 = 8e-3;
+const SAMPLES: usize = 40;
+/// Seconds that one sample should take at least: long beside a hand-out of tasks, short beside the time that the
+/// system gives another program.
+const SAMPLE: f64 = 1e-3;
 
 /// GFLOP/s of multiply-adds in registers on all threads of the pool (two operations each), measured for about
 /// 50 ms. Panics if the processor lacks `isa`.
