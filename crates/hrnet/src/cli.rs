@@ -264,7 +264,7 @@ pub struct Run {
 #[command(after_long_help = BENCH_HELP)]
 pub struct Bench {
     /// Variants such as pose_w32 (weights by formula), or checkpoint files
-    #[arg(required_unless_present = "layers", conflicts_with = "layers")]
+    #[arg(required_unless_present = "layers", conflicts_with_all = ["layers", "kernel", "all_kernels"])]
     pub what: Vec<String>,
     /// Input sizes, height x width, separated by commas [default: the published one]
     #[arg(long, value_name = "HxW,..", value_parser = parse_size, value_delimiter = ',')]
