@@ -181,7 +181,166 @@ fn bench_prints_one_line_of_json() {
     // A file runs too.
     let scratch = Scratch::new();
     let model = scratch.write("model.pth", &hrnet_testkit::checkpoints()["official.pth"]);
-    hrnet!["bench", &model, a, b, c, d, e, f, "--json"].ok().json();
+    let result = hrnet!["bench", &model, a, b, c, d, e, f, "--json"].ok().json();
+    assert_eq!(result["case"], "model.pth 64x64");
+}
+
+/// The JSON lines of a run.
+fn lines(out: &str) -> Vec<Value> {
+    out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+#[test]
+fn bench_measures_every_combination() {
+    let lists = ["--input-size", "32x32,64x32", "--batch", "1,3", "--threads", "1,2", "--isa", "portable"];
+    let [a, b, c, d, e, f, g, h] = lists;
+    let few = ["--runs", "2", "--warm-up", "0"];
+    let [i, j, k, l] = few;
+    let ran = hrnet!["bench", "cls_w18_small_v1", a, b, c, d, e, f, g, h, i, j, k, l, "--json"].ok();
+    let results = lines(&ran.out);
+    let keys: Vec<String> =
+        results.iter().map(|r| format!("{} {} {}", r["case"], r["batch"], r["threads"])).collect();
+    let mut wanted = Vec::new();
+    for size in ["32x32", "64x32"] {
+        for (batch, threads) in [(1, 1), (1, 2), (3, 1), (3, 2)] {
+            wanted.push(format!("\"cls_w18_small_v1 {size}\" {batch} {threads}"));
+        }
+    }
+    assert_eq!(keys, wanted);
+    for result in &results {
+        let n = |key: &str| number(&result[key]);
+        assert!(n("min_ms") <= n("p10_ms") && n("p10_ms") <= n("median_ms") && n("median_ms") <= n("p90_ms"));
+        assert!((n("share_of_peak") - n("gflops") / n("peak_gflops")).abs() < 1e-9, "{result}");
+        assert!((n("gflops") - 2e-6 * n("macs") / n("median_ms")).abs() < 1e-6 * n("gflops"), "{result}");
+        assert_eq!((&result["isa"], &result["kernel"]), (&json!("portable"), &json!("network")));
+        assert_eq!(result["version"], env!("CARGO_PKG_VERSION"));
+        assert!(result["cpu"].is_string());
+    }
+    assert_eq!(number(&results[2]["macs"]), 3.0 * number(&results[0]["macs"]));
+
+    // People get a table: processor, one line per peak, head, one line per result. Several networks at once.
+    let two = ["cls_w18_small_v1", "pose_w18", "--input-size", "32x32", "--no-peak"];
+    let [m, n, o, p, q] = two;
+    let ran = hrnet!["bench", m, n, o, p, q, i, j, k, l].ok();
+    assert_eq!(ran.out.lines().count(), 4, "{ran:?}");
+    assert!(ran.out.lines().nth(3).unwrap().starts_with("pose_w18 32x32 "), "{ran:?}");
+    let result = hrnet!["bench", m, o, p, q, i, j, k, l, "--json"].ok().json();
+    assert_eq!((&result["peak_gflops"], &result["share_of_peak"]), (&Value::Null, &Value::Null));
+
+    // A size that one network cannot take, a level that does not exist.
+    hrnet!["bench", m, "--input-size", "40x32"].fails(1, &["64x32"]);
+    hrnet!["bench", m, "--isa", "sse9"].fails(2, &["--isa", "sse9", "avx2"]);
+    hrnet!["bench", m, "nonsense_net"].fails(2, &["nonsense_net"]);
+    hrnet!["bench"].fails(2, &["WHAT"]);
+}
+
+#[test]
+fn bench_measures_single_convolutions() {
+    let (wide, small) = ("ic20ih9iw7oc35k3s1p1", "ic20ih9iw7oc35k1s2p0");
+    let few = ["--runs", "2", "--warm-up", "0", "--no-peak", "--json"];
+    let [i, j, k, l, m, n] = few;
+    let ran = hrnet![
+        "bench",
+        "--layer",
+        wide,
+        "--layer",
+        small,
+        "--batch",
+        "2",
+        "--threads",
+        "1,2",
+        i,
+        j,
+        k,
+        l,
+        m,
+        n
+    ]
+    .ok();
+    let results = lines(&ran.out);
+    let cases: Vec<&str> = results.iter().map(|r| r["case"].as_str().unwrap()).collect();
+    assert_eq!(cases, [wide, small, "total", wide, small, "total"]);
+    assert_eq!(number(&results[0]["macs"]), f64::from(2 * 9 * 7 * 20 * 35 * 9));
+    assert_eq!(number(&results[1]["macs"]), f64::from(2 * 5 * 4 * 20 * 35));
+    assert!(results[0]["kernel"].as_str().unwrap().starts_with("conv3x3s1_f32_"), "{}", results[0]);
+
+    // Every kernel of a level, and each of them alone.
+    let ran = hrnet!["bench", "--layer", wide, "--all-kernels", "--isa", "portable", i, j, k, l, m, n].ok();
+    let kernels: Vec<String> =
+        lines(&ran.out).iter().map(|r| r["kernel"].as_str().unwrap().to_string()).collect();
+    assert!(!kernels.is_empty() && kernels.iter().all(|k| k.ends_with("_portable")), "{kernels:?}");
+    for kernel in &kernels {
+        let result = hrnet!["bench", "--layer", wide, "--kernel", kernel, i, j, k, l, m, n].ok().json();
+        assert_eq!((&result["kernel"], &result["isa"]), (&json!(kernel), &json!("portable")));
+    }
+    hrnet!["bench", "--layer", wide, "--kernel", "conv9x9"].fails(2, &["conv9x9", "hrnet kernels"]);
+    hrnet!["bench", "--layer", small, "--kernel", &kernels[0]].fails(2, &[small, &kernels[0], "conv1x1s2"]);
+
+    // A list counts each convolution as often as it says.
+    let scratch = Scratch::new();
+    let list = scratch.write("list.txt", format!("# two\n{wide} x3\n{small} # once\n"));
+    let at = format!("--layer=@{}", list.display());
+    let results = lines(&hrnet!["bench", at, i, j, k, l, m, n].ok().out);
+    let macs = |i: usize| number(&results[i]["macs"]);
+    assert_eq!((results.len(), macs(2)), (3, 3.0 * macs(0) + macs(1)));
+    assert_eq!(results[2]["convolutions"], 4);
+
+    for (text, words) in [
+        ("ic20ih9iw7oc35k5s1p2", vec!["k3p1"]),
+        ("", vec!["ic64ih56iw56oc64k3s1p1"]),
+        ("@", vec![]),
+        ("ic1048576ih1048576iw1048576oc1048576k3s1p1", vec!["GB"]),
+    ] {
+        let ran = hrnet!["bench", "--layer", text, "--no-peak"];
+        // Nothing is printed before the error.
+        assert!(ran.out.is_empty(), "{ran:?}");
+        let usage = words != ["GB"] && text != "@";
+        ran.fails(if usage { 2 } else { 1 }, &words);
+    }
+    let bad = scratch.write("bad.txt", format!("{wide}\n{wide} 3\n"));
+    hrnet!["bench", format!("--layer=@{}", bad.display())].fails(1, &["bad.txt", "line 2"]);
+    hrnet!["bench", "pose_w32", "--layer", wide].fails(2, &["--layer"]);
+    hrnet!["bench", "pose_w32", "--all-kernels"].fails(2, &["--all-kernels"]);
+    hrnet!["bench", "--kernel", &kernels[0]].fails(2, &["--layer"]);
+}
+
+#[test]
+fn the_lists_of_convolutions_are_those_of_the_networks() {
+    let folder = hrnet_testkit::repository().join("bench/shapes");
+    for network in ["pose_w32", "pose_w48", "face_w18", "cls_w18_small_v1", "seg_w48"] {
+        let wanted = hrnet!["bench", "--dump-shapes", network].ok().out;
+        assert_eq!(text(&folder.join(format!("{network}.txt"))), wanted, "{network}");
+    }
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 5);
+}
+
+#[test]
+fn bench_appends_to_a_record() {
+    let scratch = Scratch::new();
+    let file = scratch.path("record.csv");
+    let layer = "ic3ih8iw8oc5k3s2p1";
+    for rows in [1, 2] {
+        hrnet!["bench", "--layer", layer, "--runs", "1", "--threads", "1", "--record", &file].ok();
+        let table = text(&file);
+        let rows_now: Vec<Vec<&str>> = table.lines().map(|l| l.split(',').collect()).collect();
+        assert_eq!(rows_now.len(), 1 + rows);
+        let column = |name: &str| rows_now[0].iter().position(|c| *c == name).unwrap();
+        let last = rows_now.last().unwrap();
+        // Counted from the end: the name of a processor may hold a comma.
+        let field = |name: &str| last[last.len() - (rows_now[0].len() - column(name))];
+        assert_eq!((field("case"), field("threads"), field("batch"), field("runs")), (layer, "1", "1", "1"));
+        assert!(
+            field("ms").parse::<f64>().unwrap() > 0.0 && field("share_of_peak").parse::<f64>().unwrap() > 0.0
+        );
+        assert!(last[0].len() == 10 && last[0].starts_with("20"), "{last:?}");
+    }
+    let other = scratch.write("other.csv", "image,x\n");
+    let ran = hrnet!["bench", "--layer", layer, "--no-peak", "--record", &other];
+    assert!(ran.out.is_empty());
+    ran.fails(1, &["other.csv", "date,cpu"]);
+    assert_eq!(text(&other), "image,x\n");
+    hrnet!["bench", "--layer", layer, "--record", scratch.path("absent/r.csv")].fails(1, &["absent"]);
+    assert_eq!(scratch.files(""), ["other.csv", "record.csv"]);
 }
 
 #[test]

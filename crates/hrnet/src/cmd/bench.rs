@@ -1,108 +1,174 @@
-//! `hrnet bench`: inference time of a network. One JSON line per result.
+//! `hrnet bench`: inference time of networks and of single convolutions. One row, or one JSON line, per result.
+//!
+//! ```text
+//! read what was asked for; measure the peak of every (instruction set, threads)
+//! for each network, instruction set, input size, batch, threads:     (--layer: for each convolution and kernel)
+//!     warm up; time each run; median, percentiles, GFLOP/s, share of the peak
+//! ```
+//!
+//! Times are wall times of whole runs on threads that exist already. Reading, packing and planning are not in them:
+//! `bench/peers` measures a start from nothing.
+
+mod layer;
+mod machine;
+mod network;
+mod record;
+mod shapes;
+mod stats;
 
 use crate::cli::Bench;
-use crate::model::LoadedModel;
 use crate::outcome::{Failure, Outcome};
-use crate::runner::Runner;
 use crate::say;
-use anyhow::Result;
-use hrnet_engine::Profile;
-use hrnet_ir::{Model, Weights, formula, zoo};
-use hrnet_kernels::Pool;
-use serde_json::json;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Instant;
+use hrnet_kernels::{Isa, Pool, peak};
+use machine::cpu_model;
+use record::Record;
+use serde_json::{Map, Value, json};
+use stats::Times;
+
+const NETWORK_HEADER: &str = "\
+network                              isa      threads batch  median ms   min ms  10..90 % ms       ms/image  GFLOP/s  \
+of peak";
+const LAYER_HEADER: &str = "\
+convolution                      kernel                             threads batch  median ms   min ms  10..90 % ms        \
+GFLOP/s  of peak";
 
 pub(super) fn run(args: &Bench) -> Outcome {
-    let (model, weights, default_input) = subject(&args.what)?;
-    let net = model.build()?;
-    let weights = weights.unwrap_or_else(|| formula::weights(&net, ""));
-    let [h, w] = args.input_size.unwrap_or(default_input);
-    let shape = [usize::from(args.batch), 3, h, w];
-    let threads = args.compute.threads();
-    let pool = Arc::new(Pool::new(threads));
-    let mut runner = Runner::new(&net, weights, pool.clone())?;
-    let isa = runner.engine().isa();
-    let session = runner.session(shape)?;
-    let plan = session.plan().clone();
-    let input = formula::input("bench", &shape);
-    let mut outputs = plan.output_tensors();
-    for _ in 0..args.warm_up {
-        session.run_into(&pool, input.data(), &mut outputs)?;
-    }
-    let mut profile = Profile::new(&plan);
-    let mut times = Vec::with_capacity(usize::from(args.runs));
-    for _ in 0..args.runs {
-        let started = Instant::now();
-        match args.profile {
-            true => session.run_profiled(&pool, input.data(), &mut outputs, &mut profile)?,
-            false => session.run_into(&pool, input.data(), &mut outputs)?,
-        }
-        times.push(started.elapsed().as_secs_f64() * 1e3);
-    }
-    times.sort_by(f64::total_cmp);
-    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
-    let (median, min) = (at(0.5), times[0]);
-    let gflops = 2.0 * plan.macs() as f64 / (median * 1e6);
-    if args.profile {
-        print_profile(&profile, args.json);
-    }
-    if args.json {
-        say!(
-            "{}",
-            json!({"model": model.to_string(), "input_size": [h, w], "batch": args.batch, "threads": threads,
-                "isa": isa.name(), "runs": times.len(), "median_ms": median, "min_ms": min, "p90_ms": at(0.9),
-                "ms_per_image": median / f64::from(args.batch), "gflops": gflops, "macs": plan.macs(),
-                "arena_bytes": plan.arena_bytes(), "steps": plan.step_count(), "reorders": plan.reorders()})
-        );
+    if args.dump_shapes {
+        network::dump_shapes(args)
+    } else if args.layers.is_empty() {
+        network::run(args)
     } else {
-        say!("{model}, {h}x{w}, batch {}, {threads} threads, {}", args.batch, isa.name());
-        say!(
-            "median {median:.2} ms, min {min:.2} ms, 90 % {:.2} ms per batch; {:.2} ms per image; {gflops:.1} GFLOP/s",
-            at(0.9),
-            median / f64::from(args.batch)
-        );
+        layer::run(args)
     }
-    Ok(())
 }
 
-/// The network of a file or variant, its weights if it is a file, and its usual input.
-fn subject(what: &str) -> Result<(Model, Option<Weights>, [usize; 2]), Failure> {
-    let path = Path::new(what);
-    if path.exists() {
-        let loaded = LoadedModel::open(path, &Default::default())?;
-        let (h, w) = loaded.recipe.input_size;
-        return Ok((loaded.model, Some(loaded.weights), [h, w]));
-    }
-    let Some(entry) = zoo::find(what) else {
-        let message = format!(
-            "'{what}' is neither a file nor a variant; `hrnet info list` shows the published networks"
-        );
-        return Err(Failure::Usage(message));
-    };
-    Ok((entry.model, None, entry.input))
+/// What all results of a call share.
+struct Setup {
+    cpu: String,
+    isas: Vec<Isa>,
+    pools: Vec<Pool>,
+    /// GFLOP/s by instruction set and number of threads; empty with --no-peak.
+    peaks: Vec<(Isa, usize, f64)>,
+    record: Option<Record>,
+    json: bool,
 }
 
-fn print_profile(profile: &Profile, to_stderr: bool) {
-    let mut text = format!("{:<44} {:<30} {:>9} {:>6} {:>8}\n", "step", "kernel", "ms", "share", "GFLOP/s");
-    let ms = |d: std::time::Duration| d.as_secs_f64() * 1e3 / f64::from(profile.runs.max(1));
-    for step in &profile.steps {
-        let gflops = profile.gflops(step).map_or_else(String::new, |g| format!("{g:.1}"));
-        let share = 100.0 * profile.share(step);
-        text += &format!(
-            "{:<44} {:<30} {:>9.3} {share:>5.1}% {gflops:>8}\n",
-            step.name,
-            step.kernel,
-            ms(step.total)
-        );
+/// One measurement.
+struct Measured<'a> {
+    /// A network with its input size, or a convolution.
+    case: &'a str,
+    /// A row of the kernel table, or `network`.
+    kernel: &'a str,
+    isa: Isa,
+    threads: usize,
+    batch: usize,
+    /// Multiply-accumulates of a run, all images.
+    macs: u64,
+    times: Times,
+}
+
+impl Measured<'_> {
+    fn gflops(&self) -> f64 {
+        2.0 * self.macs as f64 / (self.times.median() * 1e6)
     }
-    text += "\nby kernel\n";
-    for (kernel, steps, time, macs) in profile.by_kernel() {
-        let gflops =
-            if macs > 0 { format!("{:.1}", 2.0 * macs as f64 / (ms(time) * 1e6)) } else { String::new() };
-        text += &format!("{kernel:<44} {steps:>4} steps {:>9.3} ms {gflops:>8}\n", ms(time));
+}
+
+impl Setup {
+    /// Makes the threads, measures the peaks and prints the head of the table.
+    fn new(args: &Bench, isas: Vec<Isa>, header: &str) -> Result<Setup, Failure> {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let pools: Vec<Pool> = match args.threads.is_empty() {
+            true => vec![Pool::new(cores())],
+            false => args.threads.iter().map(|&t| Pool::new(usize::from(t))).collect(),
+        };
+        // Before anything is measured: a file that cannot be written should not cost the results.
+        let record = args.record.as_deref().map(Record::open).transpose()?;
+        let mut peaks = Vec::new();
+        if !args.no_peak {
+            for &isa in &isas {
+                peaks.extend(pools.iter().map(|pool| (isa, pool.threads(), peak(isa, pool))));
+            }
+        }
+        let setup = Setup { cpu: cpu_model(), isas, pools, peaks, record, json: args.json };
+        if !setup.json {
+            say!("{}, hrnet {}", setup.cpu, env!("CARGO_PKG_VERSION"));
+            for (isa, threads, peak) in &setup.peaks {
+                say!("peak of {isa}, threads {threads}: {peak:.0} GFLOP/s");
+            }
+            say!("{header}");
+        }
+        Ok(setup)
     }
-    // With --json the table goes to stderr: stdout ends in one JSON line.
-    if to_stderr { eprintln!("{text}") } else { say!("{text}") }
+
+    /// Writes what is to be recorded.
+    fn finish(self) -> Outcome {
+        self.record.map_or(Ok(()), |record| Ok(record.save()?))
+    }
+
+    fn peak(&self, isa: Isa, threads: usize) -> Option<f64> {
+        self.peaks.iter().find(|p| (p.0, p.1) == (isa, threads)).map(|p| p.2)
+    }
+
+    /// Prints and records one result of a network; `facts` are the fields of the JSON line that only networks have.
+    fn report_network(&mut self, m: &Measured, facts: Value) {
+        let t = &m.times;
+        if let Some(share) = self.report(m, facts) {
+            say!(
+                "{:<36} {:<8} {:>7} {:>5} {:>10.3} {:>8.3}  {:<18} {:>7.3} {:>8.1} {share:>8}",
+                m.case,
+                m.isa.name(),
+                m.threads,
+                m.batch,
+                t.median(),
+                t.min(),
+                t.range(),
+                t.median() / m.batch as f64,
+                m.gflops()
+            );
+        }
+    }
+
+    /// The same for a convolution.
+    fn report_layer(&mut self, m: &Measured, facts: Value) {
+        let t = &m.times;
+        if let Some(share) = self.report(m, facts) {
+            say!(
+                "{:<32} {:<34} {:>7} {:>5} {:>10.3} {:>8.3}  {:<18} {:>8.1} {share:>8}",
+                m.case,
+                m.kernel,
+                m.threads,
+                m.batch,
+                t.median(),
+                t.min(),
+                t.range(),
+                m.gflops()
+            );
+        }
+    }
+
+    /// Records the result and prints it as JSON; without --json, gives the text of the share of the peak.
+    fn report(&mut self, m: &Measured, facts: Value) -> Option<String> {
+        let (gflops, peak) = (m.gflops(), self.peak(m.isa, m.threads));
+        let share = peak.map(|p| gflops / p);
+        if let Some(record) = &mut self.record {
+            record.add(&self.cpu, m, share);
+        }
+        if !self.json {
+            return Some(share.map_or_else(String::new, |s| format!("{:.1} %", 100.0 * s)));
+        }
+        let t = &m.times;
+        let common = json!({"case": m.case, "kernel": m.kernel, "isa": m.isa.name(), "threads": m.threads,
+            "batch": m.batch, "runs": t.count(), "median_ms": t.median(), "min_ms": t.min(), "p10_ms": t.at(0.1),
+            "p90_ms": t.at(0.9), "spread": t.spread(), "ms_per_image": t.median() / m.batch as f64, "macs": m.macs,
+            "gflops": gflops, "peak_gflops": peak, "share_of_peak": share, "cpu": self.cpu,
+            "version": env!("CARGO_PKG_VERSION")});
+        let mut line = Map::new();
+        for object in [common, facts] {
+            if let Value::Object(fields) = object {
+                line.extend(fields);
+            }
+        }
+        say!("{}", Value::Object(line));
+        None
+    }
 }
