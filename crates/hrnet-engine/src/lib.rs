@@ -98,20 +98,18 @@ impl Engine {
     /// The plan for an input shape `[n, 3, h, w]`. Packs the weights that no earlier plan packed in the same form.
     pub fn plan(&self, input: [usize; 4]) -> Result<Arc<Plan>, PlanError> {
         let draft = Draft::new(&self.lowered, input, self.options.memory_limit)?;
-        let cases = draft.cases(&self.lowered);
         let threads = self.threads();
-        let layers = pack::layers(&self.lowered, self.sources.to_vec(), &cases, &self.cache, threads);
+        let layers = pack::layers(&self.lowered, self.sources.to_vec(), &draft.cases, &self.cache, threads);
         Ok(Arc::new(Plan::new(draft, layers, threads)))
     }
 
     /// [`Engine::plan`] for the only shape that will be wanted: weights are freed as soon as they are packed.
     pub fn into_plan(self, input: [usize; 4]) -> Result<Arc<Plan>, PlanError> {
         let draft = Draft::new(&self.lowered, input, self.options.memory_limit)?;
-        let cases = draft.cases(&self.lowered);
         let threads = self.threads();
         // If a clone lives on, so do its weights.
         let sources = Arc::unwrap_or_clone(self.sources);
-        let layers = pack::layers(&self.lowered, sources, &cases, &self.cache, threads);
+        let layers = pack::layers(&self.lowered, sources, &draft.cases, &self.cache, threads);
         Ok(Arc::new(Plan::new(draft, layers, threads)))
     }
 

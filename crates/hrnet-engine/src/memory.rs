@@ -11,6 +11,7 @@
 
 use crate::layout::Layout;
 use crate::lower::{Id, Program};
+use crate::step::StepOp;
 use hrnet_kernels::Shape;
 use std::ops::Range;
 
@@ -31,6 +32,8 @@ pub(crate) struct Buffer {
     pub(crate) writer: usize,
     /// Whether a step reads its border.
     pub(crate) border: bool,
+    /// Whether its first write covers the border too.
+    pub(crate) whole: bool,
     pub(crate) offset: usize,
 }
 
@@ -106,6 +109,7 @@ pub(crate) fn buffers(
                         last: time,
                         writer,
                         border: false,
+                        whole: matches!(step.op, StepOp::ToPlanar { .. }),
                         offset: 0,
                     });
                     buffers.len() - 1
@@ -160,8 +164,8 @@ pub(crate) fn dirty_borders(buffers: &[Buffer]) -> Vec<bool> {
         let inherited = (0..buffers.len()).any(|p| {
             clean[p] && buffers[p].last < buffer.first && buffers[p].same_place(buffer) && kept_since(p)
         });
-        clear[b] = buffer.border && !others.is_empty() && !inherited;
-        clean[b] = others.is_empty() || inherited || clear[b];
+        clear[b] = buffer.border && !others.is_empty() && !inherited && !buffer.whole;
+        clean[b] = others.is_empty() || inherited || clear[b] || buffer.whole;
     }
     clear
 }

@@ -6,14 +6,11 @@
 //! engine keeps it for further plans.
 
 use crate::error::{EngineError, WeightProblems};
-use crate::layout::{self, Layout};
 use crate::lower::{self, LayerDef, Program};
-use crate::waves;
 use hrnet_ir::pass::fold_batch_norm;
 use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::{Algorithm, Conv, ConvCase, ConvDesc, ConvTranspose, Isa, algorithm};
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A layer with its packed parameters.
@@ -35,11 +32,8 @@ pub(crate) struct Lowered {
     pub(crate) isa: Isa,
     /// Without batch norms.
     pub(crate) net: Net,
+    /// Without layouts, which depend on the image size.
     pub(crate) program: Program,
-    /// Steps of each wave.
-    pub(crate) waves: Vec<Range<usize>>,
-    /// Layout of each value.
-    pub(crate) layouts: Vec<Layout>,
 }
 
 /// Packed layers by number and algorithm.
@@ -56,10 +50,8 @@ impl Lowered {
             return Err(EngineError::Weights(WeightProblems(coverage)));
         }
         let (net, mut weights) = fold_batch_norm(net, weights)?;
-        let mut program = lower::lower(&net)?;
-        let layouts = layout::assign(&mut program);
-        let waves = waves::sort(&mut program);
-        let lowered = Self { isa, net, program, waves, layouts };
+        let program = lower::lower(&net)?;
+        let lowered = Self { isa, net, program };
         lowered.program.layers.iter().try_for_each(|def| lowered.check(def))?;
         // Two layers may share a parameter.
         let mut tensors: Vec<Option<Arc<Tensor>>> = vec![None; lowered.net.params().len()];

@@ -5,8 +5,9 @@ use crate::layout::{self, Layout};
 use crate::memory;
 use crate::pack::{Layer, Lowered};
 use crate::step::StepOp;
+use crate::waves;
 use hrnet_ir::{Tensor, summary};
-use hrnet_kernels::{ConvCase, Isa, Job, JobOp, Place, Shape, Sum, Wave};
+use hrnet_kernels::{ConvCase, Isa, Job, JobOp, MapLayout, Place, Shape, Sum, Wave, algorithm};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub(crate) struct Draft {
     input: [usize; 4],
     steps: Vec<PlannedStep>,
     waves: Vec<Range<usize>>,
+    /// For each layer that is a convolution, the convolution with its map size.
+    pub(crate) cases: Vec<Option<ConvCase>>,
     outputs: Vec<PlanOutput>,
     arena_len: usize,
     #[cfg(test)]
@@ -78,21 +81,23 @@ impl Draft {
     pub(crate) fn new(lowered: &Lowered, input: [usize; 4], limit: usize) -> Result<Self, PlanError> {
         let net = &lowered.net;
         let net_shapes = net.shapes(input)?;
-        let program = &lowered.program;
+        let mut program = lowered.program.clone();
+        let cases = cases(lowered, &net_shapes);
+        let layouts = layout::assign(&mut program, |layer| {
+            cases[layer].map_or(MapLayout::Blocked, |case| algorithm(&case, lowered.isa).layout())
+        });
+        let waves = waves::sort(&mut program);
         let (mut shapes, mut lens) = (Vec::new(), Vec::new());
-        for (&node, layout) in program.values.iter().zip(&lowered.layouts) {
+        for (&node, layout) in program.values.iter().zip(&layouts) {
             let [n, c, h, w] = net_shapes[node];
             let shape = Shape { n, c, h, w };
-            let len = match layout {
-                Layout::Blocked => shape.checked_len(),
-                Layout::Plain => hrnet_ir::element_count(&net_shapes[node]),
-            };
+            let len = layout.checked_len(shape);
             let too_large =
                 || PlanError::TooLarge { node: net.nodes()[node].name.clone(), shape: net_shapes[node] };
             lens.push(len.filter(|&len| len <= isize::MAX as usize / 8).ok_or_else(too_large)?);
             shapes.push(shape);
         }
-        let memory = memory::plan(program, &lowered.waves, &lowered.layouts, &shapes, &lens);
+        let memory = memory::plan(&program, &waves, &layouts, &shapes, &lens);
         let memory = memory.ok_or_else(|| PlanError::TooLarge { node: "arena".into(), shape: input })?;
         let needed = memory.len.saturating_mul(size_of::<f32>());
         if needed > limit {
@@ -102,7 +107,7 @@ impl Draft {
             start: memory.buffers[memory.buffer_of[v]].offset,
             len: lens[v],
             shape: shapes[v],
-            layout: lowered.layouts[v],
+            layout: layouts[v],
         };
         let steps = program.steps.iter().zip(&memory.clear_border).map(|(step, &clear_border)| {
             let node = &net.nodes()[step.node];
@@ -129,7 +134,8 @@ impl Draft {
             isa: lowered.isa,
             input,
             steps: steps.collect(),
-            waves: lowered.waves.clone(),
+            waves,
+            cases,
             outputs: net
                 .outputs()
                 .iter()
@@ -140,40 +146,41 @@ impl Draft {
             buffers: memory.buffers,
         })
     }
+}
 
-    /// For each layer that is a convolution, the convolution with its map size.
-    pub(crate) fn cases(&self, lowered: &Lowered) -> Vec<Option<ConvCase>> {
-        let mut cases = vec![None; lowered.program.layers.len()];
-        for step in &self.steps {
-            if let StepOp::Conv { layer, src, .. } = &step.op {
-                cases[*layer] =
-                    lowered.desc(*layer).map(|desc| ConvCase { desc, ih: src.shape.h, iw: src.shape.w });
-            }
+/// For each layer that is a convolution, the convolution with its map size.
+fn cases(lowered: &Lowered, net_shapes: &[[usize; 4]]) -> Vec<Option<ConvCase>> {
+    let mut cases = vec![None; lowered.program.layers.len()];
+    for step in &lowered.program.steps {
+        if let StepOp::Conv { layer, src, .. } = &step.op {
+            let [_, _, ih, iw] = net_shapes[lowered.program.values[*src]];
+            cases[*layer] = lowered.desc(*layer).map(|desc| ConvCase { desc, ih, iw });
         }
-        cases
     }
+    cases
 }
 
 /// A step as the job of a wave.
-fn job(step: &PlannedStep, layers: &[Arc<Layer>], sum: Option<&Arc<Sum>>) -> Option<Job> {
-    let place = |r: &Region| Place { start: r.start, shape: r.shape };
+fn job(isa: Isa, step: &PlannedStep, layers: &[Arc<Layer>], sum: Option<&Arc<Sum>>) -> Option<Job> {
+    let place = |r: &Region| r.layout.map().map(|layout| Place { start: r.start, shape: r.shape, layout });
     let op = match &step.op {
         StepOp::Conv { layer, src, .. } => match &*layers[*layer] {
-            Layer::Conv(conv) => JobOp::Conv { conv: Arc::clone(conv), src: place(src) },
+            Layer::Conv(conv) => JobOp::Conv { conv: Arc::clone(conv), src: place(src)? },
             _ => unreachable!("lowered from a convolution"),
         },
         StepOp::ConvTranspose { layer, src, .. } => match &*layers[*layer] {
-            Layer::ConvTranspose(conv) => JobOp::ConvTranspose { conv: Arc::clone(conv), src: place(src) },
+            Layer::ConvTranspose(conv) => JobOp::ConvTranspose { conv: Arc::clone(conv), src: place(src)? },
             _ => unreachable!("lowered from a transposed convolution"),
         },
         StepOp::Sum { terms, .. } => {
             JobOp::Sum { sum: Arc::clone(sum?), srcs: terms.iter().map(|(src, _)| src.start).collect() }
         }
+        StepOp::ToPlanar { src } | StepOp::FromPlanar { src } => JobOp::Convert { isa, src: place(src)? },
         _ => return None,
     };
     Some(Job {
         op,
-        dst: place(step.dst.as_ref()?),
+        dst: place(step.dst.as_ref()?)?,
         addend: step.op.addend().map(|a| a.start),
         relu: step.op.relu(),
         clear_border: step.clear_border,
@@ -194,7 +201,7 @@ impl Plan {
         let sums: Vec<_> = steps.iter().map(sum).collect();
         let waves = waves.into_iter().map(|range| {
             let jobs: Option<Vec<Job>> =
-                range.clone().map(|i| job(&steps[i], &layers, sums[i].as_ref())).collect();
+                range.clone().map(|i| job(isa, &steps[i], &layers, sums[i].as_ref())).collect();
             let jobs = jobs.map(|jobs| {
                 Wave::new(jobs, arena_len, threads).expect("what is alive in one wave lies apart")
             });
@@ -275,6 +282,8 @@ impl Plan {
             },
             StepOp::Sum { .. } => self.sums[index].as_ref().map_or_else(String::new, |sum| sum.kernel_name()),
             StepOp::Input | StepOp::ToBlocked { .. } => "to_blocked".into(),
+            StepOp::ToPlanar { .. } => "to_planar".into(),
+            StepOp::FromPlanar { .. } => "from_planar".into(),
             StepOp::Concat { .. } => "concat".into(),
             StepOp::AvgPool { size, .. } => format!("avg_pool_{size}"),
             StepOp::MaxPool { size, .. } => format!("max_pool_{size}"),
@@ -285,6 +294,7 @@ impl Plan {
             StepOp::ToPlain { .. } => "from_blocked".into(),
             StepOp::Output { src, .. } => match src.layout {
                 Layout::Blocked => "from_blocked".into(),
+                Layout::Planar => unreachable!("outputs are read blocked or plain"),
                 Layout::Plain => "copy".into(),
             },
         }

@@ -146,6 +146,7 @@ fn execute(
         match src.layout {
             Layout::Blocked => kernels::from_blocked(pool, src_data, src.shape, dst),
             Layout::Plain => dst.copy_from_slice(src_data),
+            Layout::Planar => unreachable!("outputs are read blocked or plain"),
         }
         return;
     }
@@ -191,7 +192,11 @@ fn execute(
         StepOp::ToPlain { src } => kernels::from_blocked(pool, rest.get(src), src.shape, dst),
         StepOp::ToBlocked { src } => kernels::to_blocked(pool, rest.get(src), to.shape, dst),
         StepOp::Output { .. } => unreachable!("handled above"),
-        StepOp::Conv { .. } | StepOp::ConvTranspose { .. } | StepOp::Sum { .. } => {
+        StepOp::Conv { .. }
+        | StepOp::ConvTranspose { .. }
+        | StepOp::Sum { .. }
+        | StepOp::ToPlanar { .. }
+        | StepOp::FromPlanar { .. } => {
             unreachable!("a job of a wave")
         }
     }

@@ -35,6 +35,10 @@ pub(crate) enum StepOp<R> {
     ToPlain { src: R },
     /// Plain to blocked inside the arena.
     ToBlocked { src: R },
+    /// Blocked to planar.
+    ToPlanar { src: R },
+    /// Planar to blocked.
+    FromPlanar { src: R },
     /// A result of the network: blocked or plain, into the caller's buffer `index`.
     Output { index: usize, src: R },
 }
@@ -59,6 +63,8 @@ impl<R> StepOp<R> {
             | StepOp::Linear { src, .. }
             | StepOp::ToPlain { src }
             | StepOp::ToBlocked { src }
+            | StepOp::ToPlanar { src }
+            | StepOp::FromPlanar { src }
             | StepOp::Output { src, .. } => f(src),
             StepOp::Concat { srcs } => srcs.iter().for_each(f),
             StepOp::RegionGather { scores, feats } => {
@@ -83,14 +89,21 @@ impl<R> StepOp<R> {
 
     /// Whether it can run beside others in a wave.
     pub(crate) fn is_job(&self) -> bool {
-        matches!(self, StepOp::Conv { .. } | StepOp::ConvTranspose { .. } | StepOp::Sum { .. })
+        matches!(
+            self,
+            StepOp::Conv { .. }
+                | StepOp::ConvTranspose { .. }
+                | StepOp::Sum { .. }
+                | StepOp::ToPlanar { .. }
+                | StepOp::FromPlanar { .. }
+        )
     }
 
     /// Whether the step reads the border of its source.
     pub(crate) fn reads_border(&self, kernel_of: impl Fn(usize) -> usize) -> bool {
         match self {
             StepOp::Conv { layer, .. } => kernel_of(*layer) > 1,
-            StepOp::ConvTranspose { .. } => true,
+            StepOp::ConvTranspose { .. } | StepOp::ToPlanar { .. } => true,
             _ => false,
         }
     }
@@ -133,6 +146,8 @@ impl<R> StepOp<R> {
             }
             StepOp::ToPlain { ref src } => StepOp::ToPlain { src: f(src) },
             StepOp::ToBlocked { ref src } => StepOp::ToBlocked { src: f(src) },
+            StepOp::ToPlanar { ref src } => StepOp::ToPlanar { src: f(src) },
+            StepOp::FromPlanar { ref src } => StepOp::FromPlanar { src: f(src) },
             StepOp::Output { index, ref src } => StepOp::Output { index, src: f(src) },
         }
     }

@@ -13,11 +13,31 @@
 //! anything but zero in unused lanes, so a buffer zeroed once stays valid for one shape; [`zero_border`]
 //! makes it valid again after it served another shape.
 
-use crate::Pool;
 use crate::par::{par_bands, par_chunks};
+use crate::{PlanarShape, Pool};
 
 /// Channels per block.
 pub const LANES: usize = 16;
+
+/// How the feature map of a convolution lies in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum MapLayout {
+    /// That of this module.
+    #[default]
+    Blocked,
+    /// That of [`crate::PlanarShape`], for odd channel counts.
+    Planar,
+}
+
+impl MapLayout {
+    /// Floats of a tensor, or nothing if that overflows.
+    pub fn checked_len(self, shape: Shape) -> Option<usize> {
+        match self {
+            MapLayout::Blocked => shape.checked_len(),
+            MapLayout::Planar => PlanarShape::from(shape).checked_len(),
+        }
+    }
+}
 
 /// Size of an activation tensor: images, channels, height, width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

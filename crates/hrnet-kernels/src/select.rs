@@ -5,7 +5,7 @@
 
 use crate::conv::wino::WinoConv;
 use crate::table::{Kernel, Op, kernels};
-use crate::{ConvCase, Isa, LANES};
+use crate::{ConvCase, Isa, LANES, MapLayout, PlanarConv};
 
 /// How a forward convolution is computed. Algorithms differ in their bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,15 @@ pub enum Algorithm {
     Wino3,
     /// Winograd F(4x4, 3x3).
     Wino4,
+    /// Winograd F(4x4, 3x3) with tiles as lanes, on [`MapLayout::Planar`] maps.
+    Planar4,
+}
+
+impl Algorithm {
+    /// The layout of source, addend and result.
+    pub fn layout(self) -> MapLayout {
+        if self == Algorithm::Planar4 { MapLayout::Planar } else { MapLayout::Blocked }
+    }
 }
 
 /// The algorithm for a convolution on a map of this size: a function of the case and the level alone, never of batch,
@@ -29,10 +38,13 @@ pub enum Algorithm {
 /// | rule | measured (Zen 4, one core, GFLOP/s of the direct algorithm: direct / F2 / F4 or F3) |
 /// |---|---|
 /// | F4 from 24 tiles on | 64 ch 64x48: 114 / 236 / 394; 32 ch 64x48: 117 / 213 / 344; 64 ch 32x24: 117 / 237 / 394 |
+/// | F4 from 12 tiles on with at most 1 MiB of weights | 64 ch 14x14, 72 ch 16x16 |
 /// | else F2 | 128 ch 16x12 in cache: 117 / 250 / 429, streamed: 110 / 210 / 288; 256 ch 8x6 streamed: 100 / 174 / 150 |
 /// | F3 from 48 tiles on | 64 to 64 128x96: 100 / - / 150; 32 to 64 64x48: 117 / - / 155; 64 to 128 32x24: 118 / - / 156 |
+/// | tiles as lanes instead of channels where F4 would leave more lanes empty | 18 ch 64x64: 294 against 165; 36 ch 32x32: 359 against 271 |
 ///
-/// F4 below 24 tiles is faster too when its weights are in a cache, but then W32 takes 2.8 times the memory of its weights.
+/// F4 for more weights and few tiles is faster too when its weights are in a cache, but then W32 takes 2.8 times the
+/// memory of its weights.
 pub fn algorithm(case: &ConvCase, _isa: Isa) -> Algorithm {
     let desc = &case.desc;
     let (h, w) = desc.out(case.ih, case.iw);
@@ -40,13 +52,26 @@ pub fn algorithm(case: &ConvCase, _isa: Isa) -> Algorithm {
     if desc.kernel != 3 || desc.ic < MIN_CHANNELS || desc.oc < MIN_CHANNELS {
         return Algorithm::Direct;
     }
-    match desc.stride {
-        1 if tiles(4) >= 24 && WinoConv::fits(4, desc) => Algorithm::Wino4,
-        1 if WinoConv::fits(2, desc) => Algorithm::Wino2,
-        2 if tiles(3) >= 48 && WinoConv::fits(3, desc) => Algorithm::Wino3,
-        _ => Algorithm::Direct,
+    if desc.stride == 2 {
+        let pays = tiles(3) >= 48 && WinoConv::fits(3, desc);
+        return if pays { Algorithm::Wino3 } else { Algorithm::Direct };
     }
+    let light = 36 * desc.ic * desc.oc <= LIGHT_FLOATS;
+    if tiles(4) >= 24 || (tiles(4) >= 12 && light) {
+        // Lanes that work, in percent.
+        let share = |of: usize| 100 * of / of.next_multiple_of(LANES);
+        if share(tiles(4)) > share(desc.oc) + 8 && PlanarConv::supports(desc, h, w) {
+            return Algorithm::Planar4;
+        }
+        if WinoConv::fits(4, desc) {
+            return Algorithm::Wino4;
+        }
+    }
+    if WinoConv::fits(2, desc) { Algorithm::Wino2 } else { Algorithm::Direct }
 }
+
+/// Floats of transformed weights that stay in a cache.
+const LIGHT_FLOATS: usize = 256 << 10;
 
 /// Channels below which the transforms cost more than they save.
 const MIN_CHANNELS: usize = 8;

@@ -20,22 +20,25 @@
 use std::sync::Arc;
 
 use crate::conv::Call;
+use crate::planar::{from_task, from_tasks, to_task, to_tasks, zero_plane};
 use crate::sum::{MAX_TERMS, SumCall};
-use crate::{Conv, ConvTranspose, LANES, Pool, Shape, Sum};
+use crate::{Conv, ConvTranspose, Isa, LANES, MapLayout, PlanarShape, Pool, Shape, Sum};
 
-/// Where a blocked tensor lies in the arena.
+/// Where a feature map lies in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Its first float.
     pub start: usize,
     /// Its shape.
     pub shape: Shape,
+    /// Its layout.
+    pub layout: MapLayout,
 }
 
 impl Place {
     /// One past its last float, if that is a number.
     fn end(&self) -> Option<usize> {
-        self.start.checked_add(self.shape.checked_len()?)
+        self.start.checked_add(self.layout.checked_len(self.shape)?)
     }
 
     fn overlaps(&self, other: &Place) -> bool {
@@ -67,6 +70,13 @@ pub enum JobOp {
         sum: Arc<Sum>,
         /// Where the sources begin.
         srcs: Vec<usize>,
+    },
+    /// `src` in the other layout.
+    Convert {
+        /// The level.
+        isa: Isa,
+        /// The source.
+        src: Place,
     },
 }
 
@@ -212,17 +222,23 @@ impl Wave {
 impl Job {
     /// Everything that is read or written.
     fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        let addend = self.addend.map(|start| Place { start, shape: self.dst.shape });
+        let addend = self.addend.map(|start| Place { start, ..self.dst });
         self.srcs().chain(addend).chain([self.dst])
     }
 
     fn srcs(&self) -> impl Iterator<Item = Place> + '_ {
         let (one, sum) = match &self.op {
-            JobOp::Conv { src, .. } | JobOp::ConvTranspose { src, .. } => (Some(*src), None),
+            JobOp::Conv { src, .. } | JobOp::ConvTranspose { src, .. } | JobOp::Convert { src, .. } => {
+                (Some(*src), None)
+            }
             JobOp::Sum { sum, srcs } => (None, Some((sum, srcs))),
         };
         let several = sum.into_iter().flat_map(|(sum, srcs)| {
-            srcs.iter().zip(sum.src_shapes()).map(|(&start, shape)| Place { start, shape })
+            srcs.iter().zip(sum.src_shapes()).map(|(&start, shape)| Place {
+                start,
+                shape,
+                layout: MapLayout::Blocked,
+            })
         });
         one.into_iter().chain(several)
     }
@@ -230,6 +246,15 @@ impl Job {
     fn check(&self, job: usize, arena: usize) -> Result<(), WaveError> {
         let fail = |problem: String| Err(WaveError::Shape { job, problem });
         let dst = self.dst.shape;
+        let layout = match &self.op {
+            JobOp::Conv { conv, .. } => conv.algorithm().layout(),
+            JobOp::Convert { src, .. } if src.layout == MapLayout::Blocked => MapLayout::Planar,
+            _ => MapLayout::Blocked,
+        };
+        let same = |place: &Place| matches!(self.op, JobOp::Convert { .. }) || place.layout == layout;
+        if self.dst.layout != layout || !self.srcs().all(|src| same(&src)) {
+            return fail(format!("places in another layout than {layout:?}"));
+        }
         let made = match &self.op {
             JobOp::Conv { conv, src } => {
                 if src.shape.c != conv.desc().ic {
@@ -253,6 +278,12 @@ impl Job {
                 }
                 sum.dst_shape()
             }
+            JobOp::Convert { src, .. } => {
+                if self.addend.is_some() || self.relu {
+                    return fail("a conversion has no addend and no ReLU".to_string());
+                }
+                src.shape
+            }
         };
         if made != dst {
             return fail(format!("makes {made:?}, the place is for {dst:?}"));
@@ -267,7 +298,7 @@ impl Job {
             }
         }
         let addend = self.addend.filter(|&start| start != self.dst.start);
-        let addend = addend.map(|start| Place { start, shape: dst });
+        let addend = addend.map(|start| Place { start, ..self.dst });
         match self.srcs().chain(addend).find(|place| place.overlaps(&self.dst)) {
             Some(other) => Err(WaveError::Overlap { writer: job, written: self.dst, job, other }),
             None => Ok(()),
@@ -279,13 +310,23 @@ impl Job {
             JobOp::Conv { conv, src } => conv.tasks(src.shape, threads),
             JobOp::ConvTranspose { conv, src } => conv.tasks(src.shape, threads),
             JobOp::Sum { sum, .. } => sum.tasks(),
+            JobOp::Convert { src, .. } => match src.layout {
+                MapLayout::Blocked => to_tasks(src.shape.into()),
+                MapLayout::Planar => from_tasks(src.shape.into()),
+            },
         }
     }
 
     fn border_tasks(&self) -> usize {
-        match self.clear_border {
-            true => (self.dst.shape.n * self.dst.shape.blocks()).div_ceil(PLANES),
-            false => 0,
+        if self.clear_border { self.planes().div_ceil(PLANES) } else { 0 }
+    }
+
+    /// Planes of the destination.
+    fn planes(&self) -> usize {
+        let shape = self.dst.shape;
+        match self.dst.layout {
+            MapLayout::Blocked => shape.n * shape.blocks(),
+            MapLayout::Planar => shape.n * shape.c,
         }
     }
 
@@ -296,6 +337,7 @@ impl Job {
             JobOp::ConvTranspose { conv, src } => conv.cost(src.shape),
             // A float moved takes the time of 4 multiply-adds or so: 32 of those and 8 floats per cycle.
             JobOp::Sum { sum, .. } => 4 * sum.floats() as u64,
+            JobOp::Convert { src, .. } => 8 * src.shape.len() as u64,
         }
     }
 
@@ -334,6 +376,15 @@ impl Job {
                 // SAFETY: as above.
                 unsafe { sum.task(index, &call, scratch) };
             }
+            JobOp::Convert { isa, src } => {
+                let (from, shape) = (base.wrapping_add(src.start).cast_const(), src.shape.into());
+                match src.layout {
+                    // SAFETY: as above.
+                    MapLayout::Blocked => unsafe { to_task(isa.prove(), index, from, dst, shape) },
+                    // SAFETY: as above.
+                    MapLayout::Planar => unsafe { from_task(isa.prove(), index, from, dst, shape) },
+                }
+            }
         }
     }
 
@@ -343,11 +394,21 @@ impl Job {
     /// `dst` is the beginning of a tensor of the shape of `self.dst`, and no other thread uses its border.
     unsafe fn clear_planes(&self, dst: *mut f32, group: usize) {
         let shape = self.dst.shape;
+        let planes = group * PLANES..((group + 1) * PLANES).min(self.planes());
+        if self.dst.layout == MapLayout::Planar {
+            let planar = PlanarShape::from(shape);
+            for plane in planes {
+                let start = dst.wrapping_add(plane * planar.plane());
+                // SAFETY: cells of the border of the tensor.
+                unsafe { zero_plane(start, planar) };
+            }
+            return;
+        }
         let zero = |start: usize, len: usize| {
             // SAFETY: cells of the border of the tensor.
             unsafe { dst.wrapping_add(start).write_bytes(0, len) };
         };
-        for plane in group * PLANES..((group + 1) * PLANES).min(shape.n * shape.blocks()) {
+        for plane in planes {
             let start = plane * shape.plane();
             zero(start, shape.row());
             zero(start + shape.plane() - shape.row(), shape.row());
@@ -405,11 +466,11 @@ mod tests {
     const SMALL: Shape = Shape { n: 2, c: 20, h: 3, w: 4 };
 
     fn place(index: usize) -> Place {
-        Place { start: index * LARGE.len(), shape: LARGE }
+        Place { start: index * LARGE.len(), shape: LARGE, layout: MapLayout::Blocked }
     }
 
     fn small() -> Place {
-        Place { start: 4 * LARGE.len(), shape: SMALL }
+        Place { start: 4 * LARGE.len(), shape: SMALL, layout: MapLayout::Blocked }
     }
 
     const ARENA: usize = 5 * 2 * 2 * 11 * 14 * 16;
@@ -447,7 +508,7 @@ mod tests {
         let jobs = vec![
             conv(place(0), place(1), None, 3),
             conv(place(0), place(2), Some(place(2).start), 1),
-            conv(small(), Place { start: small().start + SMALL.len(), shape: SMALL }, None, 3),
+            conv(small(), Place { start: small().start + SMALL.len(), ..small() }, None, 3),
         ];
         let mut wanted = filled();
         for job in &jobs {
@@ -522,13 +583,13 @@ mod tests {
 
     /// A large place that the small one lies in.
     fn small_at_large() -> Place {
-        Place { start: small().start - 32, shape: LARGE }
+        Place { start: small().start - 32, ..place(0) }
     }
 
     #[test]
     fn places_outside_and_wrong_shapes_are_refused() {
         let fail = |jobs: Vec<Job>| Wave::new(jobs, ARENA, 2).map(|_| "a wave").unwrap_err();
-        let outside = Place { start: ARENA - LARGE.len() + 1, shape: LARGE };
+        let outside = Place { start: ARENA - LARGE.len() + 1, ..place(0) };
         assert!(matches!(fail(vec![conv(outside, place(0), None, 1)]), WaveError::Outside { job: 0, .. }));
         assert!(matches!(fail(vec![conv(place(0), outside, None, 1)]), WaveError::Outside { .. }));
         let far = Some(usize::MAX - 5);

@@ -179,7 +179,7 @@ fn convolution_equals_the_reference_and_keeps_the_zeros() {
             };
             conv.run(&pool, &guarded_src, shape, &mut dst, Epilogue { residual: epilogue_residual, relu });
 
-            let mut want = conv_reference(desc(ic, oc), &src, shape.into(), &weight);
+            let mut want: Vec<f64> = conv_reference(desc(ic, oc), &src, shape.into(), &weight);
             for (i, v) in want.iter_mut().enumerate() {
                 if with_bias {
                     *v += f64::from(bias[i / (shape.h * shape.w) % oc]);

@@ -2,6 +2,7 @@
 
 use super::wino::WinoConv;
 use super::{Call, Epilogue, TapConv};
+use crate::planar::{PlanarCall, PlanarConv};
 use crate::select::{Algorithm, Block, algorithm, forced, select};
 use crate::table::{Kernel, Op};
 use crate::{ConvCase, ConvDesc, Isa, Pool, Shape};
@@ -16,6 +17,7 @@ pub struct Conv {
 enum Body {
     Direct(TapConv),
     Wino(WinoConv),
+    Planar(PlanarConv),
 }
 
 impl Conv {
@@ -46,6 +48,10 @@ impl Conv {
             Algorithm::Wino2 => 2,
             Algorithm::Wino3 => 3,
             Algorithm::Wino4 => 4,
+            Algorithm::Planar4 => {
+                let inner = PlanarConv::new(isa, desc, weight_oihw, bias);
+                return Conv { desc, body: Body::Planar(inner) };
+            }
         };
         Conv::winograd(isa, m, desc, select(Op::Winograd { m }, desc.oc, isa), weight_oihw, bias)
     }
@@ -108,6 +114,7 @@ impl Conv {
                 wino.pack(weight_oihw);
                 wino.set_bias(bias);
             }
+            Body::Planar(planar) => planar.repack(weight_oihw, bias),
         }
     }
 
@@ -121,6 +128,7 @@ impl Conv {
         match &self.body {
             Body::Direct(_) => Algorithm::Direct,
             Body::Wino(wino) => wino.algorithm(),
+            Body::Planar(_) => Algorithm::Planar4,
         }
     }
 
@@ -129,6 +137,7 @@ impl Conv {
         match &self.body {
             Body::Direct(taps) => taps.kernel_name(),
             Body::Wino(wino) => wino.kernel_name(),
+            Body::Planar(planar) => planar.kernel_name(),
         }
     }
 
@@ -137,6 +146,7 @@ impl Conv {
         match &self.body {
             Body::Direct(taps) => taps.packed.len(),
             Body::Wino(wino) => wino.packed_len(),
+            Body::Planar(planar) => planar.packed_len(),
         }
     }
 
@@ -151,6 +161,7 @@ impl Conv {
         match &self.body {
             Body::Direct(taps) => taps.tasks(src, threads),
             Body::Wino(wino) => wino.tasks(src, threads),
+            Body::Planar(planar) => planar.tasks(src.into(), threads),
         }
     }
 
@@ -159,6 +170,7 @@ impl Conv {
         match &self.body {
             Body::Direct(_) => src.n as u64 * self.desc.macs(src.h, src.w),
             Body::Wino(wino) => wino.cost(src),
+            Body::Planar(planar) => planar.cost(src.into()),
         }
     }
 
@@ -172,14 +184,28 @@ impl Conv {
             Body::Direct(taps) => unsafe { taps.task(index, tasks, call, scratch) },
             // SAFETY: promised by the caller.
             Body::Wino(wino) => unsafe { wino.task(index, tasks, call, scratch) },
+            Body::Planar(planar) => {
+                let call = PlanarCall {
+                    src: call.src,
+                    src_shape: call.src_shape.into(),
+                    dst: call.dst,
+                    residual: call.residual,
+                    relu: call.relu,
+                };
+                // SAFETY: promised by the caller.
+                unsafe { planar.task(index, tasks, &call, scratch) }
+            }
         }
     }
 
-    /// `dst = act(conv(src) + bias + residual)`; dst has [`ConvDesc::out`] pixels.
+    /// `dst = act(conv(src) + bias + residual)`; dst has [`ConvDesc::out`] pixels. All maps have the layout of the algorithm.
     pub fn run(&self, pool: &Pool, src: &[f32], src_shape: Shape, dst: &mut [f32], epilogue: Epilogue<'_>) {
         let desc = self.desc;
         assert!(src_shape.c == desc.ic, "packed for {desc:?}, src {src_shape:?}");
         let dst_shape = self.dst_shape(src_shape);
+        if let Body::Planar(planar) = &self.body {
+            return planar.run(pool, src, src_shape.into(), dst, epilogue);
+        }
         let call = Call::new(src, src_shape, dst, dst_shape, epilogue.residual, epilogue.relu);
         let tasks = self.tasks(src_shape, pool.threads());
         pool.run_scratch(tasks, &|index, scratch| {

@@ -1,7 +1,5 @@
 //! The convolution: packing, cutting into tasks, and the strip that a task computes.
 
-use std::cell::RefCell;
-
 use super::PlanarShape;
 use super::gemm::{CELL, products};
 use super::lanes::{Job, Lanes, on_level};
@@ -178,9 +176,6 @@ impl PlanarConv {
     /// `dst = act(conv(src) + bias + residual)`. All buffers are in the tile layout, and `dst` obeys its zero
     /// rule (`zero_planar_border`).
     pub fn run(&self, pool: &Pool, src: &[f32], shape: PlanarShape, dst: &mut [f32], epilogue: Epilogue<'_>) {
-        thread_local! {
-            static SCRATCH: RefCell<AlignedBuf> = RefCell::new(AlignedBuf::default());
-        }
         let dst_shape = PlanarShape { c: self.desc.oc, ..shape };
         shape.check("planar convolution: src", src.len());
         dst_shape.check("planar convolution: dst", dst.len());
@@ -203,13 +198,16 @@ impl PlanarConv {
         };
         let tasks = self.tasks(shape, pool.threads());
         let call = &call;
-        pool.run(tasks, &|index| {
-            SCRATCH.with_borrow_mut(|scratch| {
-                scratch.grow(SCRATCH_FLOATS);
-                // SAFETY: the lengths were checked, `src` and `residual` are borrowed and `dst` exclusively.
-                unsafe { self.task(index, tasks, call, scratch) };
-            });
+        pool.run_scratch(tasks, &|index, scratch| {
+            // SAFETY: the lengths were checked, `src` and `residual` are borrowed and `dst` exclusively.
+            unsafe { self.task(index, tasks, call, scratch) };
         });
+    }
+
+    /// About how long it takes, in multiply-adds: the products, and six vector operations per position for each transform.
+    pub(crate) fn cost(&self, src: PlanarShape) -> u64 {
+        let per_position = self.desc.ic * self.desc.oc + 6 * (self.desc.ic + self.desc.oc);
+        (src.n * src.vectors() * LANES * POSITIONS * per_position) as u64
     }
 
     /// How many tasks a call is best cut into: strips of the longest length, or so many more that the threads

@@ -13,7 +13,7 @@ use super::lanes::{Job, Lanes, Offsets, QUAD, on_level};
 use super::points::TILE;
 use super::{COLUMNS, PHASES, PlanarShape, ROWS};
 use crate::isa::Proven;
-use crate::par::{SharedMut, par_chunks};
+use crate::par::par_chunks;
 use crate::{Isa, LANES, Pool, Shape};
 
 /// Vectors of tiles (of 16 channels) per task: about 100 KiB.
@@ -24,11 +24,11 @@ pub fn to_planar(isa: Isa, pool: &Pool, src: &[f32], shape: Shape, dst: &mut [f3
     let planar = PlanarShape::from(shape);
     shape.check("to_planar: src", src.len());
     planar.check("to_planar: dst", dst.len());
-    let (proven, src, dst) = (isa.prove(), Source(src.as_ptr()), SharedMut::new(dst));
-    let src = &src;
+    let (proven, ends) = (isa.prove(), Ends(src.as_ptr(), dst.as_mut_ptr()));
+    let ends = &ends;
     pool.run(to_tasks(planar), &|index| {
         // SAFETY: the lengths were checked; `src` is borrowed, and each task writes its own vectors.
-        unsafe { to_task(proven, index, src.0, dst.ptr(0), planar) };
+        unsafe { to_task(proven, index, ends.0, ends.1, planar) };
     });
 }
 
@@ -38,11 +38,11 @@ pub fn from_planar(isa: Isa, pool: &Pool, src: &[f32], shape: Shape, dst: &mut [
     let planar = PlanarShape::from(shape);
     planar.check("from_planar: src", src.len());
     shape.check("from_planar: dst", dst.len());
-    let (proven, src, dst) = (isa.prove(), Source(src.as_ptr()), SharedMut::new(dst));
-    let src = &src;
+    let (proven, ends) = (isa.prove(), Ends(src.as_ptr(), dst.as_mut_ptr()));
+    let ends = &ends;
     pool.run(from_tasks(planar), &|index| {
         // SAFETY: the lengths were checked; `src` is borrowed, and each task writes its own pixels.
-        unsafe { from_task(proven, index, src.0, dst.ptr(0), planar) };
+        unsafe { from_task(proven, index, ends.0, ends.1, planar) };
     });
 }
 
@@ -50,28 +50,41 @@ pub fn from_planar(isa: Isa, pool: &Pool, src: &[f32], shape: Shape, dst: &mut [
 /// obeys the zero rule after the next kernel that writes it.
 pub fn zero_planar_border(pool: &Pool, buf: &mut [f32], shape: PlanarShape) {
     shape.check("zero_planar_border: buf", buf.len());
-    let (phase, tiles) = (shape.phase(), shape.vectors() * LANES);
     par_chunks(pool, buf, shape.plane(), |_, plane| {
-        for (index, cells) in plane.chunks_exact_mut(phase).enumerate() {
-            let (r, j) = (index / COLUMNS, index % COLUMNS);
-            // Tile 0 writes the first row of pixels at row phase 1: row phase 0 begins one row of tiles later.
-            let row = if r == 0 { shape.tile_columns() } else { 0 };
-            let (first, end) = match j {
-                0 => (row + 1, row + 1 + tiles),
-                5 => (row.saturating_sub(1), row + tiles - 1),
-                _ => (row, row + tiles),
-            };
-            cells[..first].fill(0.0);
-            cells[end..].fill(0.0);
-        }
+        // SAFETY: a whole plane, exclusively.
+        unsafe { zero_plane(plane.as_mut_ptr(), shape) };
     });
 }
 
-/// A pointer that tasks share for reading.
-struct Source(*const f32);
+/// [`zero_planar_border`] of one plane; touches no cell that a convolution writes.
+///
+/// # Safety
+/// `plane` is the beginning of a plane of `shape`, and no other thread uses the cells that no convolution writes.
+pub(crate) unsafe fn zero_plane(plane: *mut f32, shape: PlanarShape) {
+    let (phase, tiles) = (shape.phase(), shape.vectors() * LANES);
+    let zero = |from: usize, to: usize| {
+        // SAFETY: cells of the plane.
+        unsafe { plane.wrapping_add(from).write_bytes(0, to - from) };
+    };
+    for index in 0..PHASES {
+        let (r, j) = (index / COLUMNS, index % COLUMNS);
+        // Tile 0 writes the first row of pixels at row phase 1: row phase 0 begins one row of tiles later.
+        let row = if r == 0 { shape.tile_columns() } else { 0 };
+        let (first, end) = match j {
+            0 => (row + 1, row + 1 + tiles),
+            5 => (row.saturating_sub(1), row + tiles - 1),
+            _ => (row, row + tiles),
+        };
+        zero(index * phase, index * phase + first);
+        zero(index * phase + end, (index + 1) * phase);
+    }
+}
 
-// SAFETY: only read, and f32 is Sync.
-unsafe impl Sync for Source {}
+/// Source and destination of a conversion.
+struct Ends(*const f32, *mut f32);
+
+// SAFETY: the source is only read, and tasks write disjoint parts of the destination.
+unsafe impl Sync for Ends {}
 
 /// Tasks of [`to_task`].
 pub(crate) fn to_tasks(shape: PlanarShape) -> usize {

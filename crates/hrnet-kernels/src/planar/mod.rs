@@ -71,8 +71,10 @@ mod lanes;
 mod points;
 mod transform;
 
+pub(crate) use conv::PlanarCall;
 pub use conv::PlanarConv;
 pub use convert::{from_planar, to_planar, zero_planar_border};
+pub(crate) use convert::{from_task, from_tasks, to_task, to_tasks, zero_plane};
 
 use crate::{LANES, Shape};
 use points::TILE;

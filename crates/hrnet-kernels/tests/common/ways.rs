@@ -32,7 +32,8 @@ pub fn ways(case: ConvCase) -> Vec<Way> {
     let winograd = |m: usize| (desc.kernel, desc.stride) == (3, if m == 3 { 2 } else { 1 });
     for row in available().filter(|k| k.op == op || matches!(k.op, Op::Winograd { m } if winograd(m))) {
         let build: Build = Box::new(move |weight, bias| Conv::with_kernel(row, desc, weight, bias));
-        let (exact, tolerance) = if row.op == (Op::Winograd { m: 4 }) { (false, WINO4) } else { (true, DIRECT) };
+        let (exact, tolerance) =
+            if row.op == (Op::Winograd { m: 4 }) { (false, WINO4) } else { (true, DIRECT) };
         ways.push(Way { name: row.name(), isa: row.isa, exact, tolerance, build });
     }
     for isa in Isa::available() {
