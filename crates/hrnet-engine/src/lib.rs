@@ -93,6 +93,11 @@ impl Engine {
         Ok(Arc::new(Plan::new(&self.packed, input, self.memory_limit)?))
     }
 
+    /// [`Engine::plan`] for the only shape that will be wanted.
+    pub fn into_plan(self, input: [usize; 4]) -> Result<Arc<Plan>, PlanError> {
+        self.plan(input)
+    }
+
     /// A session with a plan of its own; to share a plan, use [`Session::new`].
     pub fn session(&self, input: [usize; 4]) -> Result<Session, PlanError> {
         Session::new(&self.plan(input)?)
