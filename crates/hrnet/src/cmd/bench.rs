@@ -6,7 +6,7 @@ use crate::outcome::{Failure, Outcome};
 use crate::runner::Runner;
 use crate::say;
 use anyhow::Result;
-use hrnet_engine::Profile;
+use hrnet_engine::{EngineOptions, Profile};
 use hrnet_ir::{Model, Weights, formula, zoo};
 use hrnet_kernels::Pool;
 use serde_json::json;
@@ -23,7 +23,7 @@ pub(super) fn run(args: &Bench) -> Outcome {
     let threads = args.compute.threads();
     let pool = Arc::new(Pool::new(threads));
     let mut runner = Runner::new(&net, weights, pool.clone())?;
-    let isa = runner.engine().isa();
+    let isa = EngineOptions::from_env()?.isa;
     let session = runner.session(shape)?;
     let plan = session.plan().clone();
     let input = formula::input("bench", &shape);
