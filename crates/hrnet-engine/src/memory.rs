@@ -215,6 +215,7 @@ mod tests {
             last,
             writer: first,
             border,
+            whole: false,
             offset: 0,
         }
     }

@@ -23,7 +23,7 @@ fn net(build: impl FnOnce(&mut Scope, Value) -> Vec<Value>) -> Net {
 
 fn lowered(net: &Net) -> Program {
     let mut program = lower::lower(net).unwrap();
-    crate::layout::assign(&mut program);
+    crate::layout::assign(&mut program, |_| hrnet_kernels::MapLayout::Blocked);
     program
 }
 

@@ -18,12 +18,12 @@ use hrnet_data::geometry::{
 use hrnet_data::image::Image;
 use hrnet_data::points::{PointSet, flip_permutation};
 use hrnet_formats::{self as formats, Recipe, Task};
-use hrnet_ir::{Tensor, Weights};
+use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::Pool;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Faces per run of the network.
+/// Most faces per run of the network.
 const BATCH: usize = 8;
 
 /// A landmark model with everything needed to use it.
@@ -35,6 +35,8 @@ pub struct FaceModel {
     flip: Vec<usize>,
     /// Height and width of the heat maps.
     maps: [usize; 2],
+    /// Faces per run of the network.
+    batch: usize,
 }
 
 /// How a face is looked at.
@@ -94,8 +96,19 @@ pub struct Looked {
 }
 
 impl FaceModel {
-    /// A model from weights and their recipe.
+    /// A model from weights and their recipe, for any number of faces at a time.
     pub fn new(weights: Weights, recipe: Recipe, pool: Arc<Pool>) -> Result<Self> {
+        Self::with(recipe, BATCH, |net| Runner::new(net, weights, pool))
+    }
+
+    /// A model for multiples of this number of faces at a time, ready to run; the process holds the weights once.
+    pub fn for_faces(weights: Weights, recipe: Recipe, pool: Arc<Pool>, faces: usize) -> Result<Self> {
+        let batch = (1..=BATCH).rev().find(|&batch| faces.max(1).is_multiple_of(batch)).unwrap_or(1);
+        let (h, w) = recipe.input_size;
+        Self::with(recipe, batch, |net| Runner::for_shape(net, weights, pool, [batch, 3, h, w]))
+    }
+
+    fn with(recipe: Recipe, batch: usize, runner: impl FnOnce(&Net) -> Result<Runner>) -> Result<Self> {
         if recipe.task != Task::Face {
             bail!(
                 "this is a model for {:?}, not for faces; other tasks run through `hrnet run`",
@@ -112,15 +125,8 @@ impl FaceModel {
             formats::Decoder::Dark | formats::Decoder::Udp => Decoder::Dark { kernel: 11 },
             _ => Decoder::QuarterOffset,
         };
-        let runner = Runner::new(&net, weights, pool)?;
-        Ok(Self { runner, flip: flip_permutation(points, &pairs), decoder, maps: [map_h, map_w], recipe })
-    }
-
-    /// Makes ready for this many faces at a time, so that the first look takes no longer than the next.
-    pub fn prepare(&mut self, faces: usize) -> Result<()> {
-        let (h, w) = self.recipe.input_size;
-        self.runner.session([faces.clamp(1, BATCH), 3, h, w])?;
-        Ok(())
+        let (runner, flip) = (runner(&net)?, flip_permutation(points, &pairs));
+        Ok(Self { runner, flip, decoder, maps: [map_h, map_w], recipe, batch })
     }
 
     /// The recipe.
@@ -150,7 +156,7 @@ impl FaceModel {
     /// Finds the points of faces in several images.
     pub fn look_at(&mut self, faces: &[(&Image, Place)], how: Look, keep_stages: bool) -> Result<Looked> {
         let mut looked = Looked::default();
-        for group in faces.chunks(BATCH) {
+        for group in faces.chunks(self.batch) {
             self.look_group(group, how, keep_stages, &mut looked)?;
         }
         Ok(looked)

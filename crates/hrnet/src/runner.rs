@@ -1,6 +1,6 @@
 //! An engine with its pool and one session per input shape.
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use hrnet_engine::{Engine, EngineOptions, Session};
 use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::Pool;
@@ -10,29 +10,27 @@ use std::sync::Arc;
 /// Sessions kept; the shapes of a folder of odd images would otherwise fill the memory.
 const SESSIONS: usize = 8;
 
-/// Runs a network on inputs of any shape.
+/// Runs a network.
 #[derive(Debug)]
 pub struct Runner {
-    engine: Engine,
+    /// What makes further sessions; none where the weights exist only in the packed form of one plan.
+    engine: Option<Engine>,
     pool: Arc<Pool>,
     sessions: HashMap<[usize; 4], Session>,
 }
 
 impl Runner {
-    /// Folds, fuses and packs. The weights are used up: the process shall not hold them beside their packed form.
+    /// For inputs of any shape. The weights stay in memory beside what is packed for each shape.
     pub fn new(net: &Net, weights: Weights, pool: Arc<Pool>) -> Result<Self> {
-        let engine = Engine::new(net, weights, EngineOptions::from_env()?)?;
+        let engine = Some(Engine::new(net, weights, EngineOptions::from_env()?)?);
         Ok(Self { engine, pool, sessions: HashMap::new() })
     }
 
-    /// The engine.
-    pub fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    /// The threads.
-    pub fn pool(&self) -> &Arc<Pool> {
-        &self.pool
+    /// For inputs of one shape, ready to run. The process holds the weights once.
+    pub fn for_shape(net: &Net, weights: Weights, pool: Arc<Pool>, shape: [usize; 4]) -> Result<Self> {
+        let engine = Engine::new(net, weights, EngineOptions::from_env()?)?;
+        let session = Session::new(&engine.into_plan(shape)?)?;
+        Ok(Self { engine: None, pool, sessions: HashMap::from([(shape, session)]) })
     }
 
     /// The session for a shape, made when it is first wanted.
@@ -42,16 +40,49 @@ impl Runner {
         }
         Ok(match self.sessions.entry(shape) {
             std::collections::hash_map::Entry::Occupied(e) => e.into_mut(),
-            std::collections::hash_map::Entry::Vacant(e) => e.insert(self.engine.session(shape)?),
+            std::collections::hash_map::Entry::Vacant(e) => {
+                let engine =
+                    self.engine.as_ref().context("this model was loaded for one input shape only")?;
+                e.insert(engine.session(shape)?)
+            }
         })
     }
 
     /// The outputs for an input `[n, 3, h, w]`.
     pub fn run(&mut self, input: &Tensor) -> Result<Vec<Tensor>> {
-        let Some(shape) = input.dims4() else {
-            anyhow::bail!("the input has shape {:?}, want [n, 3, height, width]", input.shape());
-        };
         let pool = self.pool.clone();
-        Ok(self.session(shape)?.run(&pool, input)?)
+        Ok(self.session(shape_of(input)?)?.run(&pool, input)?)
+    }
+}
+
+/// The shape of an input, which has four dimensions.
+pub fn shape_of(input: &Tensor) -> Result<[usize; 4]> {
+    let Some(shape) = input.dims4() else {
+        bail!("the input has shape {:?}, want [n, 3, height, width]", input.shape());
+    };
+    Ok(shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hrnet_ir::{Arch, Head, Model, formula};
+
+    #[test]
+    fn one_shape_or_any() {
+        let arch = Arch { width: 4, ..Arch::small_v1() };
+        let net = Model { arch, head: Head::Pose { joints: 3, kernel: 1, branch: 0 } }.build().unwrap();
+        let weights = formula::weights(&net, "");
+        let pool = Arc::new(Pool::new(1));
+        let (small, large) = ([1, 3, 32, 32], [1, 3, 64, 32]);
+        let mut any = Runner::new(&net, weights.clone(), pool.clone()).unwrap();
+        let mut one = Runner::for_shape(&net, weights, pool, small).unwrap();
+        for _ in 0..2 {
+            let input = formula::input("x", &small);
+            assert_eq!(any.run(&input).unwrap(), one.run(&input).unwrap());
+        }
+        any.run(&formula::input("x", &large)).unwrap();
+        assert!(one.run(&formula::input("x", &large)).unwrap_err().to_string().contains("one input shape"));
+        assert!(any.run(&Tensor::zeros([3, 32, 32])).unwrap_err().to_string().contains("[3, 32, 32]"));
     }
 }

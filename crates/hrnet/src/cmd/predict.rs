@@ -51,8 +51,9 @@ fn predict(
 ) -> Outcome {
     let loaded = LoadedModel::face(args.model.as_deref())?;
     let pool = Arc::new(Pool::new(args.compute.threads()));
-    let mut model = FaceModel::new(loaded.weights, loaded.recipe, pool)?;
-    model.prepare(args.boxes.len())?;
+    // A table has any number of boxes per image.
+    let faces = if table.is_some() { 1 } else { args.boxes.len() };
+    let model = FaceModel::for_faces(loaded.weights, loaded.recipe, pool, faces)?;
     timing.loaded();
     io::create_folder(&args.out)?;
     if let Some(folder) = &args.dump_stages {

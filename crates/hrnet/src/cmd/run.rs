@@ -4,7 +4,7 @@ use crate::cli::{Executor, Run};
 use crate::model::LoadedModel;
 use crate::npy;
 use crate::outcome::{Failure, Outcome};
-use crate::runner::Runner;
+use crate::runner::{Runner, shape_of};
 use crate::say;
 use crate::timing::Timing;
 use anyhow::Context;
@@ -36,7 +36,8 @@ pub(super) fn run(args: &Run) -> Outcome {
         }
         Executor::Engine => {
             let pool = Arc::new(Pool::new(args.compute.threads()));
-            let mut runner = Runner::new(&net, loaded.weights, pool)?;
+            let shape = shape_of(&input).with_context(place)?;
+            let mut runner = Runner::for_shape(&net, loaded.weights, pool, shape).with_context(place)?;
             timing.loaded();
             runner.run(&input).with_context(place)?
         }

@@ -27,6 +27,8 @@ enum Way {
     Selected,
     /// This row of the table.
     Row(&'static Kernel),
+    /// The selected kernel of an algorithm without rows.
+    Of(Algorithm),
 }
 
 /// The kernel of a name.
@@ -129,7 +131,8 @@ impl Layer {
         let bias = formula::input("bias", &[desc.oc]);
         let (weight, bias) = (weight.data(), Some(bias.data()));
         let conv = match way {
-            Way::Selected => Conv::new(isa, desc, weight, bias),
+            Way::Selected => Conv::for_map(isa, case, weight, bias),
+            Way::Of(algorithm) => Conv::with_algorithm(isa, case, algorithm, weight, bias),
             Way::Row(kernel) => Conv::with_kernel(kernel, desc, weight, bias),
         };
         let src_shape = Shape { n: batch, c: desc.ic, h: case.ih, w: case.iw };
