@@ -22,13 +22,13 @@ pub struct Runner {
 impl Runner {
     /// For inputs of any shape. The weights stay in memory beside what is packed for each shape.
     pub fn new(net: &Net, weights: Weights, pool: Arc<Pool>) -> Result<Self> {
-        let engine = Some(Engine::new(net, weights, EngineOptions::from_env()?)?);
+        let engine = Some(Engine::new(net, weights, options(&pool)?)?);
         Ok(Self { engine, pool, sessions: HashMap::new() })
     }
 
     /// For inputs of one shape, ready to run. The process holds the weights once.
     pub fn for_shape(net: &Net, weights: Weights, pool: Arc<Pool>, shape: [usize; 4]) -> Result<Self> {
-        let engine = Engine::new(net, weights, EngineOptions::from_env()?)?;
+        let engine = Engine::new(net, weights, options(&pool)?)?;
         let session = Session::new(&engine.into_plan(shape)?)?;
         Ok(Self { engine: None, pool, sessions: HashMap::from([(shape, session)]) })
     }
@@ -53,6 +53,11 @@ impl Runner {
         let pool = self.pool.clone();
         Ok(self.session(shape_of(input)?)?.run(&pool, input)?)
     }
+}
+
+/// The processor's level, balanced for the pool.
+fn options(pool: &Pool) -> Result<EngineOptions> {
+    Ok(EngineOptions { threads: pool.threads(), ..EngineOptions::from_env()? })
 }
 
 /// The shape of an input, which has four dimensions.

@@ -10,7 +10,8 @@ use crate::outcome::{Failure, Outcome};
 use anyhow::{Result, bail};
 use hrnet_ir::formula;
 use hrnet_kernels::{
-    AlignedBuf, Conv, ConvCase, Epilogue, Isa, Kernel, Op, Pool, Residual, Shape, kernels, to_blocked,
+    Algorithm, AlignedBuf, Conv, ConvCase, Epilogue, Isa, Kernel, MapLayout, Op, PlanarConv, PlanarShape,
+    Pool, Residual, Shape, kernels, to_blocked, to_planar,
 };
 use serde_json::json;
 use std::time::Instant;
@@ -27,8 +28,8 @@ enum Way {
     Selected,
     /// This row of the table.
     Row(&'static Kernel),
-    /// The selected kernel of an algorithm without rows.
-    Of(Algorithm),
+    /// Tiles as lanes, which has no rows.
+    Planar,
 }
 
 /// The kernel of a name.
@@ -46,8 +47,12 @@ fn kernel(name: &str) -> Result<&'static Kernel, Failure> {
 
 /// The rows that compute a convolution at one level.
 fn rows(case: &ConvCase, isa: Isa) -> impl Iterator<Item = &'static Kernel> {
-    let op = Op::Forward { kernel: case.desc.kernel, stride: case.desc.stride };
-    kernels().iter().filter(move |k| k.op == op && k.isa == isa)
+    let (kernel, stride) = (case.desc.kernel, case.desc.stride);
+    let computes = move |op: Op| match op {
+        Op::Winograd { m } => (kernel, stride) == (3, if m == 3 { 2 } else { 1 }),
+        op => op == Op::Forward { kernel, stride },
+    };
+    kernels().iter().filter(move |k| computes(k.op) && k.isa == isa)
 }
 
 pub(super) fn run(args: &Bench) -> Outcome {
@@ -80,7 +85,11 @@ pub(super) fn run(args: &Bench) -> Outcome {
                 for entry in &entries {
                     let ways: Vec<Way> = match (forced, args.all_kernels) {
                         (Some(kernel), _) => vec![Way::Row(kernel)],
-                        (None, true) => rows(&entry.case, isa).map(Way::Row).collect(),
+                        (None, true) => {
+                            let case = &entry.case;
+                            let planar = PlanarConv::supports(&case.desc, case.ih, case.iw);
+                            rows(case, isa).map(Way::Row).chain(planar.then_some(Way::Planar)).collect()
+                        }
                         (None, false) => vec![Way::Selected],
                     };
                     for way in ways {
@@ -132,7 +141,7 @@ impl Layer {
         let (weight, bias) = (weight.data(), Some(bias.data()));
         let conv = match way {
             Way::Selected => Conv::for_map(isa, case, weight, bias),
-            Way::Of(algorithm) => Conv::with_algorithm(isa, case, algorithm, weight, bias),
+            Way::Planar => Conv::with_algorithm(isa, case, Algorithm::Planar4, weight, bias),
             Way::Row(kernel) => Conv::with_kernel(kernel, desc, weight, bias),
         };
         let src_shape = Shape { n: batch, c: desc.ic, h: case.ih, w: case.iw };
@@ -140,7 +149,13 @@ impl Layer {
         let mut src = AlignedBuf::zeroed(src_shape.len());
         let plain = formula::input("source", &[batch, desc.ic, case.ih, case.iw]);
         to_blocked(pool, plain.data(), src_shape, &mut src);
-        let dst = AlignedBuf::zeroed(Shape { n: batch, c: desc.oc, h, w }.len());
+        let dst_shape = Shape { n: batch, c: desc.oc, h, w };
+        let mut dst = AlignedBuf::zeroed(dst_shape.len());
+        if conv.algorithm().layout() == MapLayout::Planar {
+            let mut planar = AlignedBuf::zeroed(PlanarShape::from(src_shape).len());
+            to_planar(isa, pool, &src, src_shape, &mut planar);
+            (src, dst) = (planar, AlignedBuf::zeroed(PlanarShape::from(dst_shape).len()));
+        }
         Layer { case, isa, batch, conv, src_shape, src, dst }
     }
 

@@ -67,7 +67,7 @@ pub(super) fn run(args: &Bench) -> Outcome {
         let weights = subject.weights.as_ref().map_or_else(formula, Weights::clone);
         for isa in setup.isas.clone() {
             let options = EngineOptions { isa, ..EngineOptions::default() };
-            let engine = Engine::new(&net, &weights, options)?;
+            let engine = Engine::new(&net, weights.clone(), options)?;
             for [h, w] in subject.sizes(args) {
                 for &batch in &args.batch {
                     let mut session = engine.session([usize::from(batch), 3, h, w])?;
