@@ -60,7 +60,9 @@ pub fn algorithm(case: &ConvCase, _isa: Isa) -> Algorithm {
     if tiles(4) >= 24 || (tiles(4) >= 12 && light) {
         // Lanes that work, in percent.
         let share = |of: usize| 100 * of / of.next_multiple_of(LANES);
-        if share(tiles(4)) > share(desc.oc) + 8 && PlanarConv::supports(desc, h, w) {
+        let fuller = share(tiles(4)) > share(desc.oc) + 8;
+        // A wide source costs more to convert than the lanes bring (256 to 18 channels: 178 against 165).
+        if fuller && desc.ic <= 2 * desc.oc && PlanarConv::supports(desc, h, w) {
             return Algorithm::Planar4;
         }
         if WinoConv::fits(4, desc) {
