@@ -1,7 +1,7 @@
 //! Times one network: `cargo run --release -p hrnet-engine --example time_net -- pose_w32 256 192 2 10` (name of the
 //! zoo, height, width, threads, runs; `profile` at the end lists the kernels).
 
-use hrnet_engine::{Engine, EngineOptions, Profile};
+use hrnet_engine::{Engine, EngineOptions, Profile, Session};
 use hrnet_ir::{formula, zoo};
 use hrnet_kernels::Pool;
 use std::time::Instant;
@@ -14,10 +14,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (threads, runs) = (number(3, 2)?, number(4, 10)?);
     let entry = zoo::find(name).ok_or_else(|| format!("no network '{name}'"))?;
     let net = entry.model.build()?;
-    let engine = Engine::new(&net, formula::weights(&net, ""), EngineOptions::from_env()?)?;
+    let weights = formula::weights(&net, "");
     let shape = [1, 3, height, width];
-    let mut session = engine.session(shape)?;
-    let plan = session.plan().clone();
+    let start = Instant::now();
+    let engine = Engine::new(&net, weights, EngineOptions { threads, ..EngineOptions::from_env()? })?;
+    let folded = start.elapsed().as_secs_f64() * 1e3;
+    let plan = engine.into_plan(shape)?;
+    let planned = start.elapsed().as_secs_f64() * 1e3 - folded;
+    let mut session = Session::new(&plan)?;
     let (pool, input) = (Pool::new(threads), formula::input("x", &shape));
     let (mut outputs, mut profile) = (plan.output_tensors(), Profile::new(&plan));
     session.run_into(&pool, input.data(), &mut outputs)?;
@@ -36,8 +40,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         plan.arena_bytes() / 1024
     );
     println!(
-        "{} steps, {} borders cleared, {} reorders",
+        "{} steps in {} waves, {} borders cleared, {} reorders, folded in {folded:.0} ms, packed in {planned:.0} ms",
         plan.step_count(),
+        plan.wave_count(),
         plan.cleared_borders(),
         plan.reorders()
     );

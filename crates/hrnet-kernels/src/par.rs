@@ -78,7 +78,12 @@ pub(crate) struct Bands {
 
 impl Bands {
     pub(crate) fn new(shape: Shape) -> Bands {
-        let rows = (TASK_FLOATS / shape.row()).clamp(1, shape.h);
+        Bands::of_rows(shape, 1)
+    }
+
+    /// Bands of at least `least` rows, where the map has that many.
+    pub(crate) fn of_rows(shape: Shape, least: usize) -> Bands {
+        let rows = (TASK_FLOATS / shape.row()).max(least).clamp(1, shape.h);
         let per_plane = shape.h.div_ceil(rows);
         let group = (TASK_FLOATS / (rows * shape.row())).max(1);
         Bands { shape, rows, per_plane, group, total: shape.n * shape.blocks() * per_plane }
