@@ -345,7 +345,7 @@ fn two_callers_take_turns() {
 fn without_messages(f: impl Fn() + Sync + Send + 'static) {
     let hook = machine::panic::take_hook();
     machine::panic::set_hook(Box::new(move |info| {
-        if !info.payload().downcast_ref::<&str>().is_some_and(|text| *text == "on purpose") {
+        if info.payload().downcast_ref::<&str>() != Some(&"on purpose") {
             hook(info);
         }
     }));
