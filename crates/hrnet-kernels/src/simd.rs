@@ -40,6 +40,18 @@ pub(crate) trait Simd: Copy {
     /// `a` where `mask > 0`, else 0.
     fn where_positive(self, mask: Self::V, a: Self::V) -> Self::V;
 
+    /// Brings the cache line of `p`, any address, closer. A hint without effect on values.
+    #[inline(always)]
+    fn prefetch(self, p: *const f32) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: every x86-64 has SSE; a prefetch of an invalid address does nothing.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast())
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = p;
+    }
+
     #[inline(always)]
     fn get(self, from: &[f32; LANES]) -> Self::V {
         const { assert!(Self::WIDTH == LANES) };

@@ -7,6 +7,9 @@
 use crate::LANES;
 use crate::simd::Simd;
 
+/// Floats by which the weights are fetched ahead.
+const AHEAD: usize = 16384;
+
 /// One position, one block of output channels, all tiles of a strip.
 #[derive(Clone, Copy)]
 pub(super) struct Product {
@@ -70,6 +73,7 @@ unsafe fn block<S: Simd, const OCV: usize, const T: usize>(s: S, p: &Product) {
             for (vector, w) in w.iter_mut().enumerate() {
                 // SAFETY: `u` holds OCV * 16 floats per channel.
                 *w = unsafe { s.load(u.wrapping_add(vector * LANES)) };
+                s.prefetch(u.wrapping_add(vector * LANES + AHEAD));
             }
             for (tile, acc) in acc.iter_mut().enumerate() {
                 // SAFETY: channel of a tile of the strip.
