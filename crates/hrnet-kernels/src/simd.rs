@@ -40,13 +40,14 @@ pub(crate) trait Simd: Copy {
     /// `a` where `mask > 0`, else 0.
     fn where_positive(self, mask: Self::V, a: Self::V) -> Self::V;
 
-    /// Brings the cache line of `p`, any address, closer. A hint without effect on values.
+    /// Brings the cache line of `p`, any address, into L1 (`NEAR`) or L2. A hint without effect on values.
     #[inline(always)]
-    fn prefetch(self, p: *const f32) {
+    fn prefetch<const NEAR: bool>(self, p: *const f32) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: every x86-64 has SSE; a prefetch of an invalid address does nothing.
         unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast())
+            use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+            if NEAR { _mm_prefetch::<_MM_HINT_T0>(p.cast()) } else { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
         };
         #[cfg(not(target_arch = "x86_64"))]
         let _ = p;

@@ -1,6 +1,6 @@
 //! The convolution: packing, cutting into tasks, and the strip that a task computes.
 
-use super::PlanarShape;
+use super::{PHASES, PlanarShape};
 use super::gemm::{CELL, products};
 use super::lanes::{Job, Lanes, on_level};
 use super::points::{POSITIONS, weights};
@@ -289,7 +289,18 @@ impl Job for Compute<'_> {
         for (k, masks) in masks[..a.vectors].iter_mut().enumerate() {
             masks.fill(s, shape, tile + k * LANES);
         }
+        // Phases lie 1 to 2 kB apart, which no hardware prefetcher follows: a plane is fetched while the one before it is at work.
+        let fetch = |plane: *const f32| {
+            for cell in 0..PHASES {
+                for k in 0..a.vectors {
+                    s.prefetch::<true>(plane.wrapping_add(cell * phase + k * LANES));
+                }
+            }
+        };
         for c in 0..ic {
+            if c + 1 < ic {
+                fetch(src.wrapping_add((c + 1) * plane));
+            }
             for k in 0..a.vectors {
                 let src = src.wrapping_add(c * plane + k * LANES);
                 let v = v.wrapping_add((c * a.vectors + k) * CELL);
@@ -303,11 +314,22 @@ impl Job for Compute<'_> {
         }
         for block in a.blocks {
             let u = conv.packed[block.first * POSITIONS * ic..].as_ptr();
+            let plane_of = |channel: usize| (a.image * conv.desc.oc + channel) * plane + tile;
+            let fetch_out = |channel: usize| {
+                fetch(call.dst.wrapping_add(plane_of(channel)));
+                if !call.residual.is_null() {
+                    fetch(call.residual.wrapping_add(plane_of(channel)));
+                }
+            };
+            fetch_out(block.first);
             // SAFETY: the packed weights of this block, V filled above, and room for M behind V.
             unsafe { by_block(s, block.len, a.vectors, ic, u, v, m) };
             for o in 0..block.len {
                 let channel = block.first + o;
-                let at = (a.image * conv.desc.oc + channel) * plane + tile;
+                if o + 1 < block.len {
+                    fetch_out(channel + 1);
+                }
+                let at = plane_of(channel);
                 for k in 0..a.vectors {
                     let at = at + k * LANES;
                     let mut out = Output {

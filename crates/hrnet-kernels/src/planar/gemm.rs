@@ -11,6 +11,9 @@ use crate::LANES;
 /// Floats of the positions of one vector of tiles of one channel: a cell of V or M.
 pub(crate) const CELL: usize = POSITIONS * LANES;
 
+/// Floats by which the weights are fetched into L2 ahead of use.
+const AHEAD: usize = 16 << 10;
+
 /// M of one block.
 ///
 /// # Safety
@@ -35,6 +38,7 @@ pub(crate) unsafe fn products<S: Lanes, const OC: usize, const NV: usize>(
                 // SAFETY: row c of this position.
                 tiles[k] = unsafe { s.load(v.wrapping_add((c * NV + k) * CELL)) };
             }
+            s.prefetch::<false>(u.wrapping_add(c * OC + AHEAD));
             for o in 0..OC {
                 // SAFETY: weight (c, o) of this position.
                 let weight = unsafe { *u.wrapping_add(c * OC + o) };
