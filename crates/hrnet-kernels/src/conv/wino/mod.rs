@@ -13,7 +13,7 @@
 //! in the scratch of the thread and stay in L2; U is packed `[output block][position][ic][OCV * 16]`, so that a task
 //! reads it as one linear stream, as often as it has strips. There are `n * n` positions.
 //!
-//! Where U is larger than half of L2, reading it costs more than transforming the input again: then the strip is long and
+//! Where U is larger than half of L2 and all tiles fit one strip, reading U costs more than transforming the input again: then
 //! tasks divide the output blocks. Which of the two is a matter of scheduling and changes no bit: per output the sum is
 //! one chain over the input channels per position.
 //!
@@ -310,22 +310,27 @@ impl WinoConv {
         (STRIP_FLOATS / per_tile).max(MIN_TILES)
     }
 
-    /// Whether tasks divide the output blocks rather than the tiles.
-    fn is_heavy(&self) -> bool {
-        self.packed.len() > HEAVY_FLOATS
+    /// Whether tasks divide the output blocks rather than the tiles: where one strip holds all tiles of a layer with many
+    /// weights, so that each weight is read by one thread. It costs one more input transform per task.
+    fn divides_outputs(&self, src: Shape) -> bool {
+        self.packed.len() > HEAVY_FLOATS && self.tiles(src) <= self.limit()
     }
 
-    /// Into how many tasks the work on a source of this shape is cut: strips x runs of output blocks.
+    /// Into how many tasks the work on a source of this shape is cut: strips, or runs of output blocks of the only strip.
     pub(super) fn tasks(&self, src: Shape, threads: usize) -> usize {
         let tiles = self.tiles(src);
-        let strips = tiles.div_ceil(self.limit());
         let macs = tiles * self.positions() * self.channels * self.outputs;
         let want = if threads == 1 { 1 } else { (macs / super::TASK_MACS).clamp(1, 4 * threads) };
-        if self.is_heavy() {
-            strips * want.div_ceil(strips).min(threads).min(self.blocks.len())
-        } else {
-            strips.max(want.min(tiles.div_ceil(MIN_TILES)))
+        if self.divides_outputs(src) {
+            return want.min(threads).min(self.blocks.len());
         }
+        let strips = tiles.div_ceil(self.limit());
+        let most = tiles.div_ceil(MIN_TILES).max(strips);
+        if self.packed.len() > HEAVY_FLOATS {
+            // Every strip reads all weights.
+            return strips.next_multiple_of(threads).min(most);
+        }
+        strips.max(want).next_multiple_of(threads).min(most)
     }
 
     /// # Safety
@@ -334,7 +339,7 @@ impl WinoConv {
     pub(super) unsafe fn task(&self, index: usize, tasks: usize, call: &Call, scratch: &mut [f32]) {
         let (src, dst) = (call.src_shape, call.dst_shape);
         let all = self.tiles(src);
-        let strips = if self.is_heavy() { all.div_ceil(self.limit()) } else { tasks };
+        let strips = if self.divides_outputs(src) { 1 } else { tasks };
         let groups = tasks / strips;
         let (group, strip) = (index / strips, index % strips);
         // Nearly equal strips.
