@@ -1,10 +1,10 @@
 //! The convolution: packing, cutting into tasks, and the strip that a task computes.
 
-use super::{PHASES, PlanarShape};
 use super::gemm::{CELL, products};
 use super::lanes::{Job, Lanes, on_level};
 use super::points::{POSITIONS, weights};
 use super::transform::{Masks, Output, input_rows, output_tiles};
+use super::{PHASES, PlanarShape};
 use crate::isa::Proven;
 use crate::{AlignedBuf, ConvDesc, Epilogue, Isa, LANES, Pool, Residual};
 
