@@ -100,6 +100,7 @@ impl Draft {
         let memory = memory::plan(&program, &waves, &layouts, &shapes, &lens);
         let memory = memory.ok_or_else(|| PlanError::TooLarge { node: "arena".into(), shape: input })?;
         let needed = memory.len.saturating_mul(size_of::<f32>());
+        let limit = limit.min(MOST_BYTES);
         if needed > limit {
             return Err(PlanError::Limit { input, needed, limit });
         }
@@ -159,6 +160,10 @@ fn cases(lowered: &Lowered, net_shapes: &[[usize; 4]]) -> Vec<Option<ConvCase>> 
     }
     cases
 }
+
+/// The largest arena whatever the limit: a terabyte. Cutting larger work into tasks would take long before the allocator
+/// refuses it.
+const MOST_BYTES: usize = if usize::BITS >= 64 { 1 << 40 } else { usize::MAX };
 
 /// A step as the job of a wave.
 fn job(isa: Isa, step: &PlannedStep, layers: &[Arc<Layer>], sum: Option<&Arc<Sum>>) -> Option<Job> {

@@ -429,7 +429,7 @@ fn gather(view: &View, bytes: &[u8], out: &mut Vec<f32>) -> u64 {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#[allow(clippy::cast_possible_truncation)]
+#[allow(clippy::cast_possible_truncation)] // samples are small
 mod tests {
     use super::*;
 

@@ -436,7 +436,7 @@ impl Schedule {
             let mut share = vec![0; threads];
             for _ in 0..total {
                 let least = (0..threads).min_by_key(|&k| loads[k]).unwrap_or(0);
-                loads[least] += cost[job];
+                loads[least] = loads[least].saturating_add(cost[job]);
                 share[least] += 1;
             }
             let mut index = 0;

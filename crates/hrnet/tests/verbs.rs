@@ -262,14 +262,15 @@ fn bench_measures_single_convolutions() {
     assert_eq!(cases, [wide, small, "total", wide, small, "total"]);
     assert_eq!(number(&results[0]["macs"]), f64::from(2 * 9 * 7 * 20 * 35 * 9));
     assert_eq!(number(&results[1]["macs"]), f64::from(2 * 5 * 4 * 20 * 35));
-    assert!(results[0]["kernel"].as_str().unwrap().starts_with("conv3x3s1_f32_"), "{}", results[0]);
+    assert!(results[0]["kernel"].as_str().unwrap().starts_with("wino2x2_f32_"), "{}", results[0]);
 
     // Every kernel of a level, and each of them alone.
     let ran = hrnet!["bench", "--layer", wide, "--all-kernels", "--isa", "portable", i, j, k, l, m, n].ok();
     let kernels: Vec<String> =
         lines(&ran.out).iter().map(|r| r["kernel"].as_str().unwrap().to_string()).collect();
     assert!(!kernels.is_empty() && kernels.iter().all(|k| k.ends_with("_portable")), "{kernels:?}");
-    for kernel in &kernels {
+    // Tiles as lanes have another layout and no row of the table.
+    for kernel in kernels.iter().filter(|k| !k.starts_with("planar")) {
         let result = hrnet!["bench", "--layer", wide, "--kernel", kernel, i, j, k, l, m, n].ok().json();
         assert_eq!((&result["kernel"], &result["isa"]), (&json!(kernel), &json!("portable")));
     }
