@@ -2,16 +2,30 @@
 //!
 //! Values that accumulate in place share a buffer. Buffers are placed from large to small (ties: by time) into the
 //! smallest gap that fits among those alive at the same time. Time is counted in waves: what one wave reads and what it
-//! writes is alive together, so the steps of a wave never meet, in whatever order they run. Offsets and lengths are multiples of 16 floats (64
-//! bytes). Buffers of one size thus stack onto the same places.
+//! writes is alive together, so the steps of a wave never meet, in whatever order they run. Offsets and lengths are
+//! multiples of 16 floats (64 bytes). Buffers of one size thus stack onto the same places.
+//!
+//! In a segment that runs image by image (`waves.rs`), time runs from its first wave to its last once per image:
+//!
+//! ```text
+//! written and read in one such segment only:   local: room for one image, which serves all of them in turn;
+//!                                              alive from wave to wave as ever, since an image writes before it reads
+//! other values of the segment:                 room for all images, alive during the whole segment: image 1 is in the
+//!                                              first wave after image 0 was in the last
+//! ```
+//!
+//! Local buffers are small and are used again and again, so they stay in cache.
 //!
 //! Border: kernels never write it and 3x3 kernels read it as zero. The arena starts as zeros and is kept between runs.
 //! A buffer whose border somebody reads is cleared at its first write unless its place held, since an earlier clean
-//! buffer of this run, only buffers of the very same shape and offset, or never holds anything else.
+//! buffer of this run, only buffers of the very same shape and offset, or never holds anything else. A local buffer that
+//! shares its place with a local buffer of its segment of another shape is cleared for every image: for the second image
+//! what came after it comes before it.
 
 use crate::layout::Layout;
 use crate::lower::{Id, Program};
 use crate::step::StepOp;
+use crate::waves::{Order, Segment};
 use hrnet_kernels::Shape;
 use std::ops::Range;
 
@@ -21,6 +35,7 @@ const ALIGN: usize = 16;
 /// A place in the arena that serves one or more values in turn, one at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Buffer {
+    /// With the images that it has room for.
     pub(crate) shape: Shape,
     pub(crate) layout: Layout,
     /// Floats, a multiple of [`ALIGN`].
@@ -34,6 +49,8 @@ pub(crate) struct Buffer {
     pub(crate) border: bool,
     /// Whether its first write covers the border too.
     pub(crate) whole: bool,
+    /// The segment that it is local to.
+    pub(crate) local: Option<usize>,
     pub(crate) offset: usize,
 }
 
@@ -110,6 +127,7 @@ pub(crate) fn buffers(
                         writer,
                         border: false,
                         whole: matches!(step.op, StepOp::ToPlanar { .. }),
+                        local: None,
                         offset: 0,
                     });
                     buffers.len() - 1
@@ -118,6 +136,26 @@ pub(crate) fn buffers(
         }
     }
     (buffers, buffer_of)
+}
+
+/// Buffers that are local to a segment get room for one image, others live through the segments that run image by image.
+pub(crate) fn localize(buffers: &mut [Buffer], segments: &[Segment]) {
+    let segment_of = |time: usize| segments.partition_point(|s| s.waves.end <= time);
+    for buffer in buffers {
+        let (first, last) = (segment_of(buffer.first), segment_of(buffer.last));
+        if first == last && segments[first].by_image {
+            buffer.local = Some(first);
+            buffer.len = (buffer.len / buffer.shape.n).next_multiple_of(ALIGN);
+            buffer.shape.n = 1;
+            continue;
+        }
+        if segments[first].by_image {
+            buffer.first = segments[first].waves.start;
+        }
+        if segments[last].by_image {
+            buffer.last = segments[last].waves.end - 1;
+        }
+    }
 }
 
 /// Gives every buffer its offset; returns the length of the arena, or nothing if it overflows.
@@ -164,6 +202,7 @@ pub(crate) fn dirty_borders(buffers: &[Buffer]) -> Vec<bool> {
         let inherited = (0..buffers.len()).any(|p| {
             clean[p] && buffers[p].last < buffer.first && buffers[p].same_place(buffer) && kept_since(p)
         });
+        let inherited = inherited && !others.iter().any(|o| o.local.is_some() && o.local == buffer.local);
         clear[b] = buffer.border && !others.is_empty() && !inherited && !buffer.whole;
         clean[b] = others.is_empty() || inherited || clear[b] || buffer.whole;
     }
@@ -173,12 +212,13 @@ pub(crate) fn dirty_borders(buffers: &[Buffer]) -> Vec<bool> {
 /// Plans the arena. Nothing if its length overflows.
 pub(crate) fn plan(
     program: &Program,
-    waves: &[Range<usize>],
+    order: &Order,
     layouts: &[Layout],
     shapes: &[Shape],
     lens: &[usize],
 ) -> Option<Memory> {
-    let (mut buffers, buffer_of) = buffers(program, waves, layouts, shapes, lens);
+    let (mut buffers, buffer_of) = buffers(program, &order.waves, layouts, shapes, lens);
+    localize(&mut buffers, &order.segments);
     let len = place(&mut buffers)?;
     let clear = dirty_borders(&buffers);
     let mut clear_border = vec![false; program.steps.len()];
@@ -216,6 +256,7 @@ mod tests {
             writer: first,
             border,
             whole: false,
+            local: None,
             offset: 0,
         }
     }
@@ -270,6 +311,98 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The 60 waves cut into segments of 1 to 12 waves that alternate.
+    fn random_segments(seed: u64) -> Vec<Segment> {
+        let mut random = Random(seed);
+        let (mut start, mut by_image, mut segments) = (0, random.below(2) == 0, Vec::new());
+        while start < 60 {
+            let end = (start + 1 + random.below(12)).min(60);
+            segments.push(Segment { waves: start..end, by_image });
+            (start, by_image) = (end, !by_image);
+        }
+        segments
+    }
+
+    /// Runs buffers of three images twice in the order of segments. Every cell of the arena knows who wrote it last, for
+    /// which image, and whether it is zero.
+    #[test]
+    fn image_by_image_reads_what_the_image_wrote() {
+        const IMAGES: usize = 3;
+        let mut locals = 0;
+        for seed in 0..200 {
+            let segments = random_segments(seed);
+            let plain: Vec<Buffer> = random_buffers(seed)
+                .into_iter()
+                .map(|b| {
+                    let shape = Shape { n: IMAGES, ..b.shape };
+                    Buffer { shape, len: shape.len(), last: b.last.min(59), ..b }
+                })
+                .collect();
+            let mut buffers = plain.clone();
+            localize(&mut buffers, &segments);
+            locals += buffers.iter().filter(|b| b.local.is_some()).count();
+            let len = place(&mut buffers).unwrap();
+            let clear = dirty_borders(&buffers);
+            let mut cells = vec![(usize::MAX, 0, true); len];
+            let cells_of = |b: &Buffer, image: usize| {
+                let (at, len) = (if b.shape.n == 1 { 0 } else { image }, b.shape.image());
+                b.offset + at * len..b.offset + (at + 1) * len
+            };
+            let is_border = |b: &Buffer, cell: usize| {
+                let (side, cell) = (b.shape.h + 2, cell % b.shape.plane());
+                let (y, x) = (cell / b.shape.row(), cell % b.shape.row() / 16);
+                y == 0 || x == 0 || y == side - 1 || x == side - 1
+            };
+            let mut run_wave = |time: usize, image: usize| {
+                // `plain` has the times at which the buffer is really used.
+                for (i, b) in buffers.iter().enumerate() {
+                    if plain[i].first < time && time <= plain[i].last {
+                        for (cell, at) in cells_of(b, image).enumerate() {
+                            let (writer, of, zero) = cells[at];
+                            match is_border(b, cell) {
+                                true => assert!(zero || !b.border, "seed {seed}: border of {i} at {time}"),
+                                false => assert_eq!((writer, of), (i, image), "seed {seed} at {time}"),
+                            }
+                        }
+                    }
+                }
+                for (i, b) in buffers.iter().enumerate().filter(|&(i, _)| plain[i].first == time) {
+                    for (cell, at) in cells_of(b, image).enumerate() {
+                        match is_border(b, cell) {
+                            true if clear[i] => cells[at] = (i, image, true),
+                            true => {}
+                            false => cells[at] = (i, image, false),
+                        }
+                    }
+                }
+            };
+            for _run in 0..2 {
+                for Segment { waves, by_image } in &segments {
+                    match by_image {
+                        true => (0..IMAGES).for_each(|i| waves.clone().for_each(|time| run_wave(time, i))),
+                        false => waves.clone().for_each(|time| (0..IMAGES).for_each(|i| run_wave(time, i))),
+                    }
+                }
+            }
+        }
+        assert!(locals > 2000, "{locals} local buffers");
+    }
+
+    #[test]
+    fn a_local_border_under_another_local_shape_is_cleared_for_every_image() {
+        let (small, large) = (Shape { n: 4, c: 16, h: 2, w: 2 }, Shape { n: 4, c: 16, h: 3, w: 3 });
+        let of =
+            |shape: Shape, first, last| Buffer { shape, len: shape.len(), ..buffer(3, first, last, true) };
+        // Two of one shape, then another one on the place of the first.
+        let mut buffers = vec![of(large, 0, 0), of(large, 1, 1), of(small, 2, 2)];
+        localize(&mut buffers, &[Segment { waves: 0..3, by_image: true }]);
+        assert_eq!(place(&mut buffers), Some(large.image()));
+        assert_eq!(dirty_borders(&buffers), [true; 3]);
+        // Of one shape only: never.
+        buffers.pop();
+        assert_eq!(dirty_borders(&buffers), [false; 2]);
     }
 
     #[test]

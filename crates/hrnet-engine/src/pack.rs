@@ -88,6 +88,13 @@ impl Lowered {
         Some(ConvDesc { ic, oc, kernel: conv.kernel, stride: conv.stride, padding: conv.padding })
     }
 
+    /// Floats of the weights of a layer.
+    pub(crate) fn weight_floats(&self, layer: usize) -> usize {
+        let def = &self.program.layers[layer];
+        let (inputs, outputs) = self.channels(def);
+        inputs * outputs * def.kernel() * def.kernel()
+    }
+
     /// Refuses layers without a kernel.
     fn check(&self, def: &LayerDef) -> Result<(), EngineError> {
         let (node, sizes, wanted, good) = match *def {

@@ -2,23 +2,42 @@
 
 use crate::error::PlanError;
 use crate::layout::{self, Layout};
+use crate::lower::Step;
 use crate::memory;
 use crate::pack::{Layer, Lowered};
 use crate::step::StepOp;
-use crate::waves;
+use crate::waves::{self, Order, Segment};
 use hrnet_ir::{Tensor, summary};
-use hrnet_kernels::{ConvCase, Isa, Job, JobOp, MapLayout, Place, Shape, Sum, Wave, algorithm};
+use hrnet_kernels::{ConvCase, Isa, Job, JobOp, MapLayout, Origin, Place, Shape, Sum, Wave, algorithm};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A part of the arena that holds a value.
+/// A part of the arena that holds a value of all images, or (then of one image only) serves all images in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Region {
     pub(crate) start: usize,
     pub(crate) len: usize,
     pub(crate) shape: Shape,
     pub(crate) layout: Layout,
+}
+
+impl Region {
+    /// Floats from one image to the next; 0 where one place serves all.
+    fn step(&self) -> usize {
+        if self.shape.n == 1 { 0 } else { self.len / self.shape.n }
+    }
+
+    /// The part of one image, if one is asked for.
+    pub(crate) fn of(&self, image: Option<usize>) -> Region {
+        let Some(image) = image else { return *self };
+        let shape = Shape { n: 1, ..self.shape };
+        Region { start: self.start + image * self.step(), len: self.len / self.shape.n, shape, ..*self }
+    }
+
+    fn origin(&self, by_image: bool) -> Origin {
+        Origin { start: self.start, step: if by_image { self.step() } else { 0 } }
+    }
 }
 
 /// A step on its regions.
@@ -54,6 +73,7 @@ pub struct Plan {
     /// In the order of the waves.
     pub(crate) steps: Vec<PlannedStep>,
     pub(crate) waves: Vec<PlannedWave>,
+    pub(crate) segments: Vec<Segment>,
     pub(crate) layers: Vec<Arc<Layer>>,
     /// The sums of steps.
     sums: Vec<Option<Arc<Sum>>>,
@@ -68,7 +88,7 @@ pub(crate) struct Draft {
     isa: Isa,
     input: [usize; 4],
     steps: Vec<PlannedStep>,
-    waves: Vec<Range<usize>>,
+    order: Order,
     /// For each layer that is a convolution, the convolution with its map size.
     pub(crate) cases: Vec<Option<ConvCase>>,
     outputs: Vec<PlanOutput>,
@@ -86,7 +106,6 @@ impl Draft {
         let layouts = layout::assign(&mut program, |layer| {
             cases[layer].map_or(MapLayout::Blocked, |case| algorithm(&case, lowered.isa).layout())
         });
-        let waves = waves::sort(&mut program);
         let (mut shapes, mut lens) = (Vec::new(), Vec::new());
         for (&node, layout) in program.values.iter().zip(&layouts) {
             let [n, c, h, w] = net_shapes[node];
@@ -97,18 +116,17 @@ impl Draft {
             lens.push(len.filter(|&len| len <= isize::MAX as usize / 8).ok_or_else(too_large)?);
             shapes.push(shape);
         }
-        let memory = memory::plan(&program, &waves, &layouts, &shapes, &lens);
+        let order = waves::sort(&mut program, |step| by_image(lowered, &cases, step, input[0], &lens));
+        let memory = memory::plan(&program, &order, &layouts, &shapes, &lens);
         let memory = memory.ok_or_else(|| PlanError::TooLarge { node: "arena".into(), shape: input })?;
         let needed = memory.len.saturating_mul(size_of::<f32>());
         let limit = limit.min(MOST_BYTES);
         if needed > limit {
             return Err(PlanError::Limit { input, needed, limit });
         }
-        let region = |v: usize| Region {
-            start: memory.buffers[memory.buffer_of[v]].offset,
-            len: lens[v],
-            shape: shapes[v],
-            layout: layouts[v],
+        let region = |v: usize| {
+            let memory::Buffer { offset: start, shape, .. } = memory.buffers[memory.buffer_of[v]];
+            Region { start, len: lens[v] / shapes[v].n * shape.n, shape, layout: layouts[v] }
         };
         let steps = program.steps.iter().zip(&memory.clear_border).map(|(step, &clear_border)| {
             let node = &net.nodes()[step.node];
@@ -135,7 +153,7 @@ impl Draft {
             isa: lowered.isa,
             input,
             steps: steps.collect(),
-            waves,
+            order,
             cases,
             outputs: net
                 .outputs()
@@ -165,9 +183,45 @@ fn cases(lowered: &Lowered, net_shapes: &[[usize; 4]]) -> Vec<Option<ConvCase>> 
 /// refuses it.
 const MOST_BYTES: usize = if usize::BITS >= 64 { 1 << 40 } else { usize::MAX };
 
-/// A step as the job of a wave.
-fn job(isa: Isa, step: &PlannedStep, layers: &[Arc<Layer>], sum: Option<&Arc<Sum>>) -> Option<Job> {
-    let place = |r: &Region| r.layout.map().map(|layout| Place { start: r.start, shape: r.shape, layout });
+/// Whether a step of a batch runs image by image: activations that all images together move are at least this many times
+/// the weights that every image would read again. (A matter of speed only: it changes no bit.)
+const BY_IMAGE: usize = 4;
+
+fn by_image(
+    lowered: &Lowered,
+    cases: &[Option<ConvCase>],
+    step: &Step,
+    images: usize,
+    lens: &[usize],
+) -> bool {
+    if images == 1 {
+        return false;
+    }
+    let weights = match step.op {
+        StepOp::Conv { layer, .. } => {
+            cases[layer].map_or(0, |case| algorithm(&case, lowered.isa).packed_floats(&case.desc))
+        }
+        StepOp::ConvTranspose { layer, .. } | StepOp::Linear { layer, .. } => lowered.weight_floats(layer),
+        _ => 0,
+    };
+    let mut moved = step.dst.map_or(0, |dst| lens[dst]);
+    step.op.each_read(|&v| moved = moved.saturating_add(lens[v]));
+    moved > BY_IMAGE.saturating_mul(weights)
+}
+
+/// A step as the job of a wave, of one image if the wave runs image by image.
+fn job(
+    isa: Isa,
+    step: &PlannedStep,
+    layers: &[Arc<Layer>],
+    sum: Option<&Arc<Sum>>,
+    by_image: bool,
+) -> Option<Job> {
+    let origin = |r: &Region| r.origin(by_image);
+    let place = |r: &Region| {
+        let (Origin { start, step }, shape) = (origin(r), r.of(by_image.then_some(0)).shape);
+        r.layout.map().map(|layout| Place { start, step, shape, layout })
+    };
     let op = match &step.op {
         StepOp::Conv { layer, src, .. } => match &*layers[*layer] {
             Layer::Conv(conv) => JobOp::Conv { conv: Arc::clone(conv), src: place(src)? },
@@ -178,7 +232,7 @@ fn job(isa: Isa, step: &PlannedStep, layers: &[Arc<Layer>], sum: Option<&Arc<Sum
             _ => unreachable!("lowered from a transposed convolution"),
         },
         StepOp::Sum { terms, .. } => {
-            JobOp::Sum { sum: Arc::clone(sum?), srcs: terms.iter().map(|(src, _)| src.start).collect() }
+            JobOp::Sum { sum: Arc::clone(sum?), srcs: terms.iter().map(|(src, _)| origin(src)).collect() }
         }
         StepOp::ToPlanar { src } | StepOp::FromPlanar { src } => JobOp::Convert { isa, src: place(src)? },
         _ => return None,
@@ -186,7 +240,7 @@ fn job(isa: Isa, step: &PlannedStep, layers: &[Arc<Layer>], sum: Option<&Arc<Sum
     Some(Job {
         op,
         dst: place(step.dst.as_ref()?)?,
-        addend: step.op.addend().map(|a| a.start),
+        addend: step.op.addend().map(origin),
         relu: step.op.relu(),
         clear_border: step.clear_border,
     })
@@ -195,27 +249,36 @@ fn job(isa: Isa, step: &PlannedStep, layers: &[Arc<Layer>], sum: Option<&Arc<Sum
 impl Plan {
     /// A draft with its packed layers, balanced for `threads` threads.
     pub(crate) fn new(draft: Draft, layers: Vec<Arc<Layer>>, threads: usize) -> Self {
-        let Draft { isa, input, steps, waves, outputs, arena_len, .. } = draft;
-        let sum = |step: &PlannedStep| match (&step.op, step.dst) {
+        let Draft { isa, input, steps, order, outputs, arena_len, .. } = draft;
+        let Order { waves: ranges, segments } = order;
+        let sum = |step: &PlannedStep, by_image: bool| match (&step.op, step.dst) {
             (StepOp::Sum { terms, .. }, Some(dst)) => {
-                let terms: Vec<_> = terms.iter().map(|(src, resize)| (src.shape, *resize)).collect();
-                Some(Arc::new(Sum::new(isa, dst.shape, &terms)))
+                let shape = |r: &Region| r.of(by_image.then_some(0)).shape;
+                let terms: Vec<_> = terms.iter().map(|(src, resize)| (shape(src), *resize)).collect();
+                Some(Arc::new(Sum::new(isa, shape(&dst), &terms)))
             }
             _ => None,
         };
-        let sums: Vec<_> = steps.iter().map(sum).collect();
-        let waves = waves.into_iter().map(|range| {
-            let jobs: Option<Vec<Job>> =
-                range.clone().map(|i| job(isa, &steps[i], &layers, sums[i].as_ref())).collect();
-            let jobs = jobs.map(|jobs| {
-                Wave::new(jobs, arena_len, threads).expect("what is alive in one wave lies apart")
-            });
-            PlannedWave { steps: range, jobs }
-        });
+        let (mut sums, mut waves) = (Vec::with_capacity(steps.len()), Vec::with_capacity(ranges.len()));
+        for Segment { waves: of_segment, by_image } in &segments {
+            let by_image = *by_image;
+            let images = if by_image { input[0] } else { 1 };
+            for range in &ranges[of_segment.clone()] {
+                sums.extend(steps[range.clone()].iter().map(|step| sum(step, by_image)));
+                let job = |i: usize| job(isa, &steps[i], &layers, sums[i].as_ref(), by_image);
+                let jobs: Option<Vec<Job>> = range.clone().map(job).collect();
+                let jobs = jobs.map(|jobs| {
+                    let wave = Wave::by_image(jobs, images, arena_len, threads);
+                    wave.expect("what is alive in one wave lies apart")
+                });
+                waves.push(PlannedWave { steps: range.clone(), jobs });
+            }
+        }
         Self {
             isa,
             input,
-            waves: waves.collect(),
+            waves,
+            segments,
             steps,
             layers,
             sums,
@@ -251,9 +314,17 @@ impl Plan {
         self.steps.len()
     }
 
-    /// Forks and joins per run.
+    /// Waves of the plan.
     pub fn wave_count(&self) -> usize {
         self.waves.len()
+    }
+
+    /// Each segment of a run with the number of its passes, each over the images that it names (`None`: all of them).
+    pub(crate) fn passes(&self) -> impl Iterator<Item = (Option<usize>, &[PlannedWave])> {
+        self.segments.iter().flat_map(move |Segment { waves, by_image }| {
+            let passes = if *by_image { self.input[0] } else { 1 };
+            (0..passes).map(move |pass| (by_image.then_some(pass), &self.waves[waves.clone()]))
+        })
     }
 
     /// Bytes of working memory of each session.
@@ -324,7 +395,9 @@ impl fmt::Display for Region {
 
 impl fmt::Display for Plan {
     /// One line per step: number, node, kernel, what it reads, what it writes, flags. A line `wave` stands before the
-    /// steps that run side by side; other steps run alone. `@` is the offset in the arena in floats.
+    /// steps that run side by side; other steps run alone. `@` is the offset in the arena in floats. If there are
+    /// several segments, a line stands before each; `1x...` in one that runs image by image is a place that serves all
+    /// images in turn.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [n, c, h, w] = self.input;
         writeln!(
@@ -339,6 +412,13 @@ impl fmt::Display for Plan {
             self.arena_len
         )?;
         for (i, step) in self.steps.iter().enumerate() {
+            let starts = |s: &&Segment| self.waves[s.waves.start].steps.start == i;
+            if let Some(Segment { waves, by_image }) = self.segments.iter().find(starts)
+                && n > 1
+            {
+                let how = if *by_image { "image by image" } else { "together" };
+                writeln!(f, "   segment of {} waves, {how}", waves.len())?;
+            }
             if let Some(wave) = self.waves.iter().position(|w| w.steps.start == i && w.steps.len() > 1) {
                 writeln!(f, "     wave {wave} of {} steps", self.waves[wave].steps.len())?;
             }

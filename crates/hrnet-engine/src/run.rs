@@ -13,7 +13,7 @@ use hrnet_kernels as kernels;
 use hrnet_kernels::{AlignedBuf, Pool, Shape};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A plan with its working memory: one image tensor at a time. Sessions of one plan are independent.
 pub struct Session {
@@ -49,10 +49,12 @@ impl Session {
     pub fn run_into(&mut self, pool: &Pool, input: &[f32], outputs: &mut [Tensor]) -> Result<(), RunError> {
         self.check(input, outputs)?;
         let Self { plan, arena } = self;
-        for wave in &plan.waves {
-            match &wave.jobs {
-                Some(jobs) => jobs.run(pool, arena),
-                None => execute(plan, &plan.steps[wave.steps.start], pool, arena, input, outputs),
+        for (image, waves) in plan.passes() {
+            for wave in waves {
+                match &wave.jobs {
+                    Some(jobs) => jobs.run_at(image.unwrap_or(0), pool, arena),
+                    None => execute(plan, &plan.steps[wave.steps.start], image, pool, arena, input, outputs),
+                }
             }
         }
         Ok(())
@@ -69,17 +71,21 @@ impl Session {
     ) -> Result<(), RunError> {
         self.check(input, outputs)?;
         let Self { plan, arena } = self;
-        profile.begin_run();
-        for wave in &plan.waves {
-            for i in wave.steps.clone() {
-                let start = Instant::now();
-                match &wave.jobs {
-                    Some(jobs) => jobs.run_job(i - wave.steps.start, pool, arena),
-                    None => execute(plan, &plan.steps[i], pool, arena, input, outputs),
+        // A step that runs image by image has the time of all images.
+        let mut times = vec![Duration::ZERO; plan.steps.len()];
+        for (image, waves) in plan.passes() {
+            for wave in waves {
+                for i in wave.steps.clone() {
+                    let start = Instant::now();
+                    match &wave.jobs {
+                        Some(jobs) => jobs.run_job(i - wave.steps.start, image.unwrap_or(0), pool, arena),
+                        None => execute(plan, &plan.steps[i], image, pool, arena, input, outputs),
+                    }
+                    times[i] += start.elapsed();
                 }
-                profile.add(i, start.elapsed());
             }
         }
+        profile.add_run(&times);
         Ok(())
     }
 
@@ -123,7 +129,7 @@ impl<'a> Rest<'a> {
         (Self { below, above, end }, dst)
     }
 
-    fn get(&self, region: &Region) -> &'a [f32] {
+    fn get(&self, region: Region) -> &'a [f32] {
         let range = region.start..region.start + region.len;
         if range.end <= self.below.len() {
             &self.below[range]
@@ -133,16 +139,32 @@ impl<'a> Rest<'a> {
     }
 }
 
+/// The values of one image, or all.
+fn part<'a, T>(image: Option<usize>, images: usize, all: &'a [T]) -> &'a [T] {
+    let len = all.len() / images;
+    image.map_or(all, |image| &all[image * len..(image + 1) * len])
+}
+
+/// Runs a step that is no job, on one image or all.
 fn execute(
     plan: &Plan,
     step: &PlannedStep,
+    image: Option<usize>,
     pool: &Pool,
     arena: &mut [f32],
     input: &[f32],
     outputs: &mut [Tensor],
 ) {
+    let images = plan.input[0];
+    let at = |region: &Region| region.of(image);
     if let StepOp::Output { index, src } = &step.op {
+        let src = at(src);
         let (src_data, dst) = (&arena[src.start..src.start + src.len], outputs[*index].data_mut());
+        let len = dst.len() / images;
+        let dst = match image {
+            Some(image) => &mut dst[image * len..(image + 1) * len],
+            None => dst,
+        };
         match src.layout {
             Layout::Blocked => kernels::from_blocked(pool, src_data, src.shape, dst),
             Layout::Plain => dst.copy_from_slice(src_data),
@@ -150,47 +172,70 @@ fn execute(
         }
         return;
     }
-    let to = step.dst.expect("every step but an output has a destination");
+    let to = step.dst.expect("every step but an output has a destination").of(image);
     let (rest, dst) = Rest::split(arena, to);
     if step.clear_border {
         kernels::zero_border(pool, dst, to.shape);
     }
     let isa = plan.isa();
     match &step.op {
-        StepOp::Input => kernels::to_blocked(pool, input, to.shape, dst),
+        StepOp::Input => kernels::to_blocked(pool, part(image, images, input), to.shape, dst),
         StepOp::Concat { srcs } => {
             let mut parts: [(&[f32], Shape); MAX_CONCAT] = [(&[], to.shape); MAX_CONCAT];
             for (part, src) in parts.iter_mut().zip(srcs) {
-                *part = (rest.get(src), src.shape);
+                *part = (rest.get(at(src)), at(src).shape);
             }
             kernels::concat(pool, &parts[..srcs.len()], dst);
         }
-        StepOp::AvgPool { src, size } => kernels::avg_pool(pool, rest.get(src), src.shape, *size, dst),
-        StepOp::MaxPool { src, size } => kernels::max_pool(pool, rest.get(src), src.shape, *size, dst),
-        StepOp::GlobalAvgPool { src } => kernels::global_avg_pool(pool, rest.get(src), src.shape, dst),
+        StepOp::AvgPool { src, size } => {
+            kernels::avg_pool(pool, rest.get(at(src)), at(src).shape, *size, dst)
+        }
+        StepOp::MaxPool { src, size } => {
+            kernels::max_pool(pool, rest.get(at(src)), at(src).shape, *size, dst)
+        }
+        StepOp::GlobalAvgPool { src } => {
+            kernels::global_avg_pool(pool, rest.get(at(src)), at(src).shape, dst)
+        }
         StepOp::Linear { layer, src } => {
             let Layer::Linear { weight, bias, inputs, outputs } = &*plan.layers[*layer] else {
                 unreachable!("lowered from a linear layer")
             };
-            let src_data = rest.get(src);
+            let src_data = rest.get(at(src));
             let bias = bias.as_ref().map(|bias| bias.data());
-            kernels::linear(isa, pool, src_data, src.shape.n, weight.data(), bias, *inputs, *outputs, dst);
+            kernels::linear(
+                isa,
+                pool,
+                src_data,
+                at(src).shape.n,
+                weight.data(),
+                bias,
+                *inputs,
+                *outputs,
+                dst,
+            );
         }
         StepOp::RegionGather { scores, feats } => {
-            kernels::region_gather(pool, rest.get(scores), scores.shape, rest.get(feats), feats.shape, dst);
+            kernels::region_gather(
+                pool,
+                rest.get(at(scores)),
+                at(scores).shape,
+                rest.get(at(feats)),
+                at(feats).shape,
+                dst,
+            );
         }
         StepOp::RegionAttend { query, key, value, scale } => kernels::region_attend(
             pool,
-            rest.get(query),
-            query.shape,
-            rest.get(key),
-            rest.get(value),
-            value.shape.c,
+            rest.get(at(query)),
+            at(query).shape,
+            rest.get(at(key)),
+            rest.get(at(value)),
+            at(value).shape.c,
             *scale,
             dst,
         ),
-        StepOp::ToPlain { src } => kernels::from_blocked(pool, rest.get(src), src.shape, dst),
-        StepOp::ToBlocked { src } => kernels::to_blocked(pool, rest.get(src), to.shape, dst),
+        StepOp::ToPlain { src } => kernels::from_blocked(pool, rest.get(at(src)), at(src).shape, dst),
+        StepOp::ToBlocked { src } => kernels::to_blocked(pool, rest.get(at(src)), to.shape, dst),
         StepOp::Output { .. } => unreachable!("handled above"),
         StepOp::Conv { .. }
         | StepOp::ConvTranspose { .. }

@@ -74,4 +74,4 @@ pub use select::{Algorithm, algorithm};
 pub use sum::{MAX_TERMS, Resize, Sum};
 pub use table::{Kernel, Op, kernels};
 pub use upsample::{upsample_nearest, upsample_nearest_backward};
-pub use wave::{Job, JobOp, Place, Wave, WaveError};
+pub use wave::{Job, JobOp, Origin, Place, Wave, WaveError};

@@ -5,7 +5,7 @@
 
 use crate::conv::wino::WinoConv;
 use crate::table::{Kernel, Op, kernels};
-use crate::{ConvCase, Isa, LANES, MapLayout, PlanarConv};
+use crate::{ConvCase, ConvDesc, Isa, LANES, MapLayout, PlanarConv};
 
 /// How a forward convolution is computed. Algorithms differ in their bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +26,18 @@ impl Algorithm {
     /// The layout of source, addend and result.
     pub fn layout(self) -> MapLayout {
         if self == Algorithm::Planar4 { MapLayout::Planar } else { MapLayout::Blocked }
+    }
+
+    /// Floats of the packed weights of a convolution.
+    pub fn packed_floats(self, desc: &ConvDesc) -> usize {
+        let (positions, outputs) = match self {
+            Algorithm::Direct => (desc.kernel * desc.kernel, desc.oc.next_multiple_of(LANES)),
+            Algorithm::Wino2 => (16, desc.oc.next_multiple_of(LANES)),
+            Algorithm::Wino3 => (49, desc.oc.next_multiple_of(LANES)),
+            Algorithm::Wino4 => (36, desc.oc.next_multiple_of(LANES)),
+            Algorithm::Planar4 => (36, desc.oc),
+        };
+        positions * desc.ic * outputs
     }
 }
 
@@ -150,6 +162,24 @@ mod tests {
             assert_eq!(cut(48, Isa::Avx2), vec![1, 1, 1]);
         }
         assert_eq!(cut(33, Isa::Portable), vec![1, 1, 1]);
+    }
+
+    #[test]
+    fn packed_floats_are_those_of_the_packed_convolution() {
+        for (ic, oc, kernel, stride, algorithm) in [
+            (20, 33, 1, 1, Algorithm::Direct),
+            (9, 18, 3, 2, Algorithm::Direct),
+            (17, 33, 3, 1, Algorithm::Wino2),
+            (17, 33, 3, 2, Algorithm::Wino3),
+            (17, 33, 3, 1, Algorithm::Wino4),
+            (18, 18, 3, 1, Algorithm::Planar4),
+        ] {
+            let desc = ConvDesc { ic, oc, kernel, stride, padding: kernel / 2 };
+            let case = ConvCase { desc, ih: 32, iw: 32 };
+            let weight = vec![0.5; oc * ic * kernel * kernel];
+            let conv = crate::Conv::with_algorithm(Isa::detect(), case, algorithm, &weight, None);
+            assert_eq!(conv.packed_len(), algorithm.packed_floats(&desc), "{algorithm:?} {desc:?}");
+        }
     }
 
     #[test]

@@ -16,6 +16,9 @@
 //! ```
 //!
 //! Lists are made for the number of threads that the wave is planned for and serve any pool.
+//!
+//! Image by image: the jobs of [`Wave::by_image`] are those of one image of a batch, and every place says how far it is
+//! from one image to the next (0: the place serves all images in turn). What is checked is the range of all images.
 
 use std::sync::Arc;
 
@@ -27,8 +30,10 @@ use crate::{Conv, ConvTranspose, Isa, LANES, MapLayout, PlanarShape, Pool, Shape
 /// Where a feature map lies in the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Its first float.
+    /// Its first float, of the first image.
     pub start: usize,
+    /// Floats from one image to the next in a wave that runs image by image; 0: one place for all.
+    pub step: usize,
     /// Its shape.
     pub shape: Shape,
     /// Its layout.
@@ -36,14 +41,42 @@ pub struct Place {
 }
 
 impl Place {
-    /// One past its last float, if that is a number.
-    fn end(&self) -> Option<usize> {
-        self.start.checked_add(self.layout.checked_len(self.shape)?)
+    fn origin(&self) -> Origin {
+        Origin { start: self.start, step: self.step }
     }
 
-    fn overlaps(&self, other: &Place) -> bool {
-        let end = |place: &Place| place.end().unwrap_or(usize::MAX);
+    /// One past the last float of the last image, if that is a number.
+    fn end(&self, images: usize) -> Option<usize> {
+        let last = self.step.checked_mul(images.checked_sub(1)?)?.checked_add(self.start)?;
+        last.checked_add(self.layout.checked_len(self.shape)?)
+    }
+
+    /// Whether any image of one meets any image of the other.
+    fn overlaps(&self, other: &Place, images: usize) -> bool {
+        let end = |place: &Place| place.end(images).unwrap_or(usize::MAX);
         self.start < end(other) && other.start < end(self)
+    }
+}
+
+/// Where a map of known shape and layout begins: `start` and `step` of its [`Place`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its first float, of the first image.
+    pub start: usize,
+    /// Floats from one image to the next.
+    pub step: usize,
+}
+
+impl Origin {
+    fn of(self, image: usize) -> usize {
+        self.start + image * self.step
+    }
+}
+
+impl From<usize> for Origin {
+    /// One place for all images.
+    fn from(start: usize) -> Origin {
+        Origin { start, step: 0 }
     }
 }
 
@@ -69,7 +102,7 @@ pub enum JobOp {
         /// With its shapes.
         sum: Arc<Sum>,
         /// Where the sources begin.
-        srcs: Vec<usize>,
+        srcs: Vec<Origin>,
     },
     /// `src` in the other layout.
     Convert {
@@ -88,7 +121,7 @@ pub struct Job {
     /// Where the result goes.
     pub dst: Place,
     /// Where the addend begins: it has the shape of `dst` and may be `dst`.
-    pub addend: Option<usize>,
+    pub addend: Option<Origin>,
     /// ReLU or identity.
     pub relu: bool,
     /// Whether the border of `dst` is set to zero.
@@ -135,6 +168,7 @@ pub enum WaveError {
 /// Jobs that run side by side.
 pub struct Wave {
     jobs: Vec<Job>,
+    images: usize,
     arena: usize,
     /// For pools of one thread and for all others.
     single: Schedule,
@@ -168,16 +202,21 @@ unsafe impl Sync for Base {}
 impl Wave {
     /// A wave of these jobs on an arena of `arena` floats, balanced for `threads` threads.
     pub fn new(jobs: Vec<Job>, arena: usize, threads: usize) -> Result<Wave, WaveError> {
-        jobs.iter().enumerate().try_for_each(|(index, job)| job.check(index, arena))?;
+        Wave::by_image(jobs, 1, arena, threads)
+    }
+
+    /// A wave that runs `images` times, once per image: the jobs and their shapes are those of one run.
+    pub fn by_image(jobs: Vec<Job>, images: usize, arena: usize, threads: usize) -> Result<Wave, WaveError> {
+        jobs.iter().enumerate().try_for_each(|(index, job)| job.check(index, images, arena))?;
         for (writer, job) in jobs.iter().enumerate() {
             for (other, reads) in jobs.iter().enumerate().filter(|&(other, _)| other != writer) {
-                if let Some(place) = reads.places().find(|place| place.overlaps(&job.dst)) {
+                if let Some(place) = reads.places().find(|place| place.overlaps(&job.dst, images)) {
                     return Err(WaveError::Overlap { writer, written: job.dst, job: other, other: place });
                 }
             }
         }
         let (single, many) = (Schedule::new(&jobs, 1), Schedule::new(&jobs, threads.max(2)));
-        Ok(Wave { jobs, arena, single, many })
+        Ok(Wave { jobs, images, arena, single, many })
     }
 
     /// The jobs.
@@ -189,32 +228,39 @@ impl Wave {
         if pool.threads() == 1 { &self.single } else { &self.many }
     }
 
-    fn base(&self, arena: &mut [f32]) -> Base {
+    fn base(&self, image: usize, arena: &mut [f32]) -> Base {
+        assert!(image < self.images, "image {image} of a wave of {}", self.images);
         assert!(arena.len() >= self.arena, "wave on {} floats, the arena has {}", self.arena, arena.len());
         Base(arena.as_mut_ptr())
     }
 
-    /// Runs all jobs. Panics if the arena is shorter than planned.
+    /// Runs all jobs, on the first image. Panics if the arena is shorter than planned.
     pub fn run(&self, pool: &Pool, arena: &mut [f32]) {
-        let (base, schedule) = (self.base(arena), self.schedule(pool));
+        self.run_at(0, pool, arena);
+    }
+
+    /// Runs all jobs on one image. Panics if there is no such image or if the arena is shorter than planned.
+    pub fn run_at(&self, image: usize, pool: &Pool, arena: &mut [f32]) {
+        let (base, schedule) = (self.base(image, arena), self.schedule(pool));
         pool.run_lists(&schedule.bounds, &|i, scratch| {
             let base = &base;
             let Task { job, index } = schedule.tasks[i];
             let cut = schedule.cuts[job as usize];
             // SAFETY: the places were checked, the arena is long enough and borrowed until `run_lists` returns, and
             // every task comes once.
-            unsafe { self.jobs[job as usize].task(base.0, index as usize, cut, scratch) };
+            unsafe { self.jobs[job as usize].task(base.0, image, index as usize, cut, scratch) };
         });
     }
 
-    /// Runs one job, for profiles. Panics if there is no such job or if the arena is shorter than planned.
-    pub fn run_job(&self, job: usize, pool: &Pool, arena: &mut [f32]) {
-        let base = self.base(arena);
+    /// Runs one job on one image, for profiles. Panics if there is no such job or image, or if the arena is shorter than
+    /// planned.
+    pub fn run_job(&self, job: usize, image: usize, pool: &Pool, arena: &mut [f32]) {
+        let base = self.base(image, arena);
         let (cut, job) = (self.schedule(pool).cuts[job], &self.jobs[job]);
         pool.run_scratch(cut + job.border_tasks(), &|index, scratch| {
             let base = &base;
             // SAFETY: as in `run`.
-            unsafe { job.task(base.0, index, cut, scratch) };
+            unsafe { job.task(base.0, image, index, cut, scratch) };
         });
     }
 }
@@ -222,7 +268,7 @@ impl Wave {
 impl Job {
     /// Everything that is read or written.
     fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        let addend = self.addend.map(|start| Place { start, ..self.dst });
+        let addend = self.addend.map(|Origin { start, step }| Place { start, step, ..self.dst });
         self.srcs().chain(addend).chain([self.dst])
     }
 
@@ -234,8 +280,9 @@ impl Job {
             JobOp::Sum { sum, srcs } => (None, Some((sum, srcs))),
         };
         let several = sum.into_iter().flat_map(|(sum, srcs)| {
-            srcs.iter().zip(sum.src_shapes()).map(|(&start, shape)| Place {
+            srcs.iter().zip(sum.src_shapes()).map(|(&Origin { start, step }, shape)| Place {
                 start,
+                step,
                 shape,
                 layout: MapLayout::Blocked,
             })
@@ -243,7 +290,7 @@ impl Job {
         one.into_iter().chain(several)
     }
 
-    fn check(&self, job: usize, arena: usize) -> Result<(), WaveError> {
+    fn check(&self, job: usize, images: usize, arena: usize) -> Result<(), WaveError> {
         let fail = |problem: String| Err(WaveError::Shape { job, problem });
         let dst = self.dst.shape;
         let layout = match &self.op {
@@ -293,13 +340,13 @@ impl Job {
             if n.min(c).min(h).min(w) == 0 {
                 return fail(format!("{place:?} is empty"));
             }
-            if place.end().is_none_or(|end| end > arena) {
+            if place.end(images).is_none_or(|end| end > arena) {
                 return Err(WaveError::Outside { job, place, arena });
             }
         }
-        let addend = self.addend.filter(|&start| start != self.dst.start);
-        let addend = addend.map(|start| Place { start, ..self.dst });
-        match self.srcs().chain(addend).find(|place| place.overlaps(&self.dst)) {
+        let addend = self.addend.filter(|&origin| origin != self.dst.origin());
+        let addend = addend.map(|Origin { start, step }| Place { start, step, ..self.dst });
+        match self.srcs().chain(addend).find(|place| place.overlaps(&self.dst, images)) {
             Some(other) => Err(WaveError::Overlap { writer: job, written: self.dst, job, other }),
             None => Ok(()),
         }
@@ -344,18 +391,19 @@ impl Job {
     /// Computes one task of `cut`, or clears a part of the border.
     ///
     /// # Safety
-    /// `base` is the beginning of an arena that holds the places of this job; no other thread writes what this task
+    /// `base` is the beginning of an arena that holds the places of this job for `image`; no other thread writes what this task
     /// reads or touches what it writes; `cut` is `tasks()` and `index < cut + border_tasks()`.
-    unsafe fn task(&self, base: *mut f32, index: usize, cut: usize, scratch: &mut [f32]) {
-        let dst = base.wrapping_add(self.dst.start);
+    unsafe fn task(&self, base: *mut f32, image: usize, index: usize, cut: usize, scratch: &mut [f32]) {
+        let at = |origin: Origin| base.wrapping_add(origin.of(image));
+        let dst = at(self.dst.origin());
         if index >= cut {
             // SAFETY: the places lie in the arena; tasks of the kernel write only the interior.
             unsafe { self.clear_planes(dst, index - cut) };
             return;
         }
-        let addend = self.addend.map_or(std::ptr::null(), |start| base.wrapping_add(start).cast_const());
+        let addend = self.addend.map_or(std::ptr::null(), |origin| at(origin).cast_const());
         let call = |src: &Place| Call {
-            src: base.wrapping_add(src.start).cast_const(),
+            src: at(src.origin()).cast_const(),
             src_shape: src.shape,
             dst,
             dst_shape: self.dst.shape,
@@ -369,15 +417,15 @@ impl Job {
             JobOp::ConvTranspose { conv, src } => unsafe { conv.task(index, cut, &call(src), scratch) },
             JobOp::Sum { sum, srcs } => {
                 let mut pointers = [std::ptr::null(); MAX_TERMS];
-                for (pointer, &start) in pointers.iter_mut().zip(srcs) {
-                    *pointer = base.wrapping_add(start).cast_const();
+                for (pointer, &src) in pointers.iter_mut().zip(srcs) {
+                    *pointer = at(src).cast_const();
                 }
                 let call = SumCall { srcs: pointers, addend, dst, relu: self.relu };
                 // SAFETY: as above.
                 unsafe { sum.task(index, &call, scratch) };
             }
             JobOp::Convert { isa, src } => {
-                let (from, shape) = (base.wrapping_add(src.start).cast_const(), src.shape.into());
+                let (from, shape) = (at(src.origin()).cast_const(), src.shape.into());
                 match src.layout {
                     // SAFETY: as above.
                     MapLayout::Blocked => unsafe { to_task(isa.prove(), index, from, dst, shape) },
@@ -466,11 +514,11 @@ mod tests {
     const SMALL: Shape = Shape { n: 2, c: 20, h: 3, w: 4 };
 
     fn place(index: usize) -> Place {
-        Place { start: index * LARGE.len(), shape: LARGE, layout: MapLayout::Blocked }
+        Place { start: index * LARGE.len(), step: 0, shape: LARGE, layout: MapLayout::Blocked }
     }
 
     fn small() -> Place {
-        Place { start: 4 * LARGE.len(), shape: SMALL, layout: MapLayout::Blocked }
+        Place { start: 4 * LARGE.len(), step: 0, shape: SMALL, layout: MapLayout::Blocked }
     }
 
     const ARENA: usize = 5 * 2 * 2 * 11 * 14 * 16;
@@ -479,13 +527,19 @@ mod tests {
         let desc = ConvDesc { ic: 20, oc: 20, kernel, stride: 1, padding: kernel / 2 };
         let weight: Vec<f32> = (0..20 * 20 * kernel * kernel).map(|i| (i % 23) as f32 / 50.0 - 0.2).collect();
         let conv = Arc::new(Conv::new(Isa::detect(), desc, &weight, None));
-        Job { op: JobOp::Conv { conv, src }, dst, addend, relu: true, clear_border: false }
+        Job {
+            op: JobOp::Conv { conv, src },
+            dst,
+            addend: addend.map(Origin::from),
+            relu: true,
+            clear_border: false,
+        }
     }
 
     fn sum(src: Place, dst: Place, addend: Option<usize>) -> Job {
         let sum = Sum::new(Isa::detect(), dst.shape, &[(src.shape, Resize::Nearest { factor: 3 })]);
-        let op = JobOp::Sum { sum: Arc::new(sum), srcs: vec![src.start] };
-        Job { op, dst, addend, relu: false, clear_border: false }
+        let op = JobOp::Sum { sum: Arc::new(sum), srcs: vec![src.origin()] };
+        Job { op, dst, addend: addend.map(Origin::from), relu: false, clear_border: false }
     }
 
     fn filled() -> AlignedBuf {
@@ -525,10 +579,109 @@ mod tests {
                     assert_eq!(bits(&found), bits(&wanted), "planned for {planned}, on {threads}");
                 }
                 let mut found = filled();
-                (0..jobs.len()).for_each(|job| wave.run_job(job, &pool, &mut found));
+                (0..jobs.len()).for_each(|job| wave.run_job(job, 0, &pool, &mut found));
                 assert_eq!(bits(&found), bits(&wanted), "one by one, planned for {planned}, on {threads}");
             }
         }
+    }
+
+    /// A convolution with an addend in place, one with an addend elsewhere and a border to clear, and a sum.
+    fn jobs_of_a_batch() -> Vec<Job> {
+        vec![
+            conv(place(0), place(1), Some(place(1).start), 3),
+            Job { clear_border: true, ..conv(place(0), place(2), Some(place(0).start), 1) },
+            sum(small(), place(3), None),
+        ]
+    }
+
+    /// The same with the shapes of one image; `shared`: the destination of job 0 serves all images in turn.
+    fn jobs_of_an_image(shared: bool) -> Vec<Job> {
+        let one = |place: Place| {
+            let shape = Shape { n: 1, ..place.shape };
+            Place { shape, step: shape.len(), ..place }
+        };
+        let mut jobs = jobs_of_a_batch();
+        for job in &mut jobs {
+            job.dst = one(job.dst);
+            job.addend = job.addend.map(|addend| Origin { step: job.dst.step, ..addend });
+            match &mut job.op {
+                JobOp::Conv { src, .. } => *src = one(*src),
+                JobOp::Sum { sum, srcs } => {
+                    let src = one(small());
+                    let terms = [(src.shape, Resize::Nearest { factor: 3 })];
+                    *sum = Arc::new(Sum::new(Isa::detect(), job.dst.shape, &terms));
+                    srcs[0] = src.origin();
+                }
+                _ => {}
+            }
+        }
+        if shared {
+            jobs[0].dst.step = 0;
+            jobs[0].addend = Some(jobs[0].dst.origin());
+        }
+        jobs
+    }
+
+    #[test]
+    fn image_by_image_gives_the_bits_of_all_at_once() {
+        let dirty = || {
+            let mut arena = filled();
+            arena[place(2).start..place(3).start].fill(f32::NAN);
+            arena
+        };
+        let mut wanted = dirty();
+        Wave::new(jobs_of_a_batch(), ARENA, 1).unwrap().run(&Pool::new(1), &mut wanted);
+        assert!(wanted.iter().all(|v| v.is_finite()));
+        let wave = Wave::by_image(jobs_of_an_image(false), 2, ARENA, 3).unwrap();
+        for threads in [1, 2, 3] {
+            for by_job in [false, true] {
+                let (pool, mut found) = (Pool::new(threads), dirty());
+                // Images in any order.
+                for image in [1, 0] {
+                    match by_job {
+                        false => wave.run_at(image, &pool, &mut found),
+                        true => (0..3).for_each(|job| wave.run_job(job, image, &pool, &mut found)),
+                    }
+                    let untouched = LARGE.image() * (1 - image) + place(3).start;
+                    let same = bits(&found[untouched..][..LARGE.image()])
+                        == bits(&dirty()[untouched..][..LARGE.image()]);
+                    assert_eq!(same, image == 1, "after image {image}");
+                }
+                assert_eq!(bits(&found), bits(&wanted), "{threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn one_place_may_serve_all_images_in_turn() {
+        let wave = Wave::by_image(jobs_of_an_image(true), 2, ARENA, 2).unwrap();
+        let mut found = filled();
+        wave.run_at(0, &Pool::new(2), &mut found);
+        let second = place(1).start + LARGE.image()..place(2).start;
+        wave.run_at(1, &Pool::new(2), &mut found);
+        assert_eq!(bits(&found[second.clone()]), bits(&filled()[second]), "only the first place is written");
+    }
+
+    #[test]
+    fn the_range_of_all_images_is_checked() {
+        let fail =
+            |jobs: Vec<Job>, images| Wave::by_image(jobs, images, ARENA, 2).map(|_| "a wave").unwrap_err();
+        let jobs = || jobs_of_an_image(false);
+        // A third image of one place is the first of the next.
+        assert!(matches!(fail(jobs(), 3), WaveError::Overlap { .. }));
+        assert!(matches!(fail(vec![jobs().remove(0)], usize::MAX / 2), WaveError::Outside { .. }));
+        assert!(matches!(fail(jobs(), 0), WaveError::Outside { .. }));
+        // In place for one image, elsewhere for the next.
+        let mut job = jobs().remove(0);
+        job.addend = Some(Origin { step: 0, ..job.dst.origin() });
+        assert!(matches!(fail(vec![job], 2), WaveError::Overlap { writer: 0, job: 0, .. }));
+    }
+
+    #[test]
+    #[should_panic(expected = "image 2 of a wave of 2")]
+    fn images_past_the_last_are_refused() {
+        let wave = Wave::by_image(jobs_of_an_image(false), 2, ARENA, 2).unwrap();
+        wave.run_at(2, &Pool::new(1), &mut filled());
     }
 
     #[test]
