@@ -6,6 +6,10 @@
 
 use crate::LANES;
 
+/// Into which cache [`Simd::prefetch`] fetches: x86's hints T0 and T1.
+pub(crate) const INTO_L1: i32 = 3;
+pub(crate) const INTO_L2: i32 = 2;
+
 /// Arithmetic on 16 lanes, or on [`Simd::WIDTH`] of them for the half tokens.
 pub(crate) trait Simd: Copy {
     /// Lanes of a value: 16, except for the half tokens, which only go where a loop over the halves is.
@@ -40,14 +44,13 @@ pub(crate) trait Simd: Copy {
     /// `a` where `mask > 0`, else 0.
     fn where_positive(self, mask: Self::V, a: Self::V) -> Self::V;
 
-    /// Brings the cache line of `p`, any address, into L1 (`NEAR`) or L2. A hint without effect on values.
+    /// Brings the cache line of `p`, any address, into L1 or L2. A hint without effect on values.
     #[inline(always)]
-    fn prefetch<const NEAR: bool>(self, p: *const f32) {
+    fn prefetch<const LEVEL: i32>(self, p: *const f32) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: every x86-64 has SSE; a prefetch of an invalid address does nothing.
         unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
-            if NEAR { _mm_prefetch::<_MM_HINT_T0>(p.cast()) } else { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+            std::arch::x86_64::_mm_prefetch::<LEVEL>(p.cast())
         };
         #[cfg(not(target_arch = "x86_64"))]
         let _ = p;

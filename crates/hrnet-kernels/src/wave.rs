@@ -151,17 +151,15 @@ pub enum WaveError {
     },
     /// A job writes what it or another one reads or writes.
     #[error(
-        "job {writer} writes {written:?}, which meets {other:?} of job {job}; put them into different waves or places"
+        "job {writer} writes {:?}, which meets {:?} of job {job}; put them into different waves or places", .places[0], .places[1]
     )]
     Overlap {
         /// The job that writes.
         writer: usize,
-        /// What it writes.
-        written: Place,
         /// The job that reads or writes it too.
         job: usize,
-        /// What that one reads or writes.
-        other: Place,
+        /// What the first writes, what the second reads or writes.
+        places: Box<[Place; 2]>,
     },
 }
 
@@ -211,7 +209,11 @@ impl Wave {
         for (writer, job) in jobs.iter().enumerate() {
             for (other, reads) in jobs.iter().enumerate().filter(|&(other, _)| other != writer) {
                 if let Some(place) = reads.places().find(|place| place.overlaps(&job.dst, images)) {
-                    return Err(WaveError::Overlap { writer, written: job.dst, job: other, other: place });
+                    return Err(WaveError::Overlap {
+                        writer,
+                        job: other,
+                        places: Box::new([job.dst, place]),
+                    });
                 }
             }
         }
@@ -347,7 +349,7 @@ impl Job {
         let addend = self.addend.filter(|&origin| origin != self.dst.origin());
         let addend = addend.map(|Origin { start, step }| Place { start, step, ..self.dst });
         match self.srcs().chain(addend).find(|place| place.overlaps(&self.dst, images)) {
-            Some(other) => Err(WaveError::Overlap { writer: job, written: self.dst, job, other }),
+            Some(other) => Err(WaveError::Overlap { writer: job, job, places: Box::new([self.dst, other]) }),
             None => Ok(()),
         }
     }

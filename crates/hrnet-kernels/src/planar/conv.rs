@@ -6,6 +6,7 @@ use super::points::{POSITIONS, weights};
 use super::transform::{Masks, Output, input_rows, output_tiles};
 use super::{PHASES, PlanarShape};
 use crate::isa::Proven;
+use crate::simd::INTO_L1;
 use crate::{AlignedBuf, ConvDesc, Epilogue, Isa, LANES, Pool, Residual};
 
 /// Scratch of a task, in floats: 1.25 MiB.
@@ -293,7 +294,7 @@ impl Job for Compute<'_> {
         let fetch = |plane: *const f32| {
             for cell in 0..PHASES {
                 for k in 0..a.vectors {
-                    s.prefetch::<true>(plane.wrapping_add(cell * phase + k * LANES));
+                    s.prefetch::<INTO_L1>(plane.wrapping_add(cell * phase + k * LANES));
                 }
             }
         };

@@ -7,6 +7,7 @@
 use super::lanes::Lanes;
 use super::points::POSITIONS;
 use crate::LANES;
+use crate::simd::INTO_L2;
 
 /// Floats of the positions of one vector of tiles of one channel: a cell of V or M.
 pub(crate) const CELL: usize = POSITIONS * LANES;
@@ -38,7 +39,7 @@ pub(crate) unsafe fn products<S: Lanes, const OC: usize, const NV: usize>(
                 // SAFETY: row c of this position.
                 tiles[k] = unsafe { s.load(v.wrapping_add((c * NV + k) * CELL)) };
             }
-            s.prefetch::<false>(u.wrapping_add(c * OC + AHEAD));
+            s.prefetch::<INTO_L2>(u.wrapping_add(c * OC + AHEAD));
             for o in 0..OC {
                 // SAFETY: weight (c, o) of this position.
                 let weight = unsafe { *u.wrapping_add(c * OC + o) };

@@ -5,7 +5,7 @@
 //! the same cache line of each tile.
 
 use crate::LANES;
-use crate::simd::Simd;
+use crate::simd::{INTO_L2, Simd};
 
 /// Floats by which the weights are fetched into L2 ahead of use: W32 at batch 1 on two threads takes 34.2 instead of
 /// 34.8 ms (best), 35.8 instead of 39 (median). Into L1, or by 512 to 8192 floats, gave less.
@@ -74,7 +74,7 @@ unsafe fn block<S: Simd, const OCV: usize, const T: usize>(s: S, p: &Product) {
             for (vector, w) in w.iter_mut().enumerate() {
                 // SAFETY: `u` holds OCV * 16 floats per channel.
                 *w = unsafe { s.load(u.wrapping_add(vector * LANES)) };
-                s.prefetch::<false>(u.wrapping_add(vector * LANES + AHEAD));
+                s.prefetch::<INTO_L2>(u.wrapping_add(vector * LANES + AHEAD));
             }
             for (tile, acc) in acc.iter_mut().enumerate() {
                 // SAFETY: channel of a tile of the strip.
