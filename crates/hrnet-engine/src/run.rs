@@ -140,7 +140,7 @@ impl<'a> Rest<'a> {
 }
 
 /// The values of one image, or all.
-fn part<'a, T>(image: Option<usize>, images: usize, all: &'a [T]) -> &'a [T] {
+fn part<T>(image: Option<usize>, images: usize, all: &[T]) -> &[T] {
     let len = all.len() / images;
     image.map_or(all, |image| &all[image * len..(image + 1) * len])
 }

@@ -157,11 +157,11 @@ pub enum WaveError {
         /// The job that writes.
         writer: usize,
         /// What it writes.
-        written: Place,
+        written: Box<Place>,
         /// The job that reads or writes it too.
         job: usize,
         /// What that one reads or writes.
-        other: Place,
+        other: Box<Place>,
     },
 }
 
@@ -211,7 +211,8 @@ impl Wave {
         for (writer, job) in jobs.iter().enumerate() {
             for (other, reads) in jobs.iter().enumerate().filter(|&(other, _)| other != writer) {
                 if let Some(place) = reads.places().find(|place| place.overlaps(&job.dst, images)) {
-                    return Err(WaveError::Overlap { writer, written: job.dst, job: other, other: place });
+                    let (written, place) = (Box::new(job.dst), Box::new(place));
+                    return Err(WaveError::Overlap { writer, written, job: other, other: place });
                 }
             }
         }
@@ -347,7 +348,10 @@ impl Job {
         let addend = self.addend.filter(|&origin| origin != self.dst.origin());
         let addend = addend.map(|Origin { start, step }| Place { start, step, ..self.dst });
         match self.srcs().chain(addend).find(|place| place.overlaps(&self.dst, images)) {
-            Some(other) => Err(WaveError::Overlap { writer: job, written: self.dst, job, other }),
+            Some(other) => {
+                let (written, other) = (Box::new(self.dst), Box::new(other));
+                Err(WaveError::Overlap { writer: job, written, job, other })
+            }
             None => Ok(()),
         }
     }
