@@ -152,6 +152,9 @@ fn threads_batches_and_positions_change_no_bit() {
                 (0..7).map(|i| bits(&single.run(&one_thread, &image(&batch, i)).unwrap())).collect();
             assert_eq!(wanted[2], bits(&single.run(&one_thread, &image(&batch, 2)).unwrap()), "run twice");
             let mut sessions = [2, 7].map(|n| engine.session([n, 3, h, w]).unwrap());
+            // Seven images run in both ways.
+            let text = sessions[1].plan().to_string();
+            assert!(text.contains("waves, image by image\n") && text.contains("waves, together\n"), "{text}");
             for threads in [1, 2, 3, 8] {
                 let pool = Pool::new(threads);
                 let again = bits(&single.run(&pool, &image(&batch, 3)).unwrap());

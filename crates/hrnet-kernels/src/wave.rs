@@ -151,15 +151,17 @@ pub enum WaveError {
     },
     /// A job writes what it or another one reads or writes.
     #[error(
-        "job {writer} writes {:?}, which meets {:?} of job {job}; put them into different waves or places", .places[0], .places[1]
+        "job {writer} writes {written:?}, which meets {other:?} of job {job}; put them into different waves or places"
     )]
     Overlap {
         /// The job that writes.
         writer: usize,
+        /// What it writes.
+        written: Box<Place>,
         /// The job that reads or writes it too.
         job: usize,
-        /// What the first writes, what the second reads or writes.
-        places: Box<[Place; 2]>,
+        /// What that one reads or writes.
+        other: Box<Place>,
     },
 }
 
@@ -209,11 +211,8 @@ impl Wave {
         for (writer, job) in jobs.iter().enumerate() {
             for (other, reads) in jobs.iter().enumerate().filter(|&(other, _)| other != writer) {
                 if let Some(place) = reads.places().find(|place| place.overlaps(&job.dst, images)) {
-                    return Err(WaveError::Overlap {
-                        writer,
-                        job: other,
-                        places: Box::new([job.dst, place]),
-                    });
+                    let (written, place) = (Box::new(job.dst), Box::new(place));
+                    return Err(WaveError::Overlap { writer, written, job: other, other: place });
                 }
             }
         }
@@ -349,7 +348,10 @@ impl Job {
         let addend = self.addend.filter(|&origin| origin != self.dst.origin());
         let addend = addend.map(|Origin { start, step }| Place { start, step, ..self.dst });
         match self.srcs().chain(addend).find(|place| place.overlaps(&self.dst, images)) {
-            Some(other) => Err(WaveError::Overlap { writer: job, job, places: Box::new([self.dst, other]) }),
+            Some(other) => {
+                let (written, other) = (Box::new(self.dst), Box::new(other));
+                Err(WaveError::Overlap { writer: job, written, job, other })
+            }
             None => Ok(()),
         }
     }
@@ -486,7 +488,7 @@ impl Schedule {
             let mut share = vec![0; threads];
             for _ in 0..total {
                 let least = (0..threads).min_by_key(|&k| loads[k]).unwrap_or(0);
-                loads[least] = loads[least].saturating_add(cost[job]);
+                loads[least] += cost[job];
                 share[least] += 1;
             }
             let mut index = 0;
