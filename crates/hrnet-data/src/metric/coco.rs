@@ -188,9 +188,8 @@ pub fn truth_oks(truth: &Truth, points: &[[f64; 2]], sigmas: &[f64]) -> f64 {
 
 /// Intersection over union of boxes; for a crowd over the area of `detected`.
 pub fn box_iou(detected: [f64; 4], truth: [f64; 4], crowd: bool) -> f64 {
-    let side = |i: usize| {
-        (detected[i] + detected[i + 2]).min(truth[i] + truth[i + 2]) - detected[i].max(truth[i])
-    };
+    let side =
+        |i: usize| (detected[i] + detected[i + 2]).min(truth[i] + truth[i + 2]) - detected[i].max(truth[i]);
     let (w, h) = (side(0), side(1));
     if w <= 0.0 || h <= 0.0 {
         return 0.0;

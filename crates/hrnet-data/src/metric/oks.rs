@@ -117,4 +117,23 @@ mod tests {
         assert_eq!(oks_nms(&[pose(0.0, 0.5), pose(0.0, 0.9), pose(90.0, 0.7)], &COCO_SIGMAS, 0.9), [1, 2]);
         assert_eq!(oks_nms(&[], &COCO_SIGMAS, 0.9), [0usize; 0]);
     }
+
+    #[test]
+    fn soft_suppression_by_hand() {
+        let pose = |x: f64, score: f64| PoseCandidate { points: vec![[x, 0.0]; 17], score, area: 400.0 };
+        // The duplicate of the best keeps exp(-1 / 0.9) of its score and falls behind the far one.
+        let poses = [pose(0.0, 0.8), pose(0.0, 0.9), pose(1e4, 0.5)];
+        let kept = soft_oks_nms(&poses, &COCO_SIGMAS, 0.9, 20);
+        assert_eq!(kept.iter().map(|k| k.0).collect::<Vec<_>>(), [1, 2, 0]);
+        assert_eq!((kept[0].1, kept[1].1), (0.9, 0.5));
+        assert!((kept[2].1 - 0.8 * (-1.0f64 / 0.9).exp()).abs() < 1e-12);
+        assert_eq!(soft_oks_nms(&poses, &COCO_SIGMAS, 0.9, 2), kept[..2]);
+        assert_eq!(soft_oks_nms(&[], &COCO_SIGMAS, 0.9, 20), []);
+    }
+
+    #[test]
+    fn scores_by_hand() {
+        assert!((rescore(0.5, &[0.4, 0.2, 0.8, 0.1], 0.2) - 0.3).abs() < 1e-12);
+        assert_eq!((rescore(0.5, &[0.2, 0.1], 0.2), rescore(0.5, &[], 0.2)), (0.0, 0.0));
+    }
 }

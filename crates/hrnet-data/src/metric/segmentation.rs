@@ -29,7 +29,9 @@ pub enum SegmentationError {
         labelled: usize,
     },
     /// An id that is no class.
-    #[error("pixel {pixel}: {what} id {id} is no class (0 to {last}) and not the ignored one; is a label map missing?")]
+    #[error(
+        "pixel {pixel}: {what} id {id} is no class (0 to {last}) and not the ignored one; is a label map missing?"
+    )]
     Id {
         /// Label or prediction.
         what: &'static str,

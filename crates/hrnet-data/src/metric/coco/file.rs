@@ -234,7 +234,8 @@ impl Dataset {
         for name in ["AP", "AP50", "AP75", "AR", "AR50", "AR75"] {
             figures.push(Figure { name, value: whole.get(name) });
         }
-        for (name, low, high) in [("APE", f64::NEG_INFINITY, 0.2), ("APM", 0.2, 0.8), ("APH", 0.8, f64::INFINITY)]
+        for (name, low, high) in
+            [("APE", f64::NEG_INFINITY, 0.2), ("APM", 0.2, 0.8), ("APH", 0.8, f64::INFINITY)]
         {
             let inside = |image: i64| index.get(&image).is_some_and(|&c| c >= low && c < high);
             let mut value = ap.compute_where(inside).get("AP");
