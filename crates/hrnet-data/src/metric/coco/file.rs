@@ -5,6 +5,15 @@
 //! `num_keypoints` (counted where absent; pycocotools stops on such a file). Annotations of images or categories that the
 //! file does not list are left out, as are results of other categories; a result of an unknown image is an error.
 
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
+
 use super::{Ap, ApError, ApReport, Detection, Figure, Kind, Params, Truth};
 use crate::metric::Protocol;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -135,11 +144,12 @@ fn four(values: &[f64], what: &'static str, row: i64) -> Result<[f64; 4], FileEr
 }
 
 fn triples(values: &[f64], points: usize, what: &'static str, row: i64) -> Result<Vec<[f64; 3]>, FileError> {
-    if values.len() != points * 3 {
-        let (found, wanted) = (values.len(), points * 3);
+    let (triples, rest) = values.as_chunks::<3>();
+    if triples.len() != points || !rest.is_empty() {
+        let (found, wanted) = (values.len(), points.saturating_mul(3));
         return Err(FileError::Length { what, row, key: "keypoints", found, wanted });
     }
-    Ok(values.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect())
+    Ok(triples.to_vec())
 }
 
 /// Truths and detections of one image and category.
