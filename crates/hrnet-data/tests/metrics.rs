@@ -123,6 +123,26 @@ fn files_that_cannot_be_evaluated_are_named() {
     assert!(matches!(run(&short, "[]"), Err(FileError::Length { key: "bbox", found: 3, .. })));
 }
 
+/// A detection that matches nothing is ignored in an area range it lies outside of. Its area is that of its box only if
+/// the first row has one.
+#[test]
+fn the_first_row_decides_where_areas_come_from() {
+    let set = r#"{"images":[{"id":1}],"categories":[{"id":1}],"annotations":[{"id":3,"image_id":1,"category_id":1,
+        "bbox":[0,0,50,50],"area":2500,"keypoints":[0,0,2,50,50,2],"num_keypoints":2}]}"#;
+    let run = |first: &str| {
+        // The wrong detection comes first by score: extent 40 * 40 (medium), box 200 * 200 (large).
+        let rows = format!(
+            r#"[{{"image_id":1,"category_id":1,"keypoints":[0,0,1,50,50,1],"score":0.5{first}}},
+            {{"image_id":1,"category_id":1,"keypoints":[900,900,1,940,940,1],"score":0.9,"bbox":[900,900,200,200]}}]"#
+        );
+        let report = evaluate(set.as_bytes(), rows.as_bytes(), Params::keypoints(vec![0.1, 0.1])).unwrap();
+        report.get("APM").unwrap()
+    };
+    assert!((run("") - 0.5).abs() < 1e-12);
+    assert!((run(",\"bbox\":[]") - 0.5).abs() < 1e-12);
+    assert!((run(",\"bbox\":[0,0,50,50]") - 1.0).abs() < 1e-12);
+}
+
 #[derive(Deserialize)]
 struct Mpii {
     predicted: Vec<Vec<[f64; 2]>>,

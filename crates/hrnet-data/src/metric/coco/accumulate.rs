@@ -147,3 +147,19 @@ pub fn accumulate<'a>(
     }
     Some(curves)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_those_of_numpy() {
+        let thresholds = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.8999999999999999, 0.95];
+        assert_eq!(std::array::from_fn(threshold), thresholds);
+        // numpy.linspace(0, 1, 101) at places where decimals would differ.
+        let levels = [(7, 0.07), (29, 0.29), (35, 0.35000000000000003), (57, 0.5700000000000001), (100, 1.0)];
+        for (i, level) in levels {
+            assert_eq!(recall_level(i), level);
+        }
+    }
+}
