@@ -1,9 +1,24 @@
 //! Object keypoint similarity (OKS) between poses, and the suppression of duplicates by it.
 
-/// Deviations of the 17 COCO points.
+/// Deviations of the 17 COCO points, divided as pycocotools does it (0.26 / 10 is not the nearest number to 0.026).
 pub const COCO_SIGMAS: [f64; 17] = [
-    0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087,
-    0.089, 0.089,
+    0.26 / 10.0,
+    0.25 / 10.0,
+    0.25 / 10.0,
+    0.35 / 10.0,
+    0.35 / 10.0,
+    0.79 / 10.0,
+    0.79 / 10.0,
+    0.72 / 10.0,
+    0.72 / 10.0,
+    0.62 / 10.0,
+    0.62 / 10.0,
+    1.07 / 10.0,
+    1.07 / 10.0,
+    0.87 / 10.0,
+    0.87 / 10.0,
+    0.89 / 10.0,
+    0.89 / 10.0,
 ];
 
 /// A candidate pose.
@@ -46,6 +61,48 @@ pub fn oks_nms(poses: &[PoseCandidate], sigmas: &[f64], threshold: f64) -> Vec<u
     keep
 }
 
+/// Suppression by lower scores instead of removal: the best pose is taken, the scores of the others are multiplied by
+/// `exp(-oks² / threshold)`, and so on until `limit` poses are taken (the official code: 20). Returns index and decayed score
+/// in the order of taking. Nothing is dropped by its score. Ties as in [`oks_nms`], in every round.
+///
+/// The official code takes only the order from here and writes the poses with their *original* scores; the default is
+/// to write the decayed ones.
+pub fn soft_oks_nms(
+    poses: &[PoseCandidate],
+    sigmas: &[f64],
+    threshold: f64,
+    limit: usize,
+) -> Vec<(usize, f64)> {
+    let descending = |order: &mut Vec<(usize, f64)>| {
+        order.reverse();
+        order.sort_by(|a, b| b.1.total_cmp(&a.1));
+    };
+    let mut rest: Vec<(usize, f64)> = poses.iter().map(|p| p.score).enumerate().collect();
+    descending(&mut rest);
+    let mut keep = Vec::new();
+    while !rest.is_empty() && keep.len() < limit {
+        let best = rest.remove(0);
+        keep.push(best);
+        for (i, score) in &mut rest {
+            let similarity = oks(&poses[best.0], &poses[*i], sigmas);
+            *score *= (-(similarity * similarity) / threshold).exp();
+        }
+        descending(&mut rest);
+    }
+    keep
+}
+
+/// The score of a pose from that of its box and of its points: the box score times the mean of the point scores strictly
+/// above `threshold` (COCO: 0.2). 0 when none is.
+pub fn rescore(box_score: f64, point_scores: &[f64], threshold: f64) -> f64 {
+    let (mut sum, mut n) = (0.0, 0.0);
+    for s in point_scores.iter().filter(|s| **s > threshold) {
+        sum += s;
+        n += 1.0;
+    }
+    if n == 0.0 { 0.0 } else { sum / n * box_score }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +116,24 @@ mod tests {
         assert!((oks(&one(0.0), &one(20.0), &[0.5]) - (-0.5f64).exp()).abs() < 1e-12);
         assert_eq!(oks_nms(&[pose(0.0, 0.5), pose(0.0, 0.9), pose(90.0, 0.7)], &COCO_SIGMAS, 0.9), [1, 2]);
         assert_eq!(oks_nms(&[], &COCO_SIGMAS, 0.9), [0usize; 0]);
+    }
+
+    #[test]
+    fn soft_suppression_by_hand() {
+        let pose = |x: f64, score: f64| PoseCandidate { points: vec![[x, 0.0]; 17], score, area: 400.0 };
+        // The duplicate of the best keeps exp(-1 / 0.9) of its score and falls behind the far one.
+        let poses = [pose(0.0, 0.8), pose(0.0, 0.9), pose(1e4, 0.5)];
+        let kept = soft_oks_nms(&poses, &COCO_SIGMAS, 0.9, 20);
+        assert_eq!(kept.iter().map(|k| k.0).collect::<Vec<_>>(), [1, 2, 0]);
+        assert_eq!((kept[0].1, kept[1].1), (0.9, 0.5));
+        assert!((kept[2].1 - 0.8 * (-1.0f64 / 0.9).exp()).abs() < 1e-12);
+        assert_eq!(soft_oks_nms(&poses, &COCO_SIGMAS, 0.9, 2), kept[..2]);
+        assert_eq!(soft_oks_nms(&[], &COCO_SIGMAS, 0.9, 20), []);
+    }
+
+    #[test]
+    fn scores_by_hand() {
+        assert!((rescore(0.5, &[0.4, 0.2, 0.8, 0.1], 0.2) - 0.3).abs() < 1e-12);
+        assert_eq!((rescore(0.5, &[0.2, 0.1], 0.2), rescore(0.5, &[], 0.2)), (0.0, 0.0));
     }
 }

@@ -1,0 +1,263 @@
+//! COCO annotation and result files for evaluation.
+//!
+//! Taken from an annotation file: `images[].id` (and CrowdPose's `crowdIndex`), `categories[].id`, and of an annotation `id`,
+//! `image_id`, `category_id`, `bbox`, `area` (the box's where absent), `iscrowd`, `keypoints` (none labelled where absent) and
+//! `num_keypoints` (counted where absent; pycocotools stops on such a file). Annotations of images or categories that the
+//! file does not list are left out, as are results of other categories; a result of an unknown image is an error.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
+
+use super::{Ap, ApError, ApReport, Detection, Figure, Kind, Params, Truth};
+use crate::metric::Protocol;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::{BTreeMap, HashSet};
+
+/// Why files cannot be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// Not JSON of this form.
+    #[error("the {what} file is not readable as COCO JSON: {source}")]
+    Json {
+        /// Annotation or result.
+        what: &'static str,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A result names an image that the annotations do not have.
+    #[error(
+        "result {row} is for image {image}, which the annotation file does not list; is it of another split?"
+    )]
+    UnknownImage {
+        /// 0-based row.
+        row: usize,
+        /// Image id.
+        image: i64,
+    },
+    /// Two annotations have one id.
+    #[error("annotation id {0} occurs twice; ids must be unique")]
+    DuplicateId(i64),
+    /// A list of numbers has a wrong length.
+    #[error("{what} {row}: `{key}` has {found} numbers, wanted {wanted}")]
+    Length {
+        /// Annotation or result.
+        what: &'static str,
+        /// Annotation id, or 0-based row of the results.
+        row: i64,
+        /// Which key.
+        key: &'static str,
+        /// Numbers found.
+        found: usize,
+        /// Numbers wanted.
+        wanted: usize,
+    },
+    /// The objects of an image are unusable.
+    #[error(transparent)]
+    Ap(#[from] ApError),
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct ImageRow {
+    id: i64,
+    #[serde(rename = "crowdIndex")]
+    crowd_index: Option<f64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct CategoryRow {
+    id: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct AnnotationRow {
+    id: i64,
+    image_id: i64,
+    category_id: i64,
+    bbox: Vec<f64>,
+    area: Option<f64>,
+    #[serde(default, deserialize_with = "truthy")]
+    iscrowd: bool,
+    #[serde(default)]
+    keypoints: Vec<f64>,
+    num_keypoints: Option<usize>,
+}
+
+/// `true`, or a number that is not 0.
+fn truthy<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Flag {
+        Bool(bool),
+        Number(f64),
+    }
+    Ok(match Flag::deserialize(from)? {
+        Flag::Bool(b) => b,
+        Flag::Number(n) => n != 0.0,
+    })
+}
+
+/// A row of a result file, as pycocotools reads it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResultRow {
+    /// Image id of the annotation file.
+    pub image_id: i64,
+    /// Category id of the annotation file.
+    pub category_id: i64,
+    /// x, y and score per point.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keypoints: Vec<f64>,
+    /// x, y, width, height.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bbox: Option<Vec<f64>>,
+    /// Score of the object.
+    pub score: f64,
+}
+
+/// The part of an annotation file that evaluation needs.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Dataset {
+    images: Vec<ImageRow>,
+    #[serde(default)]
+    annotations: Vec<AnnotationRow>,
+    categories: Option<Vec<CategoryRow>>,
+    /// Area of an object as a share of its box, instead of `area`. CrowdPose: 0.53.
+    #[serde(skip)]
+    box_area: Option<f64>,
+}
+
+/// Reads both files and evaluates.
+pub fn evaluate(annotations: &[u8], results: &[u8], params: Params) -> Result<ApReport, FileError> {
+    let rows: Vec<ResultRow> =
+        serde_json::from_slice(results).map_err(|source| FileError::Json { what: "result", source })?;
+    Ok(Dataset::from_json(annotations)?.evaluate(&rows, params)?.compute())
+}
+
+fn four(values: &[f64], what: &'static str, row: i64) -> Result<[f64; 4], FileError> {
+    let length = FileError::Length { what, row, key: "bbox", found: values.len(), wanted: 4 };
+    values.try_into().map_err(|_| length)
+}
+
+fn triples(values: &[f64], points: usize, what: &'static str, row: i64) -> Result<Vec<[f64; 3]>, FileError> {
+    let (triples, rest) = values.as_chunks::<3>();
+    if triples.len() != points || !rest.is_empty() {
+        let (found, wanted) = (values.len(), points.saturating_mul(3));
+        return Err(FileError::Length { what, row, key: "keypoints", found, wanted });
+    }
+    Ok(triples.to_vec())
+}
+
+/// Truths and detections of one image and category.
+type Group = (Vec<Truth>, Vec<Detection>);
+
+impl Dataset {
+    /// Reads an annotation file.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, FileError> {
+        let this: Self =
+            serde_json::from_slice(bytes).map_err(|source| FileError::Json { what: "annotation", source })?;
+        let mut ids = HashSet::new();
+        match this.annotations.iter().find(|a| !ids.insert(a.id)) {
+            Some(a) => Err(FileError::DuplicateId(a.id)),
+            None => Ok(this),
+        }
+    }
+
+    /// Takes `share` of each box as the area of the object. CrowdPose's tools use 0.53.
+    #[must_use]
+    pub fn with_box_area(mut self, share: f64) -> Self {
+        self.box_area = Some(share);
+        self
+    }
+
+    fn truth(&self, a: &AnnotationRow, points: Option<usize>) -> Result<Truth, FileError> {
+        let bbox = four(&a.bbox, "annotation", a.id)?;
+        let points = match points {
+            None => Vec::new(),
+            Some(n) if a.keypoints.is_empty() => vec![[0.0; 3]; n],
+            Some(n) => triples(&a.keypoints, n, "annotation", a.id)?,
+        };
+        let labelled = a.num_keypoints.unwrap_or_else(|| points.iter().filter(|p| p[2] > 0.0).count());
+        let area = match self.box_area {
+            Some(share) => bbox[2] * bbox[3] * share,
+            None => a.area.unwrap_or(bbox[2] * bbox[3]),
+        };
+        Ok(Truth { id: a.id, points, labelled, bbox, area, crowd: a.iscrowd })
+    }
+
+    /// Groups truths and results by image and adds all.
+    pub fn evaluate(&self, rows: &[ResultRow], params: Params) -> Result<Ap, FileError> {
+        let images: HashSet<i64> = self.images.iter().map(|i| i.id).collect();
+        let categories: HashSet<i64> = match &self.categories {
+            Some(categories) => categories.iter().map(|c| c.id).collect(),
+            None => self.annotations.iter().map(|a| a.category_id).collect(),
+        };
+        let points = match &params.kind {
+            Kind::Keypoints(sigmas) => Some(sigmas.len()),
+            Kind::Boxes => None,
+        };
+        let mut groups: BTreeMap<(i64, i64), Group> = BTreeMap::new();
+        for a in &self.annotations {
+            if images.contains(&a.image_id) && categories.contains(&a.category_id) {
+                groups.entry((a.category_id, a.image_id)).or_default().0.push(self.truth(a, points)?);
+            }
+        }
+        // pycocotools looks at the first row only to decide where areas come from.
+        let boxes = rows.first().and_then(|r| r.bbox.as_ref()).is_some_and(|b| !b.is_empty());
+        for (row, r) in rows.iter().enumerate() {
+            if !images.contains(&r.image_id) {
+                return Err(FileError::UnknownImage { row, image: r.image_id });
+            }
+            if !categories.contains(&r.category_id) {
+                continue;
+            }
+            let number = i64::try_from(row).unwrap_or(i64::MAX);
+            let points = match points {
+                None => Vec::new(),
+                Some(n) => triples(&r.keypoints, n, "result", number)?,
+            };
+            let own = r.bbox.as_deref().filter(|b| !b.is_empty() && (boxes || points.is_empty()));
+            let bbox = own.map(|b| four(b, "result", number)).transpose()?;
+            let points = points.iter().map(|p| [p[0], p[1]]).collect();
+            let detection = Detection { points, bbox, score: r.score };
+            groups.entry((r.category_id, r.image_id)).or_default().1.push(detection);
+        }
+        let mut ap = Ap::new(params);
+        for ((category, image), (truths, detections)) in &groups {
+            ap.update(*image, *category, truths, detections)?;
+        }
+        Ok(ap)
+    }
+
+    /// CrowdPose's figures, in its order: AP, AP50, AP75, AR, AR50, AR75, and AP over images with a `crowdIndex` below 0.2
+    /// (easy), below 0.8 (medium) and above (hard). `None` if an image has no `crowdIndex`. Official: the last three are
+    /// rounded to four digits, as crowdposetools prints them.
+    pub fn crowd_figures(&self, ap: &Ap) -> Option<CrowdFigures> {
+        let index: BTreeMap<i64, f64> =
+            self.images.iter().map(|i| Some((i.id, i.crowd_index?))).collect::<Option<_>>()?;
+        let whole = ap.compute();
+        let mut figures = Vec::new();
+        for name in ["AP", "AP50", "AP75", "AR", "AR50", "AR75"] {
+            figures.push(Figure { name, value: whole.get(name) });
+        }
+        for (name, low, high) in
+            [("APE", f64::NEG_INFINITY, 0.2), ("APM", 0.2, 0.8), ("APH", 0.8, f64::INFINITY)]
+        {
+            let inside = |image: i64| index.get(&image).is_some_and(|&c| c >= low && c < high);
+            let mut value = ap.compute_where(inside).get("AP");
+            if ap.params().protocol == Protocol::Official {
+                value = value.map(|v| (v * 1e4).round_ties_even() / 1e4);
+            }
+            figures.push(Figure { name, value });
+        }
+        Some(CrowdFigures(figures))
+    }
+}
+
+/// Nine figures; see [`Dataset::crowd_figures`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CrowdFigures(pub Vec<Figure>);
