@@ -18,7 +18,7 @@ impl Scene {
         let full = 4.0 * side as f64;
         let people: Vec<_> = (0..people)
             .map(|p| {
-                let joints = (0..J)
+                let joints: Vec<Option<[f64; 2]>> = (0..J)
                     .map(|_| {
                         let at = [rng.range(8.0, full - 8.0), rng.range(8.0, full - 8.0)];
                         (!rng.coin(missing)).then_some(at)
@@ -140,6 +140,9 @@ fn plain(maps: &Aggregated) -> Vec<Person> {
                 let person = &mut people[best.1[row]];
                 person.1[j] = Some((x, y, v));
                 person.2.push(tag);
+            } else if let Some(same) = people.iter_mut().find(|p| p.0 == tag) {
+                same.1[j] = Some((x, y, v));
+                same.2 = vec![tag];
             } else {
                 let mut joints = vec![None; J];
                 joints[j] = Some((x, y, v));
@@ -339,7 +342,9 @@ fn hostile_maps_end_with_finite_persons() {
     let mut options = Options::new(J, Protocol::Default);
     options.joint_order[3] = 99;
     assert!(matches!(decode(&maps, &options), Err(BottomUpError::Options(_))));
-    for change in [|o: &mut Options| o.nms_kernel = 4, |o| o.max_people = 0, |o| o.tag_threshold = f64::NAN] {
+    let changes: [fn(&mut Options); 3] =
+        [|o| o.nms_kernel = 4, |o| o.max_people = 0, |o| o.tag_threshold = f64::NAN];
+    for change in changes {
         let mut options = Options::new(J, Protocol::Default);
         change(&mut options);
         assert!(matches!(decode(&maps, &options), Err(BottomUpError::Options(_))));
