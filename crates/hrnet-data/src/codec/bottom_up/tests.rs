@@ -96,6 +96,9 @@ fn people_are_found_and_grouped() {
     }
 }
 
+/// The name, the pixels and scores, and the tags of a person.
+type Named = (f32, Vec<Option<(usize, usize, f32)>>, Vec<f32>);
+
 /// The published steps in plain form, on maps made beforehand: everything at full size, every pixel searched, assignments by
 /// trying all of them.
 fn plain(maps: &Aggregated) -> Vec<Person> {
@@ -103,7 +106,7 @@ fn plain(maps: &Aggregated) -> Vec<Person> {
     let at = |j: usize, x: i64, y: i64| {
         maps.heat(j)[y.clamp(0, h as i64 - 1) as usize * w + x.clamp(0, w as i64 - 1) as usize]
     };
-    let mut people: Vec<(f32, Vec<Option<(usize, usize, f32)>>, Vec<f32>)> = Vec::new();
+    let mut people: Vec<Named> = Vec::new();
     for j in Options::new(J, Protocol::Official).joint_order {
         let mut peaks = Vec::new();
         for y in 0..h as i64 {
@@ -159,7 +162,7 @@ fn plain(maps: &Aggregated) -> Vec<Person> {
             score,
         }
     };
-    let finish = |(_, joints, _): &(f32, Vec<Option<(usize, usize, f32)>>, Vec<f32>)| {
+    let finish = |(_, joints, _): &Named| {
         let tags: Vec<f32> =
             joints.iter().enumerate().filter_map(|(j, p)| p.map(|(x, y, _)| maps.tag(0, j, x, y))).collect();
         let mean = tags.iter().sum::<f32>() / tags.len() as f32;
