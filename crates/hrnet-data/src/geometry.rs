@@ -13,6 +13,8 @@
 //! heat map ([`input_to_heatmap`]); the official code uses `x / stride`.
 
 mod official;
+mod pil;
+mod unbiased;
 mod warp;
 
 use hrnet_ir::Tensor;
@@ -23,6 +25,8 @@ pub use official::{
     CropRule, POSE_PADDING, crop_face_official, face_transform, pose_affine, pose_box_to_centre_scale,
     transform_pixel,
 };
+pub use pil::{Filter, MAX_RESIZED_PIXELS, ResizeError, centre_crop, resize_pil, resize_short_side};
+pub use unbiased::{bottom_up_crop, udp_affine};
 pub use warp::{ColourMap, warp_bilinear_f32, warp_bilinear_u8, warp_opencv_u8, warp_opencv5_u8};
 
 /// The usual channel means, for values in 0..1.

@@ -119,6 +119,85 @@ fn decoding() {
     }
 }
 
+/// The blur of mmpose's decoders in plain form: zeros outside, brought back to the map's maximum.
+fn modulated(map: &[f32], h: usize, w: usize, kernel: i64) -> Vec<f64> {
+    let sigma = 0.3 * ((kernel as f64 - 1.0) * 0.5 - 1.0) + 0.8;
+    let r = kernel / 2;
+    let weight = |d: i64| (-((d * d) as f64) / (2.0 * sigma * sigma)).exp();
+    let norm: f64 = (-r..=r).map(weight).sum::<f64>().powi(2);
+    let mut out = vec![0.0; h * w];
+    for y in 0..h as i64 {
+        for x in 0..w as i64 {
+            for dy in -r..=r {
+                for dx in -r..=r {
+                    let (sy, sx) = (y + dy, x + dx);
+                    if (0..h as i64).contains(&sy) && (0..w as i64).contains(&sx) {
+                        let v = f64::from(map[(sy * w as i64 + sx) as usize]);
+                        out[(y * w as i64 + x) as usize] += weight(dy) * weight(dx) * v / norm;
+                    }
+                }
+            }
+        }
+    }
+    let highest = out.iter().copied().fold(f64::MIN, f64::max);
+    let peak = map.iter().copied().fold(f32::MIN, f32::max);
+    out.iter().map(|v| v * f64::from(peak) / highest).collect()
+}
+
+/// `-H^-1 g` by Cramer's rule.
+fn newton(g: [f64; 2], h: [[f64; 2]; 2]) -> [f64; 2] {
+    let det = h[0][0] * h[1][1] - h[0][1] * h[1][0];
+    [(h[0][1] * g[1] - h[1][1] * g[0]) / det, (h[1][0] * g[0] - h[0][0] * g[1]) / det]
+}
+
+#[test]
+fn sub_pixel_decoding_is_mmposes() {
+    let mut stepped = 0;
+    for case in json::<Vec<Decoded>>("pose_decode.json") {
+        let (shape, maps) = npy(&case.heatmaps);
+        let [.., h, w] = shape[..] else { panic!("{shape:?}") };
+        let kernel = if h > 64 { 17 } else { 11 };
+        let classic = decode(&maps, h, w, Decoder::Dark { kernel });
+        let udp = decode(&maps, h, w, Decoder::Udp { kernel });
+        for (j, map) in maps.chunks_exact(h * w).enumerate() {
+            let [x, y] = case.argmax[j];
+            if case.scores[j] <= 0.0 {
+                assert_eq!((classic[j].point(), udp[j].point()), ([0.0; 2], [0.0; 2]));
+                continue;
+            }
+            let blurred = modulated(map, h, w, kernel as i64);
+            let (x, y) = (x as i64, y as i64);
+            let edge = |v: i64, n: usize| v.clamp(0, n as i64 - 1) as usize;
+            let raw = |dx: i64, dy: i64| blurred[edge(y + dy, h) * w + edge(x + dx, w)];
+            let mut want = [x as f64, y as f64];
+            if 1 < x && x < w as i64 - 2 && 1 < y && y < h as i64 - 2 {
+                let l = |dx, dy| raw(dx, dy).max(1e-10).ln();
+                let g = [0.5 * (l(1, 0) - l(-1, 0)), 0.5 * (l(0, 1) - l(0, -1))];
+                let xx = 0.25 * (l(2, 0) - 2.0 * l(0, 0) + l(-2, 0));
+                let xy = 0.25 * (l(1, 1) - l(-1, 1) - l(1, -1) + l(-1, -1));
+                let yy = 0.25 * (l(0, 2) - 2.0 * l(0, 0) + l(0, -2));
+                let d = newton(g, [[xx, xy], [xy, yy]]);
+                want = [want[0] + d[0], want[1] + d[1]];
+                stepped += 1;
+            }
+            let near = |a: [f64; 2], b: [f64; 2]| {
+                (a[0] - b[0]).hypot(a[1] - b[1]) < 1e-6 * (1.0 + b[0].abs() + b[1].abs())
+            };
+            assert!(near(classic[j].point(), want), "joint {j}: {:?} {want:?}", classic[j]);
+            let l = |dx, dy| raw(dx, dy).clamp(1e-3, 50.0).ln();
+            let g = [0.5 * (l(1, 0) - l(-1, 0)), 0.5 * (l(0, 1) - l(0, -1))];
+            let eps = f64::from(f32::EPSILON);
+            let xx = l(1, 0) - 2.0 * l(0, 0) + l(-1, 0) + eps;
+            let yy = l(0, 1) - 2.0 * l(0, 0) + l(0, -1) + eps;
+            let cross = l(1, 1) - l(1, 0) - l(0, 1) + 2.0 * l(0, 0) - l(-1, 0) - l(0, -1) + l(-1, -1);
+            let d = newton(g, [[xx, 0.5 * cross], [0.5 * cross, yy]]);
+            let want = [x as f64 + d[0], y as f64 + d[1]];
+            assert!(near(udp[j].point(), want), "UDP joint {j}: {:?} {want:?}", udp[j]);
+        }
+    }
+    assert!(stepped > 20);
+}
+
 #[derive(Deserialize)]
 struct Targets {
     image_wh: [usize; 2],

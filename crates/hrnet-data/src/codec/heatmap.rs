@@ -7,10 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) mod dark;
 mod flip;
 mod target;
 
-pub use flip::{average, flip_maps_back, mirror_planes, shift_maps_right};
+pub use flip::{average, flip_maps_back, merge_flip, mirror_planes, shift_maps_right};
 pub use target::{encode_gaussian, encode_official_face, encode_official_pose};
 
 /// A decoded point.
@@ -44,6 +45,12 @@ pub enum Decoder {
         /// Side of the blur kernel, odd.
         kernel: usize,
     },
+    /// DARK as UDP has it (Huang et al. 2020): for maps trained on [`super::udp::encode_gaussian`] targets, whose
+    /// coordinates go back to the image by the inverse of [`crate::geometry::udp_affine`].
+    Udp {
+        /// Side of the blur kernel, odd.
+        kernel: usize,
+    },
     /// Least squares of `log v = c + b·p - a |p|²` over the 5 by 5 pixels about the maximum, weights `v²`.
     #[default]
     LogQuadratic,
@@ -72,7 +79,10 @@ pub fn decode(maps: &[f32], height: usize, width: usize, decoder: Decoder) -> Ve
         "{} values are not maps of {width}x{height}",
         maps.len()
     );
-    let mut scratch = Vec::new();
+    let taps = match decoder {
+        Decoder::Dark { kernel } | Decoder::Udp { kernel } => dark::taps(kernel),
+        _ => Vec::new(),
+    };
     maps.chunks_exact(size)
         .map(|map| {
             let (index, score) = argmax(map);
@@ -83,7 +93,8 @@ pub fn decode(maps: &[f32], height: usize, width: usize, decoder: Decoder) -> Ve
             let [dx, dy] = match decoder {
                 Decoder::Argmax => [0.0; 2],
                 Decoder::QuarterOffset => quarter_offset(map, height, width, x, y),
-                Decoder::Dark { kernel } => dark_offset(map, height, width, x, y, kernel, &mut scratch),
+                Decoder::Dark { .. } => dark::classic(map, height, width, x, y, score, &taps),
+                Decoder::Udp { .. } => dark::udp(map, height, width, x, y, score, &taps),
                 Decoder::LogQuadratic => log_quadratic_offset(map, height, width, x, y)
                     .unwrap_or_else(|| quarter_offset(map, height, width, x, y)),
             };
@@ -145,63 +156,6 @@ pub fn decode_official_face(
         (crate::geometry::transform_pixel(&back, point.map(|v| v + 0.5)), score)
     });
     Some(points.collect())
-}
-
-/// DARK's offset from the maximum. The blur keeps the map's maximum; outside the map counts as zero.
-fn dark_offset(
-    map: &[f32],
-    height: usize,
-    width: usize,
-    x: usize,
-    y: usize,
-    kernel: usize,
-    scratch: &mut Vec<f32>,
-) -> [f64; 2] {
-    // The second differences reach two pixels.
-    if !(x > 1 && x + 2 < width && y > 1 && y + 2 < height) {
-        return [0.0; 2];
-    }
-    let radius = kernel / 2;
-    // OpenCV's deviation for a kernel size.
-    let sigma = 0.3 * ((2 * radius) as f64 * 0.5 - 1.0) + 0.8;
-    let taps: Vec<f64> = (0..=radius).map(|i| (-((i * i) as f64) / (2.0 * sigma * sigma)).exp()).collect();
-    let total = taps[0] + 2.0 * taps[1..].iter().sum::<f64>();
-    let taps: Vec<f32> = taps.iter().map(|t| (t / total) as f32).collect();
-    // Blurring changes the height of all maps by one factor, so the logarithm only shifts: no rescaling is needed.
-    scratch.clear();
-    scratch.resize(map.len(), 0.0);
-    for (row, out) in map.chunks_exact(width).zip(scratch.chunks_exact_mut(width)) {
-        for (i, o) in out.iter_mut().enumerate() {
-            let mut sum = taps[0] * row[i];
-            for (d, tap) in taps.iter().enumerate().skip(1) {
-                let left = if i >= d { row[i - d] } else { 0.0 };
-                let right = if i + d < width { row[i + d] } else { 0.0 };
-                sum += tap * (left + right);
-            }
-            *o = sum;
-        }
-    }
-    let at = |x: usize, y: usize| {
-        let mut sum = taps[0] * scratch[y * width + x];
-        for (d, tap) in taps.iter().enumerate().skip(1) {
-            let up = if y >= d { scratch[(y - d) * width + x] } else { 0.0 };
-            let down = if y + d < height { scratch[(y + d) * width + x] } else { 0.0 };
-            sum += tap * (up + down);
-        }
-        f64::from(sum.max(1e-10)).ln()
-    };
-    let here = at(x, y);
-    let gx = 0.5 * (at(x + 1, y) - at(x - 1, y));
-    let gy = 0.5 * (at(x, y + 1) - at(x, y - 1));
-    let hxx = 0.25 * (at(x + 2, y) - 2.0 * here + at(x - 2, y));
-    let hyy = 0.25 * (at(x, y + 2) - 2.0 * here + at(x, y - 2));
-    let hxy = 0.25 * (at(x + 1, y + 1) - at(x - 1, y + 1) - at(x + 1, y - 1) + at(x - 1, y - 1));
-    let det = hxx * hyy - hxy * hxy;
-    if det == 0.0 {
-        return [0.0; 2];
-    }
-    let offset = [-(hyy * gx - hxy * gy) / det, -(hxx * gy - hxy * gx) / det];
-    if offset.iter().all(|v| v.is_finite()) { offset } else { [0.0; 2] }
 }
 
 /// The vertex of the fitted paraboloid; `None` when the fit is no peak or lies more than a pixel off the maximum.

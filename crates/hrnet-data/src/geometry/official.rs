@@ -3,7 +3,7 @@
 //! Pose: box to (centre, scale) with scale in units of 200 pixels, then the affine map through three points. Face: the square
 //! map `t`, its integer-truncating use, and the crop made with PIL and an old scipy.
 
-use super::Affine;
+use super::{Affine, Filter, resize_pil};
 use crate::image::Image;
 
 /// Padding of a pose box.
@@ -110,7 +110,7 @@ pub fn crop_face_official(
             return None;
         }
         let stretched = if byte_scale { stretch(image) } else { image.clone() };
-        shrunk = Some(resize_pil_bilinear(&stretched, new_w as usize, new_h as usize)?);
+        shrunk = Some(resize_pil(&stretched, new_w as usize, new_h as usize, Filter::Bilinear).ok()?);
         centre = centre.map(|c| c / factor);
         scale /= factor;
     }
@@ -136,7 +136,7 @@ pub fn crop_face_official(
         }
     }
     let window = if byte_scale { stretch(&window) } else { window };
-    resize_pil_bilinear(&window, out, out)
+    resize_pil(&window, out, out, Filter::Bilinear).ok()
 }
 
 /// The old scipy's `bytescale`: minimum to 0, maximum to 255 over all channels, halves up. A flat picture becomes black.
@@ -149,56 +149,6 @@ fn stretch(image: &Image) -> Image {
         *v = (f64::from(*v - low) * 255.0 / range + 0.5).floor() as u8;
     }
     out
-}
-
-/// PIL's `resize(BILINEAR)`: half-pixel centres, a triangle filter as wide as the shrink factor, weights with 22 bits,
-/// 8-bit rounding between the horizontal and the vertical pass.
-fn resize_pil_bilinear(image: &Image, width: usize, height: usize) -> Option<Image> {
-    if width == 0 || height == 0 {
-        return None;
-    }
-    let (w, h) = (image.width(), image.height());
-    let mut middle = Image::filled(width, h, [0; 3]);
-    for (x, (first, weights)) in pil_weights(w, width).into_iter().enumerate() {
-        for y in 0..h {
-            middle.set_pixel(x, y, weigh(&weights, |i| image.pixel(first + i, y)));
-        }
-    }
-    let mut out = Image::filled(width, height, [0; 3]);
-    for (y, (first, weights)) in pil_weights(h, height).into_iter().enumerate() {
-        for x in 0..width {
-            out.set_pixel(x, y, weigh(&weights, |i| middle.pixel(x, first + i)));
-        }
-    }
-    Some(out)
-}
-
-fn weigh(weights: &[i32], pixel: impl Fn(usize) -> [u8; 3]) -> [u8; 3] {
-    let mut sum = [1i64 << 21; 3];
-    for (i, &weight) in weights.iter().enumerate() {
-        let rgb = pixel(i);
-        for c in 0..3 {
-            sum[c] += i64::from(weight) * i64::from(rgb[c]);
-        }
-    }
-    sum.map(|s| (s >> 22).clamp(0, 255) as u8)
-}
-
-fn pil_weights(source: usize, target: usize) -> Vec<(usize, Vec<i32>)> {
-    let scale = source as f64 / target as f64;
-    let support = scale.max(1.0);
-    (0..target)
-        .map(|i| {
-            let centre = (i as f64 + 0.5) * scale;
-            let first = (centre - support + 0.5).max(0.0) as usize;
-            let last = ((centre + support + 0.5) as usize).min(source);
-            let raw: Vec<f64> =
-                (first..last).map(|j| (1.0 - ((j as f64 + 0.5 - centre) / support).abs()).max(0.0)).collect();
-            let total: f64 = raw.iter().sum();
-            let weights = raw.iter().map(|w| (w / total * f64::from(1 << 22) + 0.5).floor() as i32).collect();
-            (first, weights)
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -228,10 +178,10 @@ mod tests {
     fn pil_resize_known_values() {
         // Weights of a shrink by 2: the triangle 1/8 3/8 3/8 1/8; at the edges renormalised.
         let row = Image::new(4, 1, [0u8, 80, 160, 240].into_iter().flat_map(|v| [v; 3]).collect()).unwrap();
-        let out = resize_pil_bilinear(&row, 2, 1).unwrap();
+        let out = resize_pil(&row, 2, 1, Filter::Bilinear).unwrap();
         assert_eq!([out.pixel(0, 0)[0], out.pixel(1, 0)[0]], [57, 183]);
         // Enlarging is plain bilinear at half-pixel centres.
-        let out = resize_pil_bilinear(&row, 8, 1).unwrap();
+        let out = resize_pil(&row, 8, 1, Filter::Bilinear).unwrap();
         let values: Vec<u8> = (0..8).map(|x| out.pixel(x, 0)[0]).collect();
         assert_eq!(values, [0, 20, 60, 100, 140, 180, 220, 240]);
     }
@@ -249,7 +199,7 @@ mod tests {
         ];
         for (w, h, png) in goldens {
             let want = crate::image::decode(png, &Default::default(), Default::default()).unwrap().image;
-            assert_eq!(resize_pil_bilinear(&image, w, h).unwrap().data(), want.data(), "{w}x{h}");
+            assert_eq!(resize_pil(&image, w, h, Filter::Bilinear).unwrap().data(), want.data(), "{w}x{h}");
         }
     }
 

@@ -18,6 +18,7 @@ pub(super) fn recipe_for(config: &TrainConfig, model: &Model, nme_percent: Optio
     recipe.decoder = match config.target.decoder {
         Decoder::LogQuadratic => formats::Decoder::LogQuadratic,
         Decoder::Dark { .. } => formats::Decoder::Dark,
+        Decoder::Udp { .. } => formats::Decoder::Udp,
         Decoder::Argmax | Decoder::QuarterOffset => formats::Decoder::ArgMaxQuarter,
     };
     let text = |s: &str| (!s.is_empty()).then(|| s.to_string());

@@ -38,3 +38,24 @@ pub fn average(maps: &mut [f32], other: &[f32]) {
         *a = (*a + b) * 0.5;
     }
 }
+
+/// The flip test of heat maps: the mean of `maps` and of the maps of the mirrored input, brought back. `shift` moves the
+/// latter one pixel to the right first, as the official pose code does to make up for its biased resize; maps of unbiased
+/// inputs (this crate's default crops, and UDP) need none.
+///
+/// # Panics
+/// When a length does not fit.
+pub fn merge_flip(
+    maps: &mut [f32],
+    mut flipped: Vec<f32>,
+    height: usize,
+    width: usize,
+    permutation: &[usize],
+    shift: bool,
+) {
+    flip_maps_back(&mut flipped, height, width, permutation);
+    if shift {
+        shift_maps_right(&mut flipped, width);
+    }
+    average(maps, &flipped);
+}

@@ -44,9 +44,10 @@ fn sub_pixel_decoders_beat_the_quarter_offset_also_under_noise() {
             let argmax = error(Decoder::Argmax, sigma, noise);
             let dark = error(Decoder::Dark { kernel: 11 }, sigma, noise);
             let fit = error(Decoder::LogQuadratic, sigma, noise);
+            let udp = error(Decoder::Udp { kernel: 11 }, sigma, noise);
             assert!(
-                quarter < argmax && dark < quarter && fit < quarter / 2.0,
-                "{sigma} {noise}: {argmax} {quarter} {dark} {fit}"
+                quarter < argmax && dark < quarter && udp < quarter && fit < quarter / 2.0,
+                "{sigma} {noise}: {argmax} {quarter} {dark} {udp} {fit}"
             );
         }
     }
@@ -60,6 +61,8 @@ fn odd_maps_decode_without_a_panic() {
             Decoder::QuarterOffset,
             Decoder::Dark { kernel: 11 },
             Decoder::Dark { kernel: 0 },
+            Decoder::Udp { kernel: 11 },
+            Decoder::Udp { kernel: 1 },
             Decoder::LogQuadratic,
         ] {
             for (h, w) in [(1, 1), (1, 7), (5, 2), (8, 8)] {
@@ -142,4 +145,16 @@ fn flipping_maps_is_an_involution_and_follows_the_pairs() {
     assert_eq!(row, [1.0, 1.0, 2.0, 3.0]);
     average(&mut row, &[3.0, 1.0, 0.0, 1.0]);
     assert_eq!(row, [2.0, 1.0, 1.0, 2.0]);
+}
+
+#[test]
+fn a_flip_test_with_and_without_the_shift() {
+    // One joint, one row: the mirrored maps come back, and move right where asked.
+    let merged = |shift| {
+        let mut maps = vec![0.0, 2.0, 4.0, 6.0];
+        merge_flip(&mut maps, vec![8.0, 6.0, 4.0, 2.0], 1, 4, &[0], shift);
+        maps
+    };
+    assert_eq!(merged(false), [1.0, 3.0, 5.0, 7.0]);
+    assert_eq!(merged(true), [1.0, 2.0, 4.0, 6.0]);
 }

@@ -1,0 +1,88 @@
+//! Grouping of peaks into persons, joint by joint, by the distance of their tags from the mean tags of the persons so far.
+
+use super::super::Protocol;
+use super::peaks::Found;
+use super::{Aggregated, Options, assign};
+
+/// A person in the making.
+pub(super) struct Group {
+    /// Pixel and score per joint.
+    pub joints: Vec<Option<(usize, usize, f32)>>,
+    /// The first tag's first value: the official code's name of a person.
+    key: f32,
+    /// Sum and number of the tags.
+    sum: Vec<f64>,
+    count: usize,
+}
+
+impl Group {
+    fn new(joints: usize, found: &Found) -> Self {
+        Self { joints: vec![None; joints], key: found.tag[0], sum: vec![0.0; found.tag.len()], count: 0 }
+    }
+
+    fn add(&mut self, joint: usize, found: &Found) {
+        self.joints[joint] = Some((found.x, found.y, found.score));
+        self.sum.iter_mut().zip(&found.tag).for_each(|(s, &t)| *s += f64::from(t));
+        self.count += 1;
+    }
+
+    fn distance(&self, tag: &[f32]) -> f64 {
+        let square = |(s, &t): (&f64, &f32)| (f64::from(t) - s / self.count as f64).powi(2);
+        self.sum.iter().zip(tag).map(square).sum::<f64>().sqrt()
+    }
+}
+
+/// Starts a person, or, in the official protocol, overwrites the one of the same name.
+fn start(groups: &mut Vec<Group>, joints: usize, joint: usize, found: &Found, options: &Options) {
+    match options.protocol {
+        Protocol::Official => {
+            if let Some(same) = groups.iter_mut().find(|g| g.key == found.tag[0]) {
+                same.sum.fill(0.0);
+                same.count = 0;
+                return same.add(joint, found);
+            }
+        }
+        Protocol::Default if groups.len() >= options.max_people => return,
+        Protocol::Default => {}
+    }
+    let mut group = Group::new(joints, found);
+    group.add(joint, found);
+    groups.push(group);
+}
+
+pub(super) fn group(maps: &Aggregated, found: &[Vec<Found>], options: &Options) -> Vec<Group> {
+    // Peaks more than persons are paired with places that cost this.
+    const NOBODY: f64 = 1e10;
+    let mut groups: Vec<Group> = Vec::new();
+    for &joint in &options.joint_order {
+        let peaks = &found[joint];
+        if groups.is_empty() {
+            for peak in peaks {
+                start(&mut groups, maps.joints, joint, peak, options);
+            }
+            continue;
+        }
+        let known = groups.len().min(options.max_people);
+        let columns = known.max(peaks.len());
+        let mut distances = vec![f64::INFINITY; peaks.len() * columns];
+        let mut cost = vec![NOBODY; peaks.len() * columns];
+        for (row, peak) in peaks.iter().enumerate() {
+            for (column, group) in groups[..known].iter().enumerate() {
+                let d = group.distance(&peak.tag);
+                let fine = if options.protocol == Protocol::Official { 0.0 } else { d };
+                let c = d.round_ties_even() * 100.0 - f64::from(peak.score) + fine;
+                distances[row * columns + column] = d;
+                // Tags that are not numbers, or nowhere near, are as good as nobody.
+                cost[row * columns + column] = if c < NOBODY { c } else { NOBODY };
+            }
+        }
+        for (row, column) in assign(&cost, peaks.len(), columns).into_iter().enumerate() {
+            if column < known && distances[row * columns + column] < options.tag_threshold {
+                groups[column].add(joint, &peaks[row]);
+            } else {
+                start(&mut groups, maps.joints, joint, &peaks[row], options);
+            }
+        }
+    }
+    groups
+}
