@@ -19,19 +19,8 @@ pub mod pck;
 pub mod segmentation;
 pub mod topk;
 
-use serde::{Deserialize, Serialize};
-
-/// Whose convention a figure follows where the published code and what is right differ. Each difference is named at the
-/// metric and in `docs/protocols.md`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Protocol {
-    /// What is right.
-    #[default]
-    Default,
-    /// What the published code computes, quirks included.
-    Official,
-}
+/// Whose convention a figure follows. Each difference is named at the metric and in `docs/protocols.md`.
+pub use crate::codec::Protocol;
 
 /// The sum of numbers in numpy's order (pairwise, eight partial sums, blocks of 128), so that a comparison with a
 /// threshold falls on the same side as in the published code.

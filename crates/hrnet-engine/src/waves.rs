@@ -23,7 +23,7 @@
 //! and beyond two images all of it comes from memory. Image by image they stay in cache from wave to wave; but the weights
 //! of low resolutions, 80 % of all, are then read once per image. Nothing here depends on threads.
 //!
-//! Measured on two Zen 4 cores, best of 60: one wave per step instead gives 31.0 for 29.9 ms (face W18), 34.3 for 33.5 (pose
+//! Measured on two Zen 4 cores, best of three rounds of 25 runs: one wave per step instead gives 31.0 for 29.9 ms (face W18), 34.3 for 33.5 (pose
 //! W32), the same for W18-small-v1. Branch waves still reach only 1.65 to 1.75 of two: their working set does not fit L2.
 
 use crate::lower::{Program, Step};

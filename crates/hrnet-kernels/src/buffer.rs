@@ -25,8 +25,7 @@ fn first(data: &[f32]) -> usize {
 const HUGE: usize = 64 << 10;
 
 /// Asks the system for huge pages under the memory of `data`, which it has not touched yet: weights are streamed once per
-/// run, and with 4 kB pages the translation misses and the hardware prefetcher's stop at every page end show (README of
-/// the measurements: `bench/record`). A hint: a refusal changes nothing but the speed.
+/// run, and with 4 kB pages the translation misses and the hardware prefetcher's stop at every page end show. A hint: a refusal changes nothing but the speed.
 #[cfg(target_os = "linux")]
 fn advise_huge(data: &mut Vec<f32>) {
     const PAGE: usize = 4096;

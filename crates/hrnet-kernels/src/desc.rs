@@ -41,6 +41,12 @@ impl ConvDesc {
         self.oc * self.ic * self.taps()
     }
 
+    /// Panics unless a weight tensor of `len` floats is this convolution's.
+    pub(crate) fn check_weight(&self, len: usize) {
+        let wanted = self.weight_len();
+        assert!(len == wanted, "{self:?} needs {wanted} weights, {len} given");
+    }
+
     /// Panics for a descriptor without a kernel.
     pub(crate) fn check(&self) {
         assert!(

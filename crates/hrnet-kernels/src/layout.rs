@@ -134,7 +134,7 @@ pub fn to_blocked(pool: &Pool, src_nchw: &[f32], shape: Shape, dst: &mut [f32]) 
             }
             let cells = row.as_chunks_mut::<LANES>().0.iter_mut();
             if lanes == 3 {
-                // An image: 0.36 ms instead of 0.11 for 224 x 224 in the general form.
+                // An image: 0.19 ms for 224 x 224, 0.36 in the general form.
                 let colours = planes[0].iter().zip(planes[1]).zip(planes[2]);
                 for (cell, ((&r, &g), &b)) in cells.zip(colours) {
                     let mut values = [0.0; LANES];

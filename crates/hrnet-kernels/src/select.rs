@@ -50,10 +50,10 @@ impl Algorithm {
 /// | rule | measured (Zen 4, one core, GFLOP/s of the direct algorithm: direct / F2 / F4 or F3) |
 /// |---|---|
 /// | F4 from 24 tiles on | 64 ch 64x48: 114 / 236 / 394; 32 ch 64x48: 117 / 213 / 344; 64 ch 32x24: 117 / 237 / 394 |
-/// | F4 from 12 tiles on with at most 1 MiB of weights | 64 ch 14x14, 72 ch 16x16 |
+/// | F4 from 12 tiles on with at most 1 MiB of weights | 64 ch 14x14: 109 / 226 / 299; 72 ch 16x16: 103 / 206 / 342 |
 /// | else F2 | 128 ch 16x12 in cache: 117 / 250 / 429, streamed: 110 / 210 / 288; 256 ch 8x6 streamed: 100 / 174 / 150 |
 /// | F3 from 48 tiles on | 64 to 64 128x96: 100 / - / 150; 32 to 64 64x48: 117 / - / 155; 64 to 128 32x24: 118 / - / 156 |
-/// | tiles as lanes instead of channels where F4 would leave more lanes empty | 18 ch 64x64: 294 against 165; 36 ch 32x32: 359 against 271 |
+/// | tiles as lanes instead of channels where F4 would leave more lanes empty | F4 with channels against tiles as lanes: 18 ch 64x64 128 / 211; 36 ch 32x32 219 / 285; 72 ch 16x16 342 / 359 |
 ///
 /// F4 for more weights and few tiles is faster too when its weights are in a cache, but then W32 takes 2.8 times the
 /// memory of its weights.
@@ -73,7 +73,7 @@ pub fn algorithm(case: &ConvCase, _isa: Isa) -> Algorithm {
         // Lanes that work, in percent.
         let share = |of: usize| 100 * of / of.next_multiple_of(LANES);
         let fuller = share(tiles(4)) > share(desc.oc) + 8;
-        // A wide source costs more to convert than the lanes bring (256 to 18 channels: 178 against 165).
+        // A wide source costs more to convert than the lanes bring (256 to 18 channels 64x64 inside face W18: 178 and the conversions, against 187).
         if fuller && desc.ic <= 2 * desc.oc && PlanarConv::supports(desc, h, w) {
             return Algorithm::Planar4;
         }

@@ -99,12 +99,7 @@ impl Conv {
     /// Replaces the weights. Does not allocate.
     pub fn repack(&mut self, weight_oihw: &[f32], bias: Option<&[f32]>) {
         let desc = self.desc;
-        assert!(
-            weight_oihw.len() == desc.weight_len(),
-            "{desc:?} needs {} weights, {} given",
-            desc.weight_len(),
-            weight_oihw.len()
-        );
+        desc.check_weight(weight_oihw.len());
         match &mut self.body {
             Body::Direct(taps) => {
                 taps.pack(weight_oihw, desc.ic * desc.taps(), desc.taps(), desc.kernel);

@@ -130,12 +130,7 @@ impl PlanarConv {
     /// Replaces the weights. Does not allocate.
     pub fn repack(&mut self, weight_oihw: &[f32], bias: Option<&[f32]>) {
         let desc = self.desc;
-        assert!(
-            weight_oihw.len() == desc.weight_len(),
-            "{desc:?} needs {} weights, {} given",
-            desc.weight_len(),
-            weight_oihw.len()
-        );
+        desc.check_weight(weight_oihw.len());
         for block in &self.blocks {
             let start = block.first * POSITIONS * desc.ic;
             let packed = &mut self.packed[start..start + block.len * POSITIONS * desc.ic];

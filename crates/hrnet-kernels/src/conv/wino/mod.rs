@@ -21,7 +21,8 @@
 //! a few sets of L1.
 //!
 //! Measured on a Zen 4 core, GFLOP/s of the direct algorithm, AVX-512 (AVX2 within 5 % but for 32 and 48 channels, 20 %
-//! less): see the table of `select.rs`. Of a 32-channel F(4x4), products take 74 % of the time, the transforms the rest.
+//! less): see the table of `select.rs`. By count of vector operations, 74 % of a 32-channel F(4x4) are products, the rest
+//! transforms.
 //!
 //! Tried without gain: dividing the output blocks among the threads of every layer with many weights (each task repeats
 //! the input transform: W32 on two threads 34.8 ms instead of 33.6); F(2x2) instead of F(4x4) for 72 channels of 16 x 16
