@@ -555,7 +555,7 @@ fn annotation(
             numbers.extend(part);
         }
     }
-    let points = points(&numbers, reader, &place)?;
+    let points = points(&numbers, reader, &place, notes)?;
     if !points.is_empty() && !categories.fits(category, points.len()) {
         let named = categories.list.get(category).map_or(0, |c| c.points.len());
         let problem = format!("keypoints has {} numbers, its category has {named} points", numbers.len());
@@ -623,8 +623,13 @@ fn annotation(
     }))
 }
 
-/// Points from x, y, v.
-fn points(numbers: &[f64], reader: &Reader<'_>, place: &Place) -> Result<Vec<PosePoint>, DataError> {
+/// Points from x, y, v. COCO-WholeBody labels some hands by machine and writes a confidence for v.
+fn points(
+    numbers: &[f64],
+    reader: &Reader<'_>,
+    place: &Place,
+    notes: &mut Notes,
+) -> Result<Vec<PosePoint>, DataError> {
     let (triples, rest) = numbers.as_chunks::<3>();
     if !rest.is_empty() {
         let problem = format!("keypoints has {} numbers, which are not x, y, v of each point", numbers.len());
@@ -636,6 +641,10 @@ fn points(numbers: &[f64], reader: &Reader<'_>, place: &Place) -> Result<Vec<Pos
             0.0 => Visibility::Absent,
             1.0 => Visibility::Hidden,
             2.0 => Visibility::Visible,
+            _ if numbers.len() == 399 && v > 0.0 && v < 2.0 => {
+                notes.add("v is a confidence, not 0, 1 or 2; the point counts as hidden", place);
+                Visibility::Hidden
+            }
             _ => {
                 let problem = format!("point {i} has the flag {v}");
                 return Err(DataError::entry(reader.path, place.clone(), problem, "v is 0, 1 or 2"));
