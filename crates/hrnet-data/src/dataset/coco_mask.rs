@@ -175,6 +175,7 @@ fn fill_row(row: &mut [bool], y: f64, polygon: &[[f64; 2]]) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

@@ -77,7 +77,7 @@ pub fn identity(classes: u8) -> LabelMap {
     LabelMap {
         name: "ids".into(),
         classes: Cow::Owned(Vec::new()),
-        table: Cow::Owned((0..classes.min(IGNORE)).collect()),
+        table: Cow::Owned((0..classes).collect()),
         flip_pairs: &[],
     }
 }
