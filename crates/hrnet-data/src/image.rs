@@ -366,6 +366,19 @@ pub fn dimensions(bytes: &[u8], limits: &Limits) -> Result<(usize, usize), Image
     Ok((header.width, header.height))
 }
 
+/// A whole PNG file after the checks of its header and structure, without metadata: for label images, whose numbers must not
+/// become colours.
+pub(crate) fn png_stream<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Cow<'a, [u8]>, ImageError> {
+    if bytes.len() > limits.max_file {
+        return Err(ImageError::FileTooLarge { bytes: bytes.len(), limit: limits.max_file });
+    }
+    let header = png::walk(bytes, limits)?;
+    match header.truncated {
+        Some(detail) => Err(ImageError::Truncated { format: Format::Png, detail }),
+        None => Ok(header.stream),
+    }
+}
+
 /// Checks the size of an image against the limits; the header walks call this before anything is allocated.
 fn check_size(
     format: Format,

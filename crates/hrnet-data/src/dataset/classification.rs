@@ -1,0 +1,168 @@
+//! Classification sets: a folder per class (ImageNet, torchvision's `ImageFolder`), or a table.
+//!
+//! Folders are classes, sorted by name in the order of their code points; a class's number is its place. For ImageNet's
+//! folders (`n01440764`, ...) that is the usual order of the 1,000 classes. Images are found at any depth, by the endings that
+//! torchvision accepts and this crate reads. A folder without images is an error, as there.
+//!
+//! ```text
+//! file,class_index,...              header; the columns `file` (or `image`, `path`, `filename`) and `class_index` (or `label`,
+//! tench.JPEG,0,...                  `class`, `index`) by name; `word` (or `name`, `class_name`) and `wnid` name the class
+//! ```
+//!
+//! Symbolic links to folders are followed, but not into a folder above themselves.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::model::{
+    ClassSample, ClassSet, DataError, Place, ReadOptions, Reader, Seen, read_bytes, short, text,
+};
+
+/// Endings of image files, lower case.
+pub const ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "bmp", "webp"];
+/// Folders within folders.
+const MAX_DEPTH: usize = 32;
+
+/// Reads a folder of class folders.
+pub fn read_folder(root: &Path, options: &ReadOptions) -> Result<ClassSet, DataError> {
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(root).map_err(|e| DataError::io(root, &e))? {
+        let path = entry.map_err(|e| DataError::io(root, &e))?.path();
+        if path.is_dir() {
+            let name = path.file_name().and_then(|n| n.to_str());
+            let name = name.ok_or_else(|| {
+                DataError::format(
+                    &path,
+                    "the folder's name is no UTF-8; rename it, since it is the name of a class",
+                )
+            })?;
+            folders.push((name.to_string(), path.clone()));
+        }
+    }
+    folders.retain(|(name, _)| !name.starts_with('.'));
+    folders.sort();
+    if folders.is_empty() {
+        let fix = "put the images of each class into a folder with its name";
+        return Err(DataError::Empty { path: root.to_path_buf(), what: "class folders", fix });
+    }
+    let mut reader = Reader::new(root, options);
+    let (mut classes, mut samples) = (Vec::with_capacity(folders.len()), Vec::new());
+    for (class, (name, folder)) in folders.into_iter().enumerate() {
+        let mut images = Vec::new();
+        collect(&folder, 0, &mut images)?;
+        reader.count(samples.len() + images.len(), "images")?;
+        if images.is_empty() {
+            let fix = "remove the folder or add images; an empty class shifts no numbers only if it stays";
+            let e = DataError::Empty { path: folder.clone(), what: "images", fix };
+            reader.keep::<()>(Err(e))?;
+        }
+        samples.extend(images.into_iter().map(|image| ClassSample { image, class }));
+        classes.push(name);
+    }
+    Ok(ClassSet { path: root.to_path_buf(), classes, samples, skipped: reader.skipped })
+}
+
+/// The images under a folder: those of a folder by name, then those of its folders by name.
+fn collect(folder: &Path, depth: usize, out: &mut Vec<PathBuf>) -> Result<(), DataError> {
+    if depth > MAX_DEPTH {
+        return Err(DataError::format(
+            folder,
+            format!("folders are nested {MAX_DEPTH} deep; is there a link to itself?"),
+        ));
+    }
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
+    for entry in std::fs::read_dir(folder).map_err(|e| DataError::io(folder, &e))? {
+        let path = entry.map_err(|e| DataError::io(folder, &e))?.path();
+        if path.is_dir() {
+            folders.push(path);
+        } else if is_image(&path) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    folders.sort();
+    out.append(&mut files);
+    folders.iter().try_for_each(|f| collect(f, depth + 1, out))
+}
+
+/// Whether a file's ending is one of [`ENDINGS`].
+pub fn is_image(path: &Path) -> bool {
+    path.extension()
+        .and_then(|e| e.to_str())
+        .is_some_and(|e| ENDINGS.iter().any(|k| k.eq_ignore_ascii_case(e)))
+}
+
+/// Reads a table; images are relative to `image_root`.
+pub fn read_table(path: &Path, image_root: &Path, options: &ReadOptions) -> Result<ClassSet, DataError> {
+    let bytes = read_bytes(path, options.limits.max_bytes)?;
+    parse_table(&bytes, path, image_root, options)
+}
+
+/// Reads a table from memory.
+pub fn parse_table(
+    bytes: &[u8],
+    path: &Path,
+    image_root: &Path,
+    options: &ReadOptions,
+) -> Result<ClassSet, DataError> {
+    let text = text(bytes, path)?;
+    let mut csv = csv::ReaderBuilder::new().flexible(false).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let header = csv.headers().map_err(|e| DataError::format(path, e.to_string()))?.clone();
+    let find =
+        |names: &[&str]| names.iter().find_map(|n| header.iter().position(|h| h.eq_ignore_ascii_case(n)));
+    let need = |names: &[&str]| {
+        find(names).ok_or_else(|| {
+            let problem = format!("there is no column {}", names.join(" or "));
+            DataError::entry(path, Place::Line(1), problem, "name the columns in the first line")
+        })
+    };
+    let file = need(&["file", "image", "path", "filename", "image_name"])?;
+    let class = need(&["class_index", "label", "class", "index"])?;
+    let name = find(&["word", "name", "class_name", "wnid"]);
+    let mut reader = Reader::new(path, options);
+    let (mut samples, mut names, mut seen) = (Vec::new(), BTreeMap::<usize, String>::new(), Seen::new());
+    for record in csv.records() {
+        let record = record.map_err(|e| DataError::format(path, e.to_string()))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let place = Place::Line(line);
+        reader.count(samples.len() + 1, "images")?;
+        let field = |i: usize| record.get(i).unwrap_or("");
+        let result = (|| {
+            let bad = |problem: String, fix| DataError::entry(path, place.clone(), problem, fix);
+            let image = reader.file(image_root, field(file), &place)?;
+            if let Some(first) = seen.before(image.clone(), line) {
+                let what = format!("image {}", short(field(file)));
+                return Err(DataError::Duplicate {
+                    path: path.to_path_buf(),
+                    place: place.clone(),
+                    what,
+                    first,
+                });
+            }
+            let index: usize = field(class)
+                .parse()
+                .ok()
+                .filter(|&i| i < options.limits.max_points * 100)
+                .ok_or_else(|| {
+                    bad(format!("the class is {:?}", short(field(class))), "classes are whole numbers from 0")
+                })?;
+            let label = name.map_or("", field);
+            let known = names.entry(index).or_insert_with(|| label.to_string());
+            if known != label {
+                let problem =
+                    format!("class {index} is called {:?} here and {:?} before", short(label), short(known));
+                return Err(bad(problem, "give every class one name"));
+            }
+            Ok(ClassSample { image, class: index })
+        })();
+        samples.extend(reader.keep(result)?);
+    }
+    if samples.is_empty() && reader.skipped.is_empty() {
+        return Err(DataError::Empty { path: path.to_path_buf(), what: "rows", fix: "add a row per image" });
+    }
+    let mut classes = vec![String::new(); names.last_key_value().map_or(0, |(i, _)| i + 1)];
+    for (i, n) in names {
+        classes[i] = n;
+    }
+    Ok(ClassSet { path: path.to_path_buf(), classes, samples, skipped: reader.skipped })
+}

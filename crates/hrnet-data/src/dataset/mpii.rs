@@ -1,0 +1,213 @@
+//! MPII Human Pose in the official JSON (`annot/{train,valid,test}.json`), and `gt_valid.mat` for PCKh.
+//!
+//! ```text
+//! [ { "image", "center": [x, y], "scale": size over 200, "joints": [[x, y] * 16]?, "joints_vis": [0 or 1 * 16]? } ]
+//! gt_valid.mat (version 5): headboxes_src 2 x 2 x N | jnt_missing 16 x N | pos_gt_src 16 x 2 x N | SC_BIAS
+//! ```
+//!
+//! The source is MATLAB: coordinates are **1-based**, and points and centre are returned one less. The test list has no joints.
+//! A joint with flag 0 is absent (the official loader gives it no weight); MPII's JSON does not tell hidden from seen.
+//!
+//! | what | official | default |
+//! |---|---|---|
+//! | box | [`official_centre_scale`]: centre moved down by 15 scale, scale times 1.25, before one is subtracted | the annotated centre and scale |
+//! | centre.x of -1 | the centre stays as it is | no centre |
+//! | PCKh | head size = 0.6 of the head box's diagonal | the same |
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+use super::coco::json;
+use super::lsp::variable;
+use super::mat5::{self, MatLimits};
+use super::model::{
+    Category, DataError, PairSource, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader,
+    Seen, Visibility, read_bytes, text,
+};
+use super::skeletons::lines_of;
+use crate::points::MPII16;
+
+/// The share of the head box's diagonal that PCKh calls the head size (`SC_BIAS`).
+pub const HEAD_BIAS: f64 = 0.6;
+
+#[derive(Deserialize)]
+struct Raw {
+    image: String,
+    center: [f64; 2],
+    scale: f64,
+    #[serde(default)]
+    joints: Vec<[f64; 2]>,
+    #[serde(default)]
+    joints_vis: Vec<f64>,
+}
+
+/// The category of the 16 points.
+pub fn category() -> Category {
+    Category {
+        id: 1,
+        name: "person".into(),
+        points: MPII16.names(),
+        skeleton: lines_of(&MPII16),
+        flip_pairs: MPII16.flip_pairs.to_vec(),
+        pairs_from: PairSource::Known(MPII16.name),
+        sigmas: None,
+    }
+}
+
+/// Reads an official JSON. A sample's id is its place in the list, on which `gt_valid.mat` depends.
+pub fn read(path: &Path, image_root: &Path, options: &ReadOptions) -> Result<PoseSet, DataError> {
+    parse(&read_bytes(path, options.limits.max_bytes)?, path, image_root, options)
+}
+
+/// Reads a file from memory.
+pub fn parse(
+    bytes: &[u8],
+    path: &Path,
+    image_root: &Path,
+    options: &ReadOptions,
+) -> Result<PoseSet, DataError> {
+    let raw: Vec<Raw> =
+        json(text(bytes, path)?, path, "a list of {image, center, scale, joints, joints_vis}")?;
+    let mut reader = Reader::new(path, options);
+    reader.count(raw.len(), "persons")?;
+    let (mut images, mut samples, mut index) = (Vec::new(), Vec::new(), std::collections::HashMap::new());
+    let mut seen = Seen::new();
+    for (i, r) in raw.iter().enumerate() {
+        let place = Place::Item { list: "persons", index: i };
+        // The same image has several persons, but no person twice.
+        let key = (r.image.as_str(), format!("{:?}", (r.center, r.scale, &r.joints)));
+        let result = match seen.before(key, i as u64) {
+            Some(first) => {
+                let what = format!("this person of image {}", r.image);
+                Err(DataError::Duplicate { path: path.to_path_buf(), place: place.clone(), what, first })
+            }
+            None => reader
+                .file(image_root, &r.image, &place)
+                .and_then(|file| Ok((file, person(r, i, &reader, &place)?))),
+        };
+        let Some((file, mut sample)) = reader.keep(result)? else { continue };
+        sample.image = *index.entry(r.image.as_str()).or_insert_with(|| {
+            let id = images.len() as i64;
+            images.push(PoseImage { id, file, size: None, crowd_index: None });
+            images.len() - 1
+        });
+        samples.push(sample);
+    }
+    let categories = vec![category()];
+    Ok(PoseSet {
+        path: path.to_path_buf(),
+        images,
+        categories,
+        samples,
+        skipped: reader.skipped,
+        notes: Vec::new(),
+    })
+}
+
+fn person(raw: &Raw, index: usize, reader: &Reader<'_>, place: &Place) -> Result<PoseSample, DataError> {
+    let bad = |problem: String, fix| DataError::entry(reader.path, place.clone(), problem, fix);
+    if !(raw.joints.is_empty() && raw.joints_vis.is_empty())
+        && (raw.joints.len(), raw.joints_vis.len()) != (MPII16.count, MPII16.count)
+    {
+        let problem = format!("it has {} joints and {} flags", raw.joints.len(), raw.joints_vis.len());
+        return Err(bad(problem, "give 16 of each, or none for the test list"));
+    }
+    if !(raw.scale.is_finite() && raw.scale > 0.0) {
+        return Err(bad(format!("scale is {}", raw.scale), "scale is the size over 200 pixels, above 0"));
+    }
+    let mut points = Vec::with_capacity(raw.joints.len());
+    for (i, (&[x, y], &v)) in raw.joints.iter().zip(&raw.joints_vis).enumerate() {
+        let visibility = match v {
+            0.0 => Visibility::Absent,
+            1.0 => Visibility::Visible,
+            _ => return Err(bad(format!("joint {i} has the flag {v}"), "joints_vis is 0 or 1")),
+        };
+        let at = [reader.coordinate(x, "x of a joint", place)?, reader.coordinate(y, "y of a joint", place)?];
+        let at = if visibility.labelled() { at.map(|v| v - 1.0) } else { [0.0; 2] };
+        points.push(PosePoint { at, visibility });
+    }
+    let centre = [
+        reader.coordinate(raw.center[0], "center", place)?,
+        reader.coordinate(raw.center[1], "center", place)?,
+    ];
+    Ok(PoseSample {
+        id: index as i64,
+        num_keypoints: points.iter().filter(|p| p.visibility.labelled()).count(),
+        points,
+        centre_scale: (centre[0] != -1.0).then_some((centre.map(|v| v - 1.0), raw.scale)),
+        ..PoseSample::default()
+    })
+}
+
+/// The official box of a person, 0-based: centre moved down by 15 scale, scale times 1.25 (`Protocol::Official`).
+pub fn official_centre_scale(sample: &PoseSample) -> Option<([f64; 2], f64)> {
+    sample.centre_scale.map(|([x, y], s)| ([x, y + 15.0 * s], s * 1.25))
+}
+
+/// What `gt_valid.mat` holds of one person.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Truth {
+    /// 0.6 of the head box's diagonal.
+    pub head_size: f64,
+    /// Which points are missing.
+    pub missing: Vec<bool>,
+    /// The points, 0-based.
+    pub points: Vec<[f64; 2]>,
+}
+
+/// Reads `gt_valid.mat`, in the order of `valid.json`.
+pub fn read_truth(path: &Path, options: &ReadOptions) -> Result<Vec<Truth>, DataError> {
+    parse_truth(&read_bytes(path, options.limits.max_bytes)?, path)
+}
+
+/// Reads `gt_valid.mat` from memory.
+pub fn parse_truth(bytes: &[u8], path: &Path) -> Result<Vec<Truth>, DataError> {
+    let file =
+        mat5::read(bytes, &MatLimits::default()).map_err(|e| DataError::format(path, e.to_string()))?;
+    let (heads, missing, points) = (
+        variable(&file, "headboxes_src", path)?,
+        variable(&file, "jnt_missing", path)?,
+        variable(&file, "pos_gt_src", path)?,
+    );
+    let count = match missing.dims.as_slice() {
+        [16, n] => *n,
+        _ => 0,
+    };
+    if count == 0 || heads.data.len() != count * 4 || points.data.len() != count * 32 {
+        let sizes = format!("the sizes {:?}, {:?}, {:?} do not fit", heads.dims, missing.dims, points.dims);
+        let fix = "headboxes_src is 2 x 2 x N, jnt_missing 16 x N, pos_gt_src 16 x 2 x N";
+        return Err(DataError::entry(path, Place::Variable("jnt_missing".into()), sizes, fix));
+    }
+    let mut out = Vec::with_capacity(count);
+    for i in 0..count {
+        // Columns first: x1, x2 run over the rows' corners; [[x1, y1], [x2, y2]] is stored x1, x2, y1, y2.
+        let h = &heads.data[i * 4..i * 4 + 4];
+        let p = &points.data[i * 32..i * 32 + 32];
+        let head_size = HEAD_BIAS * (h[1] - h[0]).hypot(h[3] - h[2]);
+        if !(head_size.is_finite() && head_size > 0.0) {
+            let problem = format!("person {i} has the head box {h:?}");
+            let place = Place::Variable("headboxes_src".into());
+            return Err(DataError::entry(path, place, problem, "the file is damaged; download it again"));
+        }
+        out.push(Truth {
+            head_size,
+            missing: missing.data[i * 16..i * 16 + 16].iter().map(|&v| v != 0.0).collect(),
+            points: (0..16).map(|k| [p[k] - 1.0, p[16 + k] - 1.0]).collect(),
+        });
+    }
+    Ok(out)
+}
+
+/// Gives each sample its head size, by its place in the list.
+pub fn attach_truth(set: &mut PoseSet, truth: &[Truth]) -> Result<(), DataError> {
+    let known = set.samples.len() + set.skipped.len();
+    if known != truth.len() {
+        let problem = format!("it has {known} persons, the ground truth has {}", truth.len());
+        return Err(DataError::entry(&set.path, Place::File, problem, "gt_valid.mat belongs to valid.json"));
+    }
+    for s in &mut set.samples {
+        s.head_size = usize::try_from(s.id).ok().and_then(|i| truth.get(i)).map(|t| t.head_size);
+    }
+    Ok(())
+}
