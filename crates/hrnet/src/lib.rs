@@ -18,6 +18,7 @@ pub mod out;
 pub mod outcome;
 pub mod result;
 pub mod runner;
+pub mod task;
 pub mod timing;
 pub mod train;
 pub mod verify;

@@ -8,7 +8,6 @@ use crate::config::TrainConfig;
 use anyhow::{Context, Result, bail};
 use folder::Folder;
 use hrnet_data::loader::{BatchPlan, LandmarkSet, SampleSpec, SetOptions};
-use hrnet_data::points::PointSet;
 use hrnet_ir::Model;
 use hrnet_kernels::{Isa, Pool};
 use hrnet_train::{Checkpoint, Checkpoints, Loss, TrainOptions, Trainer};
@@ -207,10 +206,4 @@ fn initial_weights(config: &TrainConfig, model: &Model) -> Result<hrnet_ir::Weig
         );
     }
     Ok(loaded.weights)
-}
-
-/// Names of the points: those of a known set, or their numbers.
-pub fn point_names(points: usize) -> Vec<String> {
-    PointSet::of_count(points)
-        .map_or_else(|| (0..points).map(|i| format!("point_{i}")).collect(), PointSet::names)
 }

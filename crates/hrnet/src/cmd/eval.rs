@@ -1,10 +1,11 @@
 //! `hrnet eval`: a model measured on labelled images.
 
-use crate::cli::{Eval, Protocol, Task};
-use crate::face::{FaceModel, Look, measure};
+use crate::cli::{Eval, Protocol};
+use crate::face::measure;
 use crate::model::LoadedModel;
 use crate::outcome::{Failure, Outcome};
 use crate::say;
+use crate::task::TopDown;
 use crate::timing::TimeSplit;
 use anyhow::{Context, Result};
 use hrnet_data::draw::{Style, contact_sheet, draw_landmarks};
@@ -24,27 +25,25 @@ const WORST: usize = 20;
 const WORST_CELL: usize = 256;
 
 pub(super) fn run(args: &Eval) -> Outcome {
-    match args.task {
-        Task::Face => face(args),
-    }
+    face(args)
 }
 
 fn face(args: &Eval) -> Outcome {
-    let loaded = LoadedModel::face(args.model.as_deref())?;
+    let loaded = LoadedModel::for_task(args.model.as_deref(), args.task.map(Into::into))?;
     let padding = loaded.recipe.padding;
     let pool = Arc::new(Pool::new(args.compute.threads()));
-    let mut model = FaceModel::new(loaded.weights, loaded.recipe, pool)?;
+    let mut model = TopDown::new(loaded.weights, loaded.recipe, pool)?;
     let set = open(&args.data, args.images.as_deref(), padding)?;
-    let points = model.names().len();
+    let points = model.schema().names.len();
     if set.points() != points {
         let (table, found) = (args.data.display(), set.points());
         return Err(Failure::Runtime(anyhow::anyhow!("{table}: {found} points, the model has {points}")));
     }
     let normaliser = Normaliser::published(points).unwrap_or(Normaliser::Diagonal);
-    let how = Look { flip: args.flip, official: args.protocol == Protocol::Official };
+    let how = args.find();
     let mut predictions = Vec::with_capacity(set.len());
     let (nme, time) =
-        measure(&mut model, &set, normaliser, how, |_, _, points| predictions.push(points.to_vec()))?;
+        measure(&mut model, &set, normaliser, &how, |_, _, points| predictions.push(points.to_vec()))?;
     let report = nme.compute().with_context(|| format!("{}: no faces", args.data.display()))?;
     let baseline = match &args.mean_shape {
         Some(table) => Some(mean_shape_error(table, args.images.as_deref(), padding, &set, normaliser)?),
@@ -87,7 +86,7 @@ fn mean_shape_error(
 
 /// The faces with the largest errors, each with the labels in grey under the predictions.
 fn worst_sheet(
-    model: &FaceModel,
+    model: &TopDown,
     set: &LandmarkSet,
     nme: &Nme,
     predictions: &[Vec<[f64; 2]>],
@@ -100,9 +99,9 @@ fn worst_sheet(
         let mut cell = warp_bilinear_u8(&image, &map, WORST_CELL, WORST_CELL);
         let moved = |points: &[[f64; 2]]| points.iter().map(|&p| map.apply(p)).collect::<Vec<_>>();
         let labels = Style { colour: Some([150; 3]), radius: Some(1.6), ..Style::default() };
-        draw_landmarks(&mut cell, &moved(&sample.points), None, model.point_set(), &labels);
+        draw_landmarks(&mut cell, &moved(&sample.points), None, model.schema().point_set(), &labels);
         let found = Style { radius: Some(1.6), ..Style::default() };
-        draw_landmarks(&mut cell, &moved(&predictions[index]), None, model.point_set(), &found);
+        draw_landmarks(&mut cell, &moved(&predictions[index]), None, model.schema().point_set(), &found);
         cells.push(cell);
     }
     contact_sheet(&cells, WORST_COLUMNS, WORST_CELL).context("no faces to show")

@@ -1,10 +1,11 @@
 //! `hrnet predict`: points in images, an overlay picture and a JSON file for each.
 
-use crate::cli::{Predict, Protocol};
-use crate::face::{Face, FaceModel, Look, Place, Stages};
+use crate::cli::Predict;
 use crate::model::LoadedModel;
 use crate::outcome::{Failure, Outcome, chain};
+use crate::result::{self, Instance};
 use crate::say;
+use crate::task::{Ask, Options, Predictor, Stages};
 use crate::timing::{TimeSplit, Timing, ms};
 use crate::{inputs, io, npy};
 use anyhow::{Context, Result};
@@ -49,11 +50,17 @@ fn predict(
     photos: Photos,
     mut timing: Timing,
 ) -> Outcome {
-    let loaded = LoadedModel::face(args.model.as_deref())?;
+    let loaded = LoadedModel::for_task(args.model.as_deref(), args.task.map(Into::into))?;
     let pool = Arc::new(Pool::new(args.compute.threads()));
     // A table has any number of boxes per image.
     let faces = if table.is_some() { 1 } else { args.boxes.len() };
-    let model = FaceModel::for_faces(loaded.weights, loaded.recipe, pool, faces)?;
+    let options = Options {
+        find: args.find(),
+        refine: args.refine,
+        keep_stages: args.dump_stages.is_some(),
+        boxes: Some(faces),
+    };
+    let model = Predictor::new(loaded, pool, options)?;
     timing.loaded();
     io::create_folder(&args.out)?;
     if let Some(folder) = &args.dump_stages {
@@ -140,7 +147,7 @@ impl Photos {
 
 struct Job<'a> {
     args: &'a Predict,
-    model: FaceModel,
+    model: Predictor,
     table: Option<HashMap<String, Vec<[f64; 4]>>>,
     /// Output names in use.
     names: HashSet<String>,
@@ -157,47 +164,37 @@ impl Job<'_> {
     fn image(&mut self, file: &Path, photo: Photo) -> Result<Vec<Found>> {
         let Photo { image, orientation, read } = photo;
         let boxes = self.boxes(file, &image)?;
-        let mut places: Vec<Place> = boxes.iter().map(|&b| Place::of_box(b)).collect();
-        let how = Look { flip: self.args.flip, official: self.args.protocol == Protocol::Official };
-        let keep = self.args.dump_stages.is_some();
-        let mut looked = self.model.look(&image, &places, how, keep)?;
+        let answer = self.model.look(&[Ask { image: &image, boxes: &boxes }])?.swap_remove(0);
+        let result::Found::Instances(instances) = answer.found else { anyhow::bail!("not a model of points") };
         self.timing.result();
         if self.args.refine == 0
             && boxes.len() == 1
             && boxes[0] == whole(&image)
-            && mean_score(&looked.faces[0]) < UNSURE
+            && instances[0].score < UNSURE
         {
             eprintln!(
                 "{}: the whole image was taken as the face and the points are unsure; give the face's place with --box x,y,w,h",
                 file.display()
             );
         }
-        for _ in 0..self.args.refine {
-            places = looked.faces.iter().zip(&places).map(|(f, &p)| refined(f, p)).collect();
-            let next = self.model.look(&image, &places, how, keep)?;
-            looked.faces = next.faces;
-            looked.stages = next.stages;
-            looked.time += next.time;
-        }
-        let names = self.model.names();
-        let time = TimeSplit { read, ..looked.time };
+        let names = self.model.schema().names.clone();
+        let time = TimeSplit { read, ..answer.time };
         self.timing.images += time;
         let timings = time.json_ms();
         let stem = self.stem(file);
         let overlay = self.args.out.join(format!("{stem}.points.png"));
         if !self.args.no_overlay {
-            let picture = overlay_of(&self.model, &image, &boxes, &looked.faces);
+            let picture = overlay_of(&self.model, &image, &boxes, &instances);
             io::write_atomic(&overlay, &encode_png(&picture)?)?;
         }
         let mut found = Vec::new();
-        for (i, (face, b)) in looked.faces.iter().zip(&boxes).enumerate() {
+        for (i, (face, b)) in instances.iter().zip(&boxes).enumerate() {
             let points: Vec<Value> = names
                 .iter()
                 .zip(&face.points)
-                .zip(&face.scores)
-                .map(|((name, p), s)| json!({"name": name, "x": p[0], "y": p[1], "score": s}))
+                .map(|(name, p)| json!({"name": name, "x": p.at[0], "y": p.at[1], "score": p.score}))
                 .collect();
-            let score = mean_score(face);
+            let score = face.score;
             let json = json!({
                 "input": file,
                 "width": image.width(),
@@ -218,7 +215,7 @@ impl Job<'_> {
                 ms(time.network),
                 shown.display()
             );
-            if let (Some(folder), Some(stages)) = (&self.args.dump_stages, looked.stages.get(i)) {
+            if let (Some(folder), Some(stages)) = (&self.args.dump_stages, answer.stages.get(i)) {
                 self.dump(folder, &format!("{stem}.{i}"), stages, face)?;
             }
             found.push(Found { json, line });
@@ -270,11 +267,11 @@ impl Job<'_> {
         Ok(boxes)
     }
 
-    fn dump(&self, folder: &Path, name: &str, stages: &Stages, face: &Face) -> Result<()> {
+    fn dump(&self, folder: &Path, name: &str, stages: &Stages, face: &Instance) -> Result<()> {
         let recipe = self.model.recipe();
         let (h, w) = recipe.input_size;
         npy::write(&folder.join(format!("{name}.input.npy")), &[1, 3, h, w], &stages.input)?;
-        let points = face.points.len();
+        let points = stages.heatmaps.len() / (h.div_ceil(4) * w.div_ceil(4));
         let (mh, mw) = (h.div_ceil(4), w.div_ceil(4));
         npy::write(&folder.join(format!("{name}.heatmaps.npy")), &[1, points, mh, mw], &stages.heatmaps)?;
         let mut crop = Image::filled(w, h, [0; 3]);
@@ -285,8 +282,9 @@ impl Job<'_> {
             }
         }
         io::write_atomic(&folder.join(format!("{name}.crop.png")), &encode_png(&crop)?)?;
+        let (points, scores): (Vec<[f64; 2]>, Vec<f32>) = face.points.iter().map(|p| (p.at, p.score)).unzip();
         let text = serde_json::to_vec_pretty(
-            &json!({"image_to_input": stages.to_input.0, "points": face.points, "scores": face.scores}),
+            &json!({"image_to_input": stages.to_input.0, "points": points, "scores": scores}),
         )?;
         io::write_atomic(&folder.join(format!("{name}.stages.json")), &text)
     }
@@ -297,30 +295,16 @@ fn whole(image: &Image) -> [f64; 4] {
     [0.0, 0.0, image.width() as f64, image.height() as f64]
 }
 
-fn mean_score(face: &Face) -> f64 {
-    face.scores.iter().map(|&s| f64::from(s)).sum::<f64>() / face.scores.len().max(1) as f64
-}
-
-/// The box of the points found, unless they are degenerate.
-fn refined(face: &Face, before: Place) -> Place {
-    let extent = |axis: usize| {
-        let low = face.points.iter().map(|p| p[axis]).fold(f64::INFINITY, f64::min);
-        let high = face.points.iter().map(|p| p[axis]).fold(f64::NEG_INFINITY, f64::max);
-        (low, high - low)
-    };
-    let ((x, w), (y, h)) = (extent(0), extent(1));
-    let sane = w.max(h) > 0.2 * 200.0 * before.scale && w.max(h) < 2.0 * 200.0 * before.scale;
-    if sane { Place::of_box([x, y, w, h]) } else { before }
-}
-
-fn overlay_of(model: &FaceModel, image: &Image, boxes: &[[f64; 4]], faces: &[Face]) -> Image {
+fn overlay_of(model: &Predictor, image: &Image, boxes: &[[f64; 4]], faces: &[Instance]) -> Image {
     let mut picture = image.clone();
     let whole = whole(image);
     for (face, b) in faces.iter().zip(boxes) {
         if *b != whole {
             draw_box(&mut picture, *b, BOX_COLOUR, (image.width() as f64 / 400.0).max(1.0));
         }
-        draw_landmarks(&mut picture, &face.points, Some(&face.scores), model.point_set(), &Style::default());
+        let (points, scores): (Vec<[f64; 2]>, Vec<f32>) = face.points.iter().map(|p| (p.at, p.score)).unzip();
+        let set = model.schema().point_set();
+        draw_landmarks(&mut picture, &points, Some(&scores), set, &Style::default());
     }
     picture
 }
