@@ -1,7 +1,13 @@
 //! The tasks: a model with its recipe, from decoded images to results. One file per task; [`Predictor`] is any of them.
 
+mod classification;
+mod features;
+mod segmentation;
 mod top_down;
 
+pub use classification::{Classifier, ClassifyOptions};
+pub use features::Features;
+pub use segmentation::{MEMORY, Resize, Scores, SegmentOptions, Segmenter, Windows};
 pub use top_down::{Convention, Find, Looked, Place, Stages, TopDown};
 
 use crate::model::{LoadedModel, task_name};
