@@ -11,6 +11,7 @@ pub mod config;
 pub mod face;
 pub mod inputs;
 pub mod io;
+pub mod measure;
 pub mod model;
 pub mod npy;
 pub mod out;
