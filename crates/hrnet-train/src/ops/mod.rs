@@ -97,7 +97,9 @@ impl Layer {
         match &unit.kind {
             Kind::Conv(conv) => Layer::Conv(ConvLayer::new(net, unit, conv, memory, isa, params)),
             Kind::BatchNorm(bn) => Layer::BatchNorm(BnLayer::new(bn, params)),
-            &Kind::Linear { weight, bias } => Layer::Linear(LinearLayer::new(net, unit, weight, bias, params)),
+            &Kind::Linear { weight, bias } => {
+                Layer::Linear(LinearLayer::new(net, unit, weight, bias, params))
+            }
             Kind::UpsampleNearest { .. }
             | Kind::ResizeBilinear { .. }
             | Kind::Identity
