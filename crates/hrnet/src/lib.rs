@@ -22,3 +22,4 @@ pub mod task;
 pub mod timing;
 pub mod train;
 pub mod verify;
+pub mod view;

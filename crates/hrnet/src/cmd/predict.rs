@@ -165,7 +165,9 @@ impl Job<'_> {
         let Photo { image, orientation, read } = photo;
         let boxes = self.boxes(file, &image)?;
         let answer = self.model.look(&[Ask { image: &image, boxes: &boxes }])?.swap_remove(0);
-        let result::Found::Instances(instances) = answer.found else { anyhow::bail!("not a model of points") };
+        let result::Found::Instances(instances) = answer.found else {
+            anyhow::bail!("not a model of points")
+        };
         self.timing.result();
         if self.args.refine == 0
             && boxes.len() == 1
