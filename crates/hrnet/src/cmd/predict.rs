@@ -59,6 +59,7 @@ fn predict(
         refine: args.refine,
         keep_stages: args.dump_stages.is_some(),
         boxes: Some(faces),
+        ..Options::default()
     };
     let model = Predictor::new(loaded, pool, options)?;
     timing.loaded();

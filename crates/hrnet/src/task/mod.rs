@@ -28,6 +28,10 @@ pub struct Options {
     pub refine: u8,
     /// Keep what passes between the steps of points in boxes.
     pub keep_stages: bool,
+    /// A class for every pixel.
+    pub segment: SegmentOptions,
+    /// A class for every image.
+    pub classify: ClassifyOptions,
     /// Boxes in all, where that is known before the start: the model is then loaded for just these.
     pub boxes: Option<usize>,
 }
@@ -58,6 +62,10 @@ pub struct Answer {
 pub enum Predictor {
     /// Points in boxes.
     TopDown(Box<TopDown>, Options),
+    /// A class for every pixel.
+    Segmenter(Box<Segmenter>),
+    /// A class for every image.
+    Classifier(Box<Classifier>),
 }
 
 impl Predictor {
@@ -72,6 +80,12 @@ impl Predictor {
                 };
                 Self::TopDown(Box::new(model), options)
             }
+            Task::Segmentation => {
+                Self::Segmenter(Box::new(Segmenter::new(weights, recipe, pool, options.segment)?))
+            }
+            Task::Classification => {
+                Self::Classifier(Box::new(Classifier::new(weights, recipe, pool, options.classify)?))
+            }
             task => bail!("models for {} run through `hrnet run`, not through this verb", task_name(task)),
         })
     }
@@ -80,6 +94,8 @@ impl Predictor {
     pub fn schema(&self) -> &Schema {
         match self {
             Self::TopDown(model, _) => model.schema(),
+            Self::Segmenter(model) => model.schema(),
+            Self::Classifier(model) => model.schema(),
         }
     }
 
@@ -87,6 +103,8 @@ impl Predictor {
     pub fn recipe(&self) -> &Recipe {
         match self {
             Self::TopDown(model, _) => model.recipe(),
+            Self::Segmenter(model) => model.recipe(),
+            Self::Classifier(model) => model.recipe(),
         }
     }
 
@@ -99,6 +117,16 @@ impl Predictor {
     pub fn batch(&self) -> usize {
         match self {
             Self::TopDown(model, _) => model.batch(),
+            Self::Segmenter(_) => 1,
+            Self::Classifier(model) => model.batch(),
+        }
+    }
+
+    /// Height and width of the heat maps of points in boxes.
+    pub fn map_size(&self) -> Option<[usize; 2]> {
+        match self {
+            Self::TopDown(model, _) => Some(model.map_size()),
+            _ => None,
         }
     }
 
@@ -106,6 +134,20 @@ impl Predictor {
     pub fn look(&mut self, asks: &[Ask]) -> Result<Vec<Answer>> {
         match self {
             Self::TopDown(model, options) => top_down(model, options, asks),
+            Self::Segmenter(model) => asks
+                .iter()
+                .map(|ask| {
+                    let (mask, time) = model.predict(ask.image)?;
+                    Ok(Answer { found: Found::Mask(mask), time, stages: Vec::new() })
+                })
+                .collect(),
+            Self::Classifier(model) => {
+                let images: Vec<&Image> = asks.iter().map(|a| a.image).collect();
+                let (ranked, time) = model.predict(&images)?;
+                let time = time / asks.len().max(1) as u32;
+                let answer = |ranked| Answer { found: Found::Classes(ranked), time, stages: Vec::new() };
+                Ok(ranked.into_iter().map(answer).collect())
+            }
         }
     }
 }
