@@ -36,14 +36,13 @@ pub struct Options {
     pub boxes: Option<usize>,
 }
 
-/// An image with the boxes to look in: the whole image when there are none. Models that find instances themselves, and
-/// those for whole images, take no boxes.
+/// An image with the boxes to look in. Models that find instances themselves, and those for whole images, take no boxes.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
     /// The image.
     pub image: &'a Image,
-    /// Boxes `x y w h`.
-    pub boxes: &'a [[f64; 4]],
+    /// Boxes `x y w h`; nothing for the whole image.
+    pub boxes: Option<&'a [[f64; 4]]>,
 }
 
 /// What was found in an image.
@@ -155,11 +154,11 @@ impl Predictor {
 fn top_down(model: &mut TopDown, options: &Options, asks: &[Ask]) -> Result<Vec<Answer>> {
     let whole: Vec<[f64; 4]> =
         asks.iter().map(|a| [0.0, 0.0, a.image.width() as f64, a.image.height() as f64]).collect();
-    let boxes = |i: usize, ask: &Ask| match ask.boxes {
-        [] => vec![whole[i]],
-        boxes => boxes.to_vec(),
-    };
-    let boxes: Vec<Vec<[f64; 4]>> = asks.iter().enumerate().map(|(i, a)| boxes(i, a)).collect();
+    let boxes: Vec<Vec<[f64; 4]>> = asks
+        .iter()
+        .zip(whole)
+        .map(|(ask, whole)| ask.boxes.map_or_else(|| vec![whole], <[[f64; 4]]>::to_vec))
+        .collect();
     let mut places: Vec<(&Image, Place)> = Vec::new();
     for (ask, boxes) in asks.iter().zip(&boxes) {
         places.extend(boxes.iter().map(|&b| (ask.image, Place::of_box(b))));
