@@ -15,6 +15,7 @@ pub mod model;
 pub mod npy;
 pub mod out;
 pub mod outcome;
+pub mod report;
 pub mod runner;
 pub mod timing;
 pub mod train;
