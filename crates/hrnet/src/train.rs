@@ -81,7 +81,7 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     let mut train_options = TrainOptions::new(
         isa,
         pool.clone(),
-        Loss::HeatmapMse(config.train.loss),
+        Loss::HeatmapMse(config.train.loss.clone()),
         config.train.optimizer,
         config.train.schedule.base,
     );
