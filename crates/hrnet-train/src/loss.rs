@@ -4,9 +4,15 @@
 
 mod cross_entropy;
 mod heatmap_mse;
+mod objective;
+mod pixels;
+mod segmentation;
 
 pub use cross_entropy::CrossEntropy;
 pub use heatmap_mse::{HeatmapLoss, HeatmapMse};
+pub use objective::{Objective, Term};
+pub use pixels::PixelLabels;
+pub use segmentation::{CITYSCAPES_WEIGHTS, Ohem, PixelCrossEntropy};
 
 use hrnet_ir::Tensor;
 use hrnet_kernels::Pool;
@@ -24,16 +30,22 @@ pub enum Target {
     },
     /// The class of every image.
     Labels(Vec<usize>),
+    /// The class of every pixel.
+    Pixels(PixelLabels),
+    /// One target per output; any other target serves all outputs.
+    Each(Vec<Target>),
 }
 
 /// A loss on one output.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Loss {
     /// Squared error of heat maps.
     HeatmapMse(HeatmapMse),
     /// Classification.
     CrossEntropy(CrossEntropy),
+    /// Segmentation.
+    PixelCrossEntropy(PixelCrossEntropy),
 }
 
 /// A target that does not fit.
@@ -69,6 +81,47 @@ pub enum LossError {
         /// Number of classes.
         classes: usize,
     },
+    /// A class of a pixel that the network does not have.
+    #[error(
+        "image {image} of the batch, pixel ({x}, {y}): class {label}, but the network has {classes} classes (0 to {}) \
+         and {ignore} is ignored; check the label map", classes - 1
+    )]
+    PixelLabel {
+        /// Position in the batch.
+        image: usize,
+        /// Column of the pixel.
+        x: usize,
+        /// Row of the pixel.
+        y: usize,
+        /// The class.
+        label: u8,
+        /// Number of classes.
+        classes: usize,
+        /// The id that is ignored.
+        ignore: u8,
+    },
+    /// A value of a loss's configuration.
+    #[error("{option} = {value}: want {wanted}")]
+    Option {
+        /// Its name.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// What is accepted.
+        wanted: String,
+    },
+    /// Losses and outputs differ in number.
+    #[error(
+        "{losses} losses for a network with {outputs} outputs ({names}); give one loss per output, in that order"
+    )]
+    Outputs {
+        /// Losses of the objective.
+        losses: usize,
+        /// Outputs of the network.
+        outputs: usize,
+        /// Their names.
+        names: String,
+    },
 }
 
 impl Target {
@@ -76,11 +129,21 @@ impl Target {
         match self {
             Target::Heatmaps { .. } => "heat maps",
             Target::Labels(_) => "class labels",
+            Target::Pixels(_) => "pixel labels",
+            Target::Each(_) => "one target per output",
         }
     }
 }
 
 impl Loss {
+    /// Whether its options fit an output with so many channels.
+    pub fn check(&self, channels: usize) -> Result<(), LossError> {
+        match self {
+            Loss::PixelCrossEntropy(loss) => loss.check(channels),
+            Loss::HeatmapMse(_) | Loss::CrossEntropy(_) => Ok(()),
+        }
+    }
+
     /// The loss of `output` `[n, c, h, w]`; `grad` is overwritten with `scale` times its gradient.
     pub fn evaluate(
         &self,
@@ -99,6 +162,10 @@ impl Loss {
             (Loss::CrossEntropy(loss), Target::Labels(labels)) => {
                 loss.evaluate(output, shape, labels, scale, grad)
             }
+            (Loss::PixelCrossEntropy(loss), Target::Pixels(labels)) => {
+                loss.evaluate(pool, output, shape, labels, scale, grad)
+            }
+            (Loss::PixelCrossEntropy(_), _) => kind("pixel_cross_entropy", "pixel labels"),
             (Loss::HeatmapMse(_), _) => kind("heatmap_mse", "heat maps"),
             (Loss::CrossEntropy(_), _) => kind("cross_entropy", "class labels"),
         }
@@ -106,7 +173,7 @@ impl Loss {
 }
 
 #[cfg(test)]
-pub(crate) fn check_gradient(loss: Loss, shape: [usize; 4], target: &Target) {
+pub(crate) fn check_gradient(loss: &Loss, shape: [usize; 4], target: &Target) {
     use hrnet_ir::formula;
     let pool = Pool::new(2);
     let mut output = formula::input("output", &shape);

@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(far.unwrap(), 0.0);
         for smoothing in [0.0, 0.1] {
             let loss = Loss::CrossEntropy(CrossEntropy { smoothing });
-            check_gradient(loss, [3, 5, 1, 1], &Target::Labels(vec![4, 0, 2]));
+            check_gradient(&loss, [3, 5, 1, 1], &Target::Labels(vec![4, 0, 2]));
         }
     }
 

@@ -127,7 +127,7 @@ mod tests {
                     })
                     .sum();
                 assert!((got - wanted).abs() < 1e-6 * wanted, "{form:?}: {got}, wanted {wanted}");
-                check_gradient(loss, shape, &target);
+                check_gradient(&loss, shape, &target);
             }
         }
     }
