@@ -11,12 +11,17 @@ pub mod config;
 pub mod face;
 pub mod inputs;
 pub mod io;
+pub mod measure;
 pub mod model;
 pub mod npy;
 pub mod out;
 pub mod outcome;
 pub mod result;
 pub mod runner;
+pub mod task {
+    //! What models are for.
+    pub mod bottom_up;
+}
 pub mod timing;
 pub mod train;
 pub mod verify;
