@@ -1,10 +1,12 @@
 //! The tasks: a model with its recipe, from decoded images to results. One file per task; [`Predictor`] is any of them.
 
+pub mod bottom_up;
 mod classification;
 mod features;
 mod segmentation;
 mod top_down;
 
+pub use bottom_up::BottomUp;
 pub use classification::{Classifier, ClassifyOptions};
 pub use features::Features;
 pub use segmentation::{MEMORY, Resize, Scores, SegmentOptions, Segmenter, Windows};
@@ -28,6 +30,8 @@ pub struct Options {
     pub refine: u8,
     /// Keep what passes between the steps of points in boxes.
     pub keep_stages: bool,
+    /// All people of an image.
+    pub bottom_up: bottom_up::Options,
     /// A class for every pixel.
     pub segment: SegmentOptions,
     /// A class for every image.
@@ -61,6 +65,8 @@ pub struct Answer {
 pub enum Predictor {
     /// Points in boxes.
     TopDown(Box<TopDown>, Options),
+    /// All people of an image.
+    BottomUp(Box<BottomUp>, Schema),
     /// A class for every pixel.
     Segmenter(Box<Segmenter>),
     /// A class for every image.
@@ -79,6 +85,11 @@ impl Predictor {
                 };
                 Self::TopDown(Box::new(model), options)
             }
+            Task::BottomUpPose => {
+                let model = BottomUp::new(weights, recipe, pool, options.bottom_up)?;
+                let schema = Schema::of(model.recipe(), model.joints());
+                Self::BottomUp(Box::new(model), schema)
+            }
             Task::Segmentation => {
                 Self::Segmenter(Box::new(Segmenter::new(weights, recipe, pool, options.segment)?))
             }
@@ -93,6 +104,7 @@ impl Predictor {
     pub fn schema(&self) -> &Schema {
         match self {
             Self::TopDown(model, _) => model.schema(),
+            Self::BottomUp(_, schema) => schema,
             Self::Segmenter(model) => model.schema(),
             Self::Classifier(model) => model.schema(),
         }
@@ -102,6 +114,7 @@ impl Predictor {
     pub fn recipe(&self) -> &Recipe {
         match self {
             Self::TopDown(model, _) => model.recipe(),
+            Self::BottomUp(model, _) => model.recipe(),
             Self::Segmenter(model) => model.recipe(),
             Self::Classifier(model) => model.recipe(),
         }
@@ -116,7 +129,7 @@ impl Predictor {
     pub fn batch(&self) -> usize {
         match self {
             Self::TopDown(model, _) => model.batch(),
-            Self::Segmenter(_) => 1,
+            Self::BottomUp(..) | Self::Segmenter(_) => 1,
             Self::Classifier(model) => model.batch(),
         }
     }
@@ -133,6 +146,13 @@ impl Predictor {
     pub fn look(&mut self, asks: &[Ask]) -> Result<Vec<Answer>> {
         match self {
             Self::TopDown(model, options) => top_down(model, options, asks),
+            Self::BottomUp(model, _) => asks
+                .iter()
+                .map(|ask| {
+                    let looked = model.predict(ask.image)?;
+                    Ok(Answer { found: Found::Instances(looked.people), time: looked.time, stages: Vec::new() })
+                })
+                .collect(),
             Self::Segmenter(model) => asks
                 .iter()
                 .map(|ask| {
