@@ -70,7 +70,7 @@ pub use planar::{PlanarConv, PlanarShape, from_planar, to_planar, zero_planar_bo
 pub use pool::{Pool, SCRATCH_FLOATS};
 pub use pooling::{avg_pool, global_avg_pool, global_avg_pool_backward, max_pool};
 pub use resize::{resize_bilinear, resize_bilinear_backward};
-pub use select::{Algorithm, algorithm};
+pub use select::{Algorithm, algorithm, backward_algorithm, training_algorithm, weight_grad_algorithm};
 pub use sum::{MAX_TERMS, Resize, Sum};
 pub use table::{Kernel, Op, kernels};
 pub use upsample::{upsample_nearest, upsample_nearest_backward};
