@@ -5,15 +5,16 @@ use crate::face::{Face, FaceModel, Look, Place, Stages};
 use crate::model::LoadedModel;
 use crate::outcome::{Failure, Outcome, chain};
 use crate::say;
+use crate::source::{self, BoxOptions, Boxes};
 use crate::timing::{TimeSplit, Timing, ms};
-use crate::{inputs, io, npy};
+use crate::{io, npy};
 use anyhow::{Context, Result};
 use hrnet_data::draw::{Style, draw_box, draw_landmarks};
 use hrnet_data::image::{DecodeOptions, Exif, Image, Limits, decode, encode_png};
 use hrnet_kernels::Pool;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -26,8 +27,8 @@ const BOX_COLOUR: [u8; 3] = [255, 255, 255];
 
 pub(super) fn run(args: &Predict) -> Outcome {
     let timing = Timing::start();
-    let files = inputs::expand(&args.images)?;
-    let table = args.boxes_file.as_deref().map(inputs::read_boxes).transpose()?;
+    let files = source::expand(&args.images)?;
+    let table = args.boxes_file.as_deref().map(|f| Boxes::read(f, &BoxOptions::default())).transpose()?;
     // One image ahead: the first is decoded while the model is loaded, the next ones while the network runs.
     let (sender, images) = sync_channel(0);
     std::thread::scope(|scope| {
@@ -45,7 +46,7 @@ pub(super) fn run(args: &Predict) -> Outcome {
 fn predict(
     args: &Predict,
     files: &[PathBuf],
-    table: Option<HashMap<String, Vec<[f64; 4]>>>,
+    table: Option<Boxes>,
     photos: Photos,
     mut timing: Timing,
 ) -> Outcome {
@@ -141,7 +142,7 @@ impl Photos {
 struct Job<'a> {
     args: &'a Predict,
     model: FaceModel,
-    table: Option<HashMap<String, Vec<[f64; 4]>>>,
+    table: Option<Boxes>,
     /// Output names in use.
     names: HashSet<String>,
     timing: Timing,
@@ -251,9 +252,9 @@ impl Job<'_> {
         let boxes = match &self.table {
             Some(table) => {
                 let name = file.file_name().unwrap_or_default().to_string_lossy();
-                let key = file.to_string_lossy();
-                let found = table.get(key.as_ref()).or_else(|| table.get(name.as_ref()));
-                found.with_context(|| format!("no box for '{name}' in the --boxes file"))?.clone()
+                let found = table.of(&file.to_string_lossy(), None);
+                let found = found.with_context(|| format!("no box for '{name}' in the --boxes file"))?;
+                found.iter().map(|b| b.rect).collect()
             }
             None if self.args.boxes.is_empty() => return Ok(vec![whole]),
             None => self.args.boxes.clone(),
