@@ -1,6 +1,12 @@
 //! What measuring a model on labelled data gives, for every task: the figures with how they were measured, tables, curves,
 //! the worst samples and where the time went. The verb `eval` prints it, writes it as JSON and shows it in a report.
 
+mod classification;
+mod segmentation;
+
+pub use classification::{Matching, match_classes, measure_classification, read_classes};
+pub use segmentation::{SegmentationData, SegmentationMeasure, measure_segmentation};
+
 use crate::timing::TimeSplit;
 use hrnet_formats::Task;
 use serde_json::{Map, Value, json};

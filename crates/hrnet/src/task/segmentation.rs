@@ -466,9 +466,7 @@ fn sliding(size: [usize; 2], window: [usize; 2], overlap: [usize; 2]) -> Result<
 
 /// One side given, the other `int(other * side / of + 0.5)` as everywhere in the official code.
 fn in_proportion(own: [usize; 2], side: usize, height_given: bool) -> [usize; 2] {
-    let other = |other: usize, of: usize| {
-        ((other as f64 * side as f64 / of as f64 + 0.5) as usize).max(1)
-    };
+    let other = |other: usize, of: usize| ((other as f64 * side as f64 / of as f64 + 0.5) as usize).max(1);
     if height_given { [side, other(own[1], own[0])] } else { [other(own[0], own[1]), side] }
 }
 
