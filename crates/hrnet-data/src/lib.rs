@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod augment;
+pub mod check;
 pub mod codec;
 pub mod dataset;
 pub mod draw;

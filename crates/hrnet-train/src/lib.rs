@@ -33,7 +33,7 @@ pub mod trainer;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use error::TrainError;
 pub use init::Init;
-pub use loss::{HeatmapLoss, HeatmapMse, Loss, LossError, Target};
+pub use loss::{HeatmapLoss, HeatmapMse, Loss, LossError, Objective, PixelLabels, Target, Term};
 pub use optim::{Ema, OptimizerConfig};
 pub use schedule::{Decay, Schedule, Warmup};
 pub use storage::{Checkpoints, Loaded, Storage};

@@ -5,7 +5,7 @@
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Meta};
 use crate::error::TrainError;
-use crate::loss::{Loss, Target};
+use crate::loss::{Objective, Target};
 use crate::optim::{Ema, Optimizer, OptimizerConfig};
 use crate::par;
 use crate::schedule::Schedule;
@@ -86,8 +86,8 @@ pub struct TrainOptions {
     pub isa: Isa,
     /// Threads.
     pub pool: Arc<Pool>,
-    /// The loss on the network's output.
-    pub loss: Loss,
+    /// The losses on the network's outputs.
+    pub loss: Objective,
     /// The optimiser.
     pub optimizer: OptimizerConfig,
     /// Learning rates; a step of the schedule is one batch.
@@ -110,11 +110,17 @@ pub struct TrainOptions {
 
 impl TrainOptions {
     /// Options with a constant rate, one batch per step, no average, no clipping.
-    pub fn new(isa: Isa, pool: Arc<Pool>, loss: Loss, optimizer: OptimizerConfig, rate: f64) -> Self {
+    pub fn new(
+        isa: Isa,
+        pool: Arc<Pool>,
+        loss: impl Into<Objective>,
+        optimizer: OptimizerConfig,
+        rate: f64,
+    ) -> Self {
         Self {
             isa,
             pool,
-            loss,
+            loss: loss.into(),
             optimizer,
             schedule: Schedule::constant(rate),
             batches_per_epoch: 1,
@@ -217,8 +223,10 @@ pub struct Trainer {
     progress: Progress,
     best: Option<f64>,
     source_state: String,
-    output: Vec<f32>,
-    output_grad: Vec<f32>,
+    /// Values of each output and their gradients.
+    outputs: Vec<Vec<f32>>,
+    output_grads: Vec<Vec<f32>>,
+    losses: Vec<f64>,
 }
 
 impl Trainer {
@@ -231,10 +239,7 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         options.check()?;
         let tape = Tape::new(net, weights, options.isa, options.pool.clone(), input)?;
-        if tape.outputs() != 1 {
-            let op = format!("a loss on {} outputs", tape.outputs());
-            return Err(TapeError::NotTrainable { node: "network".into(), op }.into());
-        }
+        options.loss.check(net)?;
         let optimizer = Optimizer::new(options.optimizer, &tape.params);
         let ema = options.ema.map(|decay| Ema::new(decay, &tape.params));
         Ok(Self {
@@ -245,8 +250,9 @@ impl Trainer {
             progress: Progress::default(),
             best: None,
             source_state: String::new(),
-            output: Vec::new(),
-            output_grad: Vec::new(),
+            outputs: vec![Vec::new(); net.outputs().len()],
+            output_grads: vec![Vec::new(); net.outputs().len()],
+            losses: Vec::new(),
         })
     }
 
@@ -373,21 +379,21 @@ impl Trainer {
         }
 
         self.tape.forward(batch.input.data())?;
-        let shape = self.tape.output_shape(0);
-        let len = shape.iter().product();
-        self.output.resize(len, 0.0);
-        self.output_grad.resize(len, 0.0);
-        self.tape.read_output(0, &mut self.output)?;
+        let mut shapes = Vec::with_capacity(self.outputs.len());
+        for (i, (output, grad)) in self.outputs.iter_mut().zip(&mut self.output_grads).enumerate() {
+            let shape = self.tape.output_shape(i);
+            let len = shape.iter().product();
+            output.resize(len, 0.0);
+            grad.resize(len, 0.0);
+            self.tape.read_output(i, output)?;
+            shapes.push(shape);
+        }
         let pool = self.options.pool.clone();
         let scale = 1.0 / f64::from(self.options.accumulate);
-        let loss = self.options.loss.evaluate(
-            &pool,
-            &self.output,
-            shape,
-            &batch.target,
-            scale,
-            &mut self.output_grad,
-        )?;
+        let (objective, target) = (&self.options.loss, &batch.target);
+        self.losses =
+            objective.evaluate(&pool, &self.outputs, &shapes, target, scale, &mut self.output_grads)?;
+        let loss = objective.total(&self.losses);
         let mut report = StepReport {
             step: self.progress.step,
             epoch,
@@ -402,7 +408,8 @@ impl Trainer {
         if !loss.is_finite() {
             return self.skip(report, SkipReason::Loss);
         }
-        self.tape.backward(&[&self.output_grad])?;
+        let grads: Vec<&[f32]> = self.output_grads.iter().map(Vec::as_slice).collect();
+        self.tape.backward(&grads)?;
         self.progress.pending += 1;
         if self.progress.pending < self.options.accumulate {
             self.tape.commit_statistics();
@@ -528,6 +535,11 @@ impl Trainer {
     /// The gradients of the last step, after clipping.
     pub fn gradients(&self) -> Weights {
         self.tape.gradients()
+    }
+
+    /// The losses of the outputs in the last batch, before their weights.
+    pub fn losses(&self) -> &[f64] {
+        &self.losses
     }
 
     /// Where the run stands.

@@ -35,12 +35,13 @@ fn run(setup: Setup) {
     let net = case.model().unwrap().build().unwrap();
     let shape: [usize; 4] = case.input_shape.clone().try_into().unwrap();
     let [n, c, h, w] = net.shapes(shape).unwrap()[net.outputs()[0].value.index()];
-    let target = match setup.loss {
+    let target = match &setup.loss {
         Loss::CrossEntropy(_) => Target::Labels(case.class_labels(n, c)),
         Loss::HeatmapMse(mse) => Target::Heatmaps {
             maps: case.target_maps(&[n, c, h, w]),
             weights: (mse.form == HeatmapLoss::Joints).then(|| case.joint_weights(n, c)),
         },
+        _ => unreachable!("not among these cases"),
     };
     let batch = Batch { input: case.input(), target };
     let mut reference = Reference::new(&net, &formula::weights(&net, &case.salt));
@@ -90,7 +91,8 @@ fn snapshot(reference: &Reference, setup: &Setup, input: [usize; 4], step: u64) 
 fn compare_tape(setup: &Setup, net: &Net, before: &Checkpoint, batch: &Batch, reference: &mut Reference) {
     let name = setup.name;
     let isa = Isa::from_env().unwrap();
-    let options = TrainOptions::new(isa, Arc::new(Pool::new(2)), setup.loss, setup.config, setup.rate);
+    let options =
+        TrainOptions::new(isa, Arc::new(Pool::new(2)), setup.loss.clone(), setup.config, setup.rate);
     let mut trainer = Trainer::resume(net, before, options).unwrap();
     let report = trainer.step(batch).unwrap();
     let kept = (reference.params.clone(), reference.state.clone(), reference.steps);

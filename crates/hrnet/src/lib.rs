@@ -16,6 +16,7 @@ pub mod model;
 pub mod npy;
 pub mod out;
 pub mod outcome;
+pub mod report;
 pub mod result;
 pub mod runner;
 pub mod task;

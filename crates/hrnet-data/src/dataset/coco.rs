@@ -45,7 +45,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::model::{
-    DataError, Place, PoseImage, PoseSet, ReadOptions, Reader, Seen, read_bytes, short, text, whole,
+    Broken, DataError, Place, PoseImage, PoseSet, ReadOptions, Reader, Seen, read_bytes, short, text, whole,
 };
 use annotation::annotation;
 use category::Categories;
@@ -69,6 +69,8 @@ pub struct CocoOptions {
     pub whole_body: WholeBody,
     /// Keep outlines and masks. They are not looked at otherwise.
     pub segmentation: bool,
+    /// What to do with flip pairs and constants of a category that are impossible: refuse the file, or read it without them.
+    pub bad_category: Broken,
 }
 
 #[derive(Deserialize)]
@@ -142,7 +144,7 @@ pub fn parse(
     }
     let mut notes = Notes::default();
     let (images, image_index) = images(&raw.images, image_root, &mut reader)?;
-    let mut categories = Categories::new(&raw.categories, &mut reader, &mut notes)?;
+    let mut categories = Categories::new(&raw.categories, options.bad_category, &mut reader, &mut notes)?;
     let mut samples = Vec::with_capacity(raw.annotations.len());
     let mut ids = Seen::new();
     for (index, item) in raw.annotations.iter().enumerate() {

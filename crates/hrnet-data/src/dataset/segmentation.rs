@@ -111,6 +111,13 @@ pub fn read_folders(
     Ok(SegSet { path: images.to_path_buf(), samples, skipped: reader.skipped })
 }
 
+/// The image files below a folder, by name.
+pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut out = Vec::new();
+    walk(folder, 0, &mut out)?;
+    Ok(out)
+}
+
 fn walk(folder: &Path, depth: usize, out: &mut Vec<PathBuf>) -> Result<(), DataError> {
     if depth > 32 {
         return Err(DataError::format(folder, "folders are nested 32 deep; is there a link to itself?"));

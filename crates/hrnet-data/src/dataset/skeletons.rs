@@ -239,6 +239,17 @@ pub fn pairs_from_names(names: &[String]) -> Vec<(usize, usize)> {
     pairs
 }
 
+/// Points whose name has a side, without a point of the other side.
+pub fn without_other_side(names: &[String]) -> Vec<usize> {
+    let paired = pairs_from_names(names);
+    let alone = |i: usize| !paired.iter().any(|&(a, b)| a == i || b == i);
+    let sided = |n: &str| {
+        let words = spaced(n);
+        words.split('_').any(|w| ["left", "right", "l", "r"].contains(&w)) || n.contains(['左', '右'])
+    };
+    names.iter().enumerate().filter(|(i, n)| alone(*i) && sided(n)).map(|(i, _)| i).collect()
+}
+
 /// [`normal`], with words of camel case parted: `LShoulder` is `l_shoulder`, `LeftEye` is `left_eye`.
 fn spaced(name: &str) -> String {
     let chars: Vec<char> = name.chars().collect();

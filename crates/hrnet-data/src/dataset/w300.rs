@@ -115,6 +115,30 @@ pub fn read_folder(folder: &Path, options: &PtsOptions) -> Result<PtsSet, DataEr
     read_files(folder, &pts_files(folder)?, options)
 }
 
+/// Reads every `.pts` file below a folder, down to four folders deep.
+pub fn read_tree(folder: &Path, options: &PtsOptions) -> Result<PtsSet, DataError> {
+    let (mut files, mut level) = (Vec::new(), vec![folder.to_path_buf()]);
+    for _ in 0..5 {
+        let mut below = Vec::new();
+        for folder in level {
+            files.extend(pts_files(&folder)?);
+            for entry in std::fs::read_dir(&folder).map_err(|e| DataError::io(&folder, &e))? {
+                below.push(entry.map_err(|e| DataError::io(&folder, &e))?.path());
+            }
+        }
+        below.retain(|p| p.is_dir());
+        below.sort();
+        level = below;
+    }
+    files.sort();
+    read_files(folder, &files, options)
+}
+
+/// Reads one `.pts` file with its image.
+pub fn read_one(file: &Path, options: &PtsOptions) -> Result<PtsSet, DataError> {
+    read_files(file, &[file.to_path_buf()], options)
+}
+
 /// Reads the faces of a list: one image or `.pts` file per line, relative to `root`; empty lines and `#` are passed over.
 pub fn read_list(list: &Path, root: &Path, options: &PtsOptions) -> Result<PtsSet, DataError> {
     let bytes = read_bytes(list, options.read.limits.max_bytes)?;

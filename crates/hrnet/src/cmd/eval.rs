@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use hrnet_data::draw::{Style, contact_sheet, draw_landmarks};
 use hrnet_data::geometry::{Crop, warp_bilinear_u8};
 use hrnet_data::image::{Image, encode_png};
-use hrnet_data::loader::{LandmarkSet, SetOptions};
+use hrnet_data::loader::{ImageOptions, LandmarkSet, SetOptions};
 use hrnet_data::metric::nme::{MeanShape, Nme, NmeReport, Normaliser};
 use hrnet_kernels::Pool;
 use serde_json::json;
@@ -63,7 +63,15 @@ fn face(args: &Eval) -> Outcome {
 
 fn open(table: &Path, images: Option<&Path>, padding: f64) -> Result<LandmarkSet> {
     let images = crate::train::image_folder(images, table);
-    Ok(LandmarkSet::open(table, &images, SetOptions { padding, memory_budget: 0, ..SetOptions::default() })?)
+    Ok(LandmarkSet::open(
+        table,
+        &images,
+        SetOptions {
+            padding,
+            images: ImageOptions { memory_budget: 0, ..Default::default() },
+            ..SetOptions::default()
+        },
+    )?)
 }
 
 /// The error of predicting the mean of the training shapes everywhere.

@@ -59,6 +59,7 @@ fn predict(
         refine: args.refine,
         keep_stages: args.dump_stages.is_some(),
         boxes: Some(faces),
+        ..Options::default()
     };
     let model = Predictor::new(loaded, pool, options)?;
     timing.loaded();
@@ -164,7 +165,7 @@ impl Job<'_> {
     fn image(&mut self, file: &Path, photo: Photo) -> Result<Vec<Found>> {
         let Photo { image, orientation, read } = photo;
         let boxes = self.boxes(file, &image)?;
-        let answer = self.model.look(&[Ask { image: &image, boxes: &boxes }])?.swap_remove(0);
+        let answer = self.model.look(&[Ask { image: &image, boxes: Some(&boxes) }])?.swap_remove(0);
         let result::Found::Instances(instances) = answer.found else {
             anyhow::bail!("not a model of points")
         };

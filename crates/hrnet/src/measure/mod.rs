@@ -1,11 +1,13 @@
 //! What measuring a model on labelled data gives, for every task: the figures with how they were measured, tables, curves,
 //! the worst samples and where the time went. The verb `eval` prints it, writes it as JSON and shows it in a report.
 
-mod classification;
-mod segmentation;
+pub mod classification;
+pub mod face;
+mod page;
+pub mod pose;
+pub mod segmentation;
 
-pub use classification::{Matching, match_classes, measure_classification, read_classes};
-pub use segmentation::{SegmentationData, SegmentationMeasure, measure_segmentation};
+pub use page::page;
 
 use crate::timing::TimeSplit;
 use hrnet_formats::Task;

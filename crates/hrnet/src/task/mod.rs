@@ -1,10 +1,12 @@
 //! The tasks: a model with its recipe, from decoded images to results. One file per task; [`Predictor`] is any of them.
 
+pub mod bottom_up;
 mod classification;
 mod features;
 mod segmentation;
 mod top_down;
 
+pub use bottom_up::BottomUp;
 pub use classification::{Classifier, ClassifyOptions};
 pub use features::Features;
 pub use segmentation::{MEMORY, Resize, Scores, SegmentOptions, Segmenter, Windows};
@@ -28,18 +30,23 @@ pub struct Options {
     pub refine: u8,
     /// Keep what passes between the steps of points in boxes.
     pub keep_stages: bool,
+    /// All people of an image.
+    pub bottom_up: bottom_up::Options,
+    /// A class for every pixel.
+    pub segment: SegmentOptions,
+    /// A class for every image.
+    pub classify: ClassifyOptions,
     /// Boxes in all, where that is known before the start: the model is then loaded for just these.
     pub boxes: Option<usize>,
 }
 
-/// An image with the boxes to look in: the whole image when there are none. Models that find instances themselves, and
-/// those for whole images, take no boxes.
+/// An image with the boxes to look in. Models that find instances themselves, and those for whole images, take no boxes.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
     /// The image.
     pub image: &'a Image,
-    /// Boxes `x y w h`.
-    pub boxes: &'a [[f64; 4]],
+    /// Boxes `x y w h`; nothing for the whole image.
+    pub boxes: Option<&'a [[f64; 4]]>,
 }
 
 /// What was found in an image.
@@ -58,6 +65,12 @@ pub struct Answer {
 pub enum Predictor {
     /// Points in boxes.
     TopDown(Box<TopDown>, Options),
+    /// All people of an image.
+    BottomUp(Box<BottomUp>, Schema),
+    /// A class for every pixel.
+    Segmenter(Box<Segmenter>),
+    /// A class for every image.
+    Classifier(Box<Classifier>),
 }
 
 impl Predictor {
@@ -72,6 +85,17 @@ impl Predictor {
                 };
                 Self::TopDown(Box::new(model), options)
             }
+            Task::BottomUpPose => {
+                let model = BottomUp::new(weights, recipe, pool, options.bottom_up)?;
+                let schema = Schema::of(model.recipe(), model.joints());
+                Self::BottomUp(Box::new(model), schema)
+            }
+            Task::Segmentation => {
+                Self::Segmenter(Box::new(Segmenter::new(weights, recipe, pool, options.segment)?))
+            }
+            Task::Classification => {
+                Self::Classifier(Box::new(Classifier::new(weights, recipe, pool, options.classify)?))
+            }
             task => bail!("models for {} run through `hrnet run`, not through this verb", task_name(task)),
         })
     }
@@ -80,6 +104,9 @@ impl Predictor {
     pub fn schema(&self) -> &Schema {
         match self {
             Self::TopDown(model, _) => model.schema(),
+            Self::BottomUp(_, schema) => schema,
+            Self::Segmenter(model) => model.schema(),
+            Self::Classifier(model) => model.schema(),
         }
     }
 
@@ -87,6 +114,9 @@ impl Predictor {
     pub fn recipe(&self) -> &Recipe {
         match self {
             Self::TopDown(model, _) => model.recipe(),
+            Self::BottomUp(model, _) => model.recipe(),
+            Self::Segmenter(model) => model.recipe(),
+            Self::Classifier(model) => model.recipe(),
         }
     }
 
@@ -99,6 +129,16 @@ impl Predictor {
     pub fn batch(&self) -> usize {
         match self {
             Self::TopDown(model, _) => model.batch(),
+            Self::BottomUp(..) | Self::Segmenter(_) => 1,
+            Self::Classifier(model) => model.batch(),
+        }
+    }
+
+    /// Height and width of the heat maps of points in boxes.
+    pub fn map_size(&self) -> Option<[usize; 2]> {
+        match self {
+            Self::TopDown(model, _) => Some(model.map_size()),
+            _ => None,
         }
     }
 
@@ -106,6 +146,27 @@ impl Predictor {
     pub fn look(&mut self, asks: &[Ask]) -> Result<Vec<Answer>> {
         match self {
             Self::TopDown(model, options) => top_down(model, options, asks),
+            Self::BottomUp(model, _) => asks
+                .iter()
+                .map(|ask| {
+                    let looked = model.predict(ask.image)?;
+                    Ok(Answer { found: Found::Instances(looked.people), time: looked.time, stages: Vec::new() })
+                })
+                .collect(),
+            Self::Segmenter(model) => asks
+                .iter()
+                .map(|ask| {
+                    let (mask, time) = model.predict(ask.image)?;
+                    Ok(Answer { found: Found::Mask(mask), time, stages: Vec::new() })
+                })
+                .collect(),
+            Self::Classifier(model) => {
+                let images: Vec<&Image> = asks.iter().map(|a| a.image).collect();
+                let (ranked, time) = model.predict(&images)?;
+                let time = time / asks.len().max(1) as u32;
+                let answer = |ranked| Answer { found: Found::Classes(ranked), time, stages: Vec::new() };
+                Ok(ranked.into_iter().map(answer).collect())
+            }
         }
     }
 }
@@ -113,11 +174,11 @@ impl Predictor {
 fn top_down(model: &mut TopDown, options: &Options, asks: &[Ask]) -> Result<Vec<Answer>> {
     let whole: Vec<[f64; 4]> =
         asks.iter().map(|a| [0.0, 0.0, a.image.width() as f64, a.image.height() as f64]).collect();
-    let boxes = |i: usize, ask: &Ask| match ask.boxes {
-        [] => vec![whole[i]],
-        boxes => boxes.to_vec(),
-    };
-    let boxes: Vec<Vec<[f64; 4]>> = asks.iter().enumerate().map(|(i, a)| boxes(i, a)).collect();
+    let boxes: Vec<Vec<[f64; 4]>> = asks
+        .iter()
+        .zip(whole)
+        .map(|(ask, whole)| ask.boxes.map_or_else(|| vec![whole], <[[f64; 4]]>::to_vec))
+        .collect();
     let mut places: Vec<(&Image, Place)> = Vec::new();
     for (ask, boxes) in asks.iter().zip(&boxes) {
         places.extend(boxes.iter().map(|&b| (ask.image, Place::of_box(b))));

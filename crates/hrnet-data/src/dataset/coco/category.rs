@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Id, Notes, duplicate, entry};
-use crate::dataset::model::{Category, DataError, PairSource, Place, Reader, Seen, short};
+use crate::dataset::model::{Broken, Category, DataError, PairSource, Place, Reader, Seen, short};
 use crate::dataset::skeletons;
 use crate::points::PointSet;
 
@@ -39,16 +39,27 @@ pub(super) struct Categories {
 }
 
 impl Categories {
-    pub fn new(raw: &[&RawValue], reader: &mut Reader<'_>, notes: &mut Notes) -> Result<Self, DataError> {
+    pub fn new(
+        raw: &[&RawValue],
+        lenient: Broken,
+        reader: &mut Reader<'_>,
+        notes: &mut Notes,
+    ) -> Result<Self, DataError> {
         let mut out = Self { list: Vec::new(), index: HashMap::new(), named: Vec::new() };
         for (i, item) in raw.iter().enumerate() {
             let place = Place::Item { list: "categories", index: i };
-            let result = category(item, reader, &place, notes).and_then(|c| match out.index.get(&c.id) {
-                Some(&first) => {
-                    Err(duplicate(reader.path, &place, format!("category id {}", c.id), first as u64))
-                }
-                None => Ok(c),
-            });
+            let mut odd = Vec::new();
+            let result =
+                category(item, reader, &place, notes, &mut odd).and_then(|c| match out.index.get(&c.id) {
+                    Some(&first) => {
+                        Err(duplicate(reader.path, &place, format!("category id {}", c.id), first as u64))
+                    }
+                    None => Ok(c),
+                });
+            if let Some(e) = odd.first().filter(|_| lenient == Broken::Refuse) {
+                return Err(e.clone());
+            }
+            reader.skipped.append(&mut odd);
             // Without its categories nothing in a file can be understood, so these are never skipped.
             let category = result?;
             out.index.insert(category.id, out.list.len());
@@ -125,6 +136,7 @@ fn category(
     reader: &Reader<'_>,
     place: &Place,
     notes: &mut Notes,
+    odd: &mut Vec<DataError>,
 ) -> Result<Category, DataError> {
     let bad = |problem: String, fix| DataError::entry(reader.path, place.clone(), problem, fix);
     let raw: RawCategory = entry(item, reader.path, place)?;
@@ -170,11 +182,13 @@ fn category(
         skeleton = k.skeleton.to_vec();
     }
     let (flip_pairs, pairs_from) = match raw.flip_pairs {
-        Some(pairs) => (
-            checked_pairs(&pairs, n)
-                .map_err(|e| bad(e, "flip_pairs are 0-based and name each point once"))?,
-            PairSource::File,
-        ),
+        Some(pairs) => match checked_pairs(&pairs, n) {
+            Ok(pairs) => (pairs, PairSource::File),
+            Err(e) => {
+                odd.push(bad(e, "flip_pairs are 0-based and name each point once"));
+                (Vec::new(), PairSource::None)
+            }
+        },
         None => match known {
             Some(k) => (k.flip_pairs.to_vec(), PairSource::Known(k.name)),
             None => {
@@ -184,8 +198,9 @@ fn category(
             }
         },
     };
-    if raw.sigmas.as_ref().is_some_and(|s| s.len() != n || s.iter().any(|&v| !(v.is_finite() && v > 0.0))) {
-        return Err(bad("sigmas are not one positive number per point".into(), "correct or remove them"));
+    let valid = |s: &Vec<f64>| s.len() == n && s.iter().all(|&v| v.is_finite() && v > 0.0);
+    if raw.sigmas.as_ref().is_some_and(|s| !valid(s)) {
+        odd.push(bad("sigmas are not one positive number per point".into(), "correct or remove them"));
     }
     Ok(Category {
         id,
@@ -194,7 +209,7 @@ fn category(
         skeleton,
         flip_pairs,
         pairs_from,
-        sigmas: raw.sigmas,
+        sigmas: raw.sigmas.filter(valid),
     })
 }
 
