@@ -84,7 +84,11 @@ fn main() {
     let missing = arguments.next().unwrap_or(0.25);
     let maps = maps(people, missing);
     let identity: Vec<usize> = (0..JOINTS).collect();
-    println!("{people} people, {JOINTS} joints, {:.0} % missing, input {}, {runs} runs", 100.0 * missing, 4 * SIDE);
+    println!(
+        "{people} people, {JOINTS} joints, {:.0} % missing, input {}, {runs} runs",
+        100.0 * missing,
+        4 * SIDE
+    );
     for protocol in [Protocol::Default, Protocol::Official] {
         let options = Options::new(JOINTS, protocol);
         for flip in [false, true] {

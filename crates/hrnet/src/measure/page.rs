@@ -37,7 +37,9 @@ pub fn page(measured: &Measured, title: &str, worst: &[(Image, String)]) -> Resu
     if let Some(confusion) = measured.confusion.as_ref().filter(|c| c.names.len() <= MATRIX) {
         let counts = confusion.counts.iter().map(|&n| n as f64).collect();
         let chart = Chart::matrix("Confusion", confusion.names.clone(), counts);
-        report = report.chart(chart.note(format!("{} of each labelled class (row) by prediction", confusion.counts_are)));
+        report = report.chart(
+            chart.note(format!("{} of each labelled class (row) by prediction", confusion.counts_are)),
+        );
     }
     if !worst.is_empty() {
         let pictures: Result<Vec<Picture>, ImageError> =
@@ -70,7 +72,8 @@ fn bars_of(table: &Table) -> Option<Chart> {
 }
 
 fn table_of(table: &Table) -> report::Table {
-    let columns = std::iter::once(table.rows_are.to_string()).chain(table.columns.iter().map(|c| c.label.clone()));
+    let columns =
+        std::iter::once(table.rows_are.to_string()).chain(table.columns.iter().map(|c| c.label.clone()));
     let rows = table.rows.iter().map(|(name, values)| {
         let cells = table.columns.iter().zip(values).map(|(c, &v)| c.unit.show(v));
         std::iter::once(name.clone()).chain(cells).collect()

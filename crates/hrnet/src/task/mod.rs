@@ -150,7 +150,11 @@ impl Predictor {
                 .iter()
                 .map(|ask| {
                     let looked = model.predict(ask.image)?;
-                    Ok(Answer { found: Found::Instances(looked.people), time: looked.time, stages: Vec::new() })
+                    Ok(Answer {
+                        found: Found::Instances(looked.people),
+                        time: looked.time,
+                        stages: Vec::new(),
+                    })
                 })
                 .collect(),
             Self::Segmenter(model) => asks
