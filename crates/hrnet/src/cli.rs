@@ -3,10 +3,12 @@
 mod bench;
 mod eval;
 mod predict;
+mod segmentation;
 
 pub use bench::Bench;
 pub use eval::Eval;
 pub use predict::Predict;
+pub use segmentation::Segmentation;
 
 use crate::task::Find;
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -1,9 +1,11 @@
 //! What measuring a model on labelled data gives, for every task: the figures with how they were measured, tables, curves,
 //! the worst samples and where the time went. The verb `eval` prints it, writes it as JSON and shows it in a report.
 
+pub mod classification;
 pub mod face;
 mod page;
 pub mod pose;
+pub mod segmentation;
 
 pub use page::page;
 

@@ -73,6 +73,15 @@ impl CentreInput {
         self.size
     }
 
+    fn text(&self) -> String {
+        let [h, w] = self.size;
+        let filter = match self.filter {
+            Filter::Bilinear => "bilinear",
+            Filter::Bicubic => "bicubic",
+        };
+        format!("short side {}, {filter}, centre {w}x{h}", self.short)
+    }
+
     /// The crop as 8-bit picture.
     pub(crate) fn crop(&self, image: &Image) -> Result<Image> {
         let [h, w] = self.size;
@@ -131,6 +140,11 @@ impl Classifier {
     /// The recipe.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
+    }
+
+    /// What an image becomes, in words.
+    pub fn input_text(&self) -> String {
+        self.input.text()
     }
 
     /// Images that run together at best.
