@@ -7,6 +7,7 @@ mod folder;
 mod job;
 mod observer;
 mod pose;
+mod segmentation;
 mod source;
 mod start;
 

@@ -5,7 +5,7 @@ use super::sections::*;
 use anyhow::{Result, anyhow};
 use hrnet_data::augment::{ClassAugment, LandmarkAugment, SegmentAugment};
 use hrnet_data::geometry::{IMAGENET_MEAN, IMAGENET_STD};
-use hrnet_train::loss::CrossEntropy;
+use hrnet_train::loss::{CrossEntropy, PixelCrossEntropy};
 use hrnet_train::{Decay, HeatmapLoss, HeatmapMse, OptimizerConfig, Schedule, Warmup};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -79,9 +79,9 @@ pub(super) fn config(text: &str) -> Result<TrainConfig> {
             Ok(raw.finish(|a| AugmentSection::Points(a.unwrap_or_default()), loss))
         }
         Task::Segmentation => {
-            let raw: Raw<SegmentAugment, CrossEntropy> = read(text)?;
+            let raw: Raw<SegmentAugment, PixelCrossEntropy> = read(text)?;
             let augment = |a: Option<SegmentAugment>| AugmentSection::Segmentation(a.unwrap_or_default());
-            Ok(raw.finish(augment, |l| LossSection::Class(l.unwrap_or_default())))
+            Ok(raw.finish(augment, |l| LossSection::Pixels(l.unwrap_or_default())))
         }
         Task::Classification => {
             let raw: Raw<ClassAugment, CrossEntropy> = read(text)?;

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use hrnet_data::augment::{ClassAugment, LandmarkAugment, SegmentAugment};
 use hrnet_data::codec::heatmap::Decoder;
-use hrnet_train::loss::CrossEntropy;
+use hrnet_train::loss::{CrossEntropy, PixelCrossEntropy};
 use hrnet_train::{HeatmapMse, Init, OptimizerConfig, Schedule};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -262,6 +262,8 @@ impl TargetSection {
 pub enum LossSection {
     /// Squared error of the maps.
     Maps(HeatmapMse),
+    /// A class per pixel.
+    Pixels(PixelCrossEntropy),
     /// A class per picture.
     Class(CrossEntropy),
 }

@@ -1,7 +1,7 @@
 //! What differs from task to task: the data, the network they ask for, the loss, the judge, the facts of the recipe.
 
 use super::source::Source;
-use super::{classification, face, pose};
+use super::{classification, face, pose, segmentation};
 use crate::config::{Task, TrainConfig};
 use anyhow::Result;
 use hrnet_data::loader::ImageOptions;
@@ -65,7 +65,7 @@ impl Job {
         match config.task {
             Task::Face => face::open(config, pool),
             Task::Pose => pose::open(config, pool),
-            Task::Segmentation => anyhow::bail!("not yet"),
+            Task::Segmentation => segmentation::open(config, pool),
             Task::Classification => classification::open(config, pool),
         }
     }
