@@ -10,9 +10,10 @@ pub use eval::Eval;
 pub use predict::Predict;
 pub use segmentation::Segmentation;
 
-use crate::task::Find;
+use crate::task::{ClassifyOptions, Find, bottom_up};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use hrnet_data::codec::heatmap;
+use hrnet_data::codec::{self, heatmap};
+use hrnet_data::geometry::Filter;
 use hrnet_kernels::Isa;
 use std::path::PathBuf;
 
@@ -128,6 +129,70 @@ pub struct Points {
     /// With --flip: move the maps of the mirrored image by one pixel [default: as the model was trained]
     #[arg(long, value_name = "true|false", requires = "flip")]
     pub shift_heatmap: Option<bool>,
+}
+
+/// Options of bottom-up pose. Scales and flip are those of the other tasks.
+#[derive(Debug, Clone, Args)]
+pub struct BottomUp {
+    /// Bottom-up pose: short side of the input in pixels [default: the model's]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(64..=4096))]
+    pub short_side: Option<u16>,
+    /// Bottom-up pose: a peak of a heat map must be above this
+    #[arg(long, value_name = "SCORE", default_value_t = 0.1)]
+    pub peak_threshold: f32,
+    /// Bottom-up pose: a peak joins a person when its tag is nearer than this
+    #[arg(long, value_name = "DISTANCE", default_value_t = 1.0)]
+    pub tag_threshold: f64,
+    /// Bottom-up pose: most persons of an image
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub max_people: u16,
+    /// Bottom-up pose: persons with a lower score are left out [default: 0]
+    #[arg(long, value_name = "SCORE", default_value_t = 0.0)]
+    pub min_score: f64,
+}
+
+impl BottomUp {
+    fn options(&self, flip: bool, protocol: codec::Protocol, scales: &[f64]) -> bottom_up::Options {
+        bottom_up::Options {
+            protocol,
+            flip,
+            scales: if scales.is_empty() { vec![1.0] } else { scales.to_vec() },
+            input: self.short_side.map(usize::from),
+            detection_threshold: self.peak_threshold,
+            tag_threshold: self.tag_threshold,
+            max_people: usize::from(self.max_people),
+            min_score: self.min_score,
+            ..bottom_up::Options::default()
+        }
+    }
+}
+
+/// Options of classification.
+#[derive(Debug, Clone, Args)]
+pub struct Classify {
+    /// Classification: classes that are told, best first
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub top: u16,
+    /// Classification: side of the crop over the short side of the resized image
+    #[arg(long, value_name = "SHARE", default_value_t = 0.875)]
+    pub crop_share: f64,
+    /// Classification: resize bicubic instead of bilinear
+    #[arg(long)]
+    pub bicubic: bool,
+    /// Classification: input size, height x width [default: the model's]
+    #[arg(long, value_name = "HxW", value_parser = parse_size)]
+    pub class_size: Option<[usize; 2]>,
+}
+
+impl Classify {
+    fn options(&self) -> ClassifyOptions {
+        ClassifyOptions {
+            size: self.class_size,
+            crop_share: self.crop_share,
+            filter: if self.bicubic { Filter::Bicubic } else { Filter::Bilinear },
+            top: usize::from(self.top),
+        }
+    }
 }
 
 impl Points {

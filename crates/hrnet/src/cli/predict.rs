@@ -1,9 +1,10 @@
 //! `hrnet predict` as it is typed.
 
-use super::{Compute, Points, Protocol, Task, parse_box};
+use super::segmentation::Segmentation;
+use super::{BottomUp, Classify, Compute, Points, Protocol, Task, parse_box};
 use crate::output::Format;
 use crate::source::{self, BoxOptions};
-use crate::task::Find;
+use crate::task::{Find, Options};
 use crate::track::{Follow, Likeness, Smoothing, TrackOptions};
 use clap::Args;
 use hrnet_data::image::Exif;
@@ -40,6 +41,12 @@ pub struct Predict {
     pub source: Reading,
     #[command(flatten)]
     pub points: Points,
+    #[command(flatten)]
+    pub bottom_up: BottomUp,
+    #[command(flatten)]
+    pub segmentation: Segmentation,
+    #[command(flatten)]
+    pub classify: Classify,
     /// Average with the mirrored image (twice the time, a little steadier)
     #[arg(long)]
     pub flip: bool,
@@ -93,8 +100,21 @@ impl Predict {
         Follow::new(track, self.smooth.then(Smoothing::default))
     }
 
-    /// How boxes are looked at.
-    pub fn find(&self) -> Find {
+    /// How images are looked at.
+    pub fn task_options(&self) -> Options {
+        let protocol = self.protocol.into();
+        Options {
+            find: self.find(),
+            refine: self.refine,
+            keep_stages: self.dump_stages.is_some() || self.heat_maps,
+            boxes: None,
+            bottom_up: self.bottom_up.options(self.flip, protocol, &self.segmentation.scales),
+            segment: self.segmentation.options(self.flip, protocol),
+            classify: self.classify.options(),
+        }
+    }
+
+    fn find(&self) -> Find {
         self.points.find(self.flip, self.protocol)
     }
 }

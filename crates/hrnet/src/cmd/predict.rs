@@ -44,13 +44,7 @@ pub(super) fn run(args: &Predict) -> Outcome {
     let frames = sources.frames();
     let loaded = LoadedModel::for_task(args.model.as_deref(), args.task.map(Into::into))?;
     let pool = Arc::new(Pool::new(args.compute.threads()));
-    let options = Options {
-        find: args.find(),
-        refine: args.refine,
-        keep_stages: args.dump_stages.is_some() || args.heat_maps,
-        boxes: single.then_some(args.boxes.len().max(1)),
-        ..Options::default()
-    };
+    let options = Options { boxes: single.then_some(args.boxes.len().max(1)), ..args.task_options() };
     let predictor = Predictor::new(loaded, pool, options)?;
     timing.loaded();
     if !predictor.takes_boxes() && (!args.boxes.is_empty() || boxes.is_some()) {
@@ -135,7 +129,9 @@ impl<'a> Job<'a> {
         let bar = match total {
             Some(1) => ProgressBar::hidden(),
             Some(n) => ProgressBar::new(n as u64),
-            None => ProgressBar::no_length().with_style(ProgressStyle::with_template("{pos} frames, {per_sec}")?),
+            None => {
+                ProgressBar::no_length().with_style(ProgressStyle::with_template("{pos} frames, {per_sec}")?)
+            }
         };
         let video = args.overlay_video.as_deref().map(io::Staged::create).transpose()?;
         Ok(Self {
@@ -167,7 +163,8 @@ impl<'a> Job<'a> {
         let boxes: Vec<[f64; 4]> = match &self.boxes {
             Some(boxes) => {
                 let found = boxes.of(&frame.input, frame.time);
-                let found = found.with_context(|| format!("no box for '{}' in the --boxes file", frame.input))?;
+                let found =
+                    found.with_context(|| format!("no box for '{}' in the --boxes file", frame.input))?;
                 found.into_iter().map(|b| b.rect).collect()
             }
             None if self.args.boxes.is_empty() => return Ok(None),
@@ -176,7 +173,10 @@ impl<'a> Job<'a> {
         let (width, height) = (frame.image.width() as f64, frame.image.height() as f64);
         for [x, y, w, h] in &boxes {
             let outside = *x >= width || *y >= height || x + w <= 0.0 || y + h <= 0.0;
-            anyhow::ensure!(!outside, "box {x},{y},{w},{h} lies outside the image of {width}x{height} pixels");
+            anyhow::ensure!(
+                !outside,
+                "box {x},{y},{w},{h} lies outside the image of {width}x{height} pixels"
+            );
         }
         Ok(Some(boxes))
     }
@@ -189,8 +189,11 @@ impl<'a> Job<'a> {
 
     /// Looks at a group together and hands out its results in order.
     fn group(&mut self, group: Vec<Result<Wanted, Failed>>) -> Outcome {
-        let asks: Vec<Ask> =
-            group.iter().flatten().map(|w| Ask { image: &w.frame.image, boxes: w.boxes.as_deref() }).collect();
+        let asks: Vec<Ask> = group
+            .iter()
+            .flatten()
+            .map(|w| Ask { image: &w.frame.image, boxes: w.boxes.as_deref() })
+            .collect();
         let mut answers: Vec<Result<Answer>> = match self.predictor.look(&asks) {
             Ok(answers) => answers.into_iter().map(Ok).collect(),
             // One of them is the reason: each on its own tells which.
@@ -295,7 +298,9 @@ impl<'a> Job<'a> {
             writer.add_with(&result, overlay.as_deref())?;
         }
         if !self.args.json && (self.beside || frame.clip.is_none()) {
-            self.bar.suspend(|| lines(&result, &self.predictor, shown.as_deref()).iter().for_each(|l| say!("{l}")));
+            self.bar.suspend(|| {
+                lines(&result, &self.predictor, shown.as_deref()).iter().for_each(|l| say!("{l}"))
+            });
         }
         Ok(())
     }
@@ -351,9 +356,9 @@ impl<'a> Job<'a> {
             (0, _) => Ok(()),
             // The one error was said above.
             (1, 1) => Err(Failure::Reported),
-            (failed, all) => {
-                Err(Failure::Runtime(anyhow::anyhow!("{failed} of {all} images failed; the errors are above")))
-            }
+            (failed, all) => Err(Failure::Runtime(anyhow::anyhow!(
+                "{failed} of {all} images failed; the errors are above"
+            ))),
         }
     }
 }
