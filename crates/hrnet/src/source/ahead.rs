@@ -276,7 +276,7 @@ impl Open {
                 return Ok(None);
             }
             let early = seconds + NEARLY < options.start && !matches!(self.stream, Stream::Ffmpeg(_));
-            let between = !early && self.passed % options.every != 0;
+            let between = !early && !self.passed.is_multiple_of(options.every);
             if !early {
                 self.passed += 1;
             }

@@ -328,7 +328,9 @@ fn named(kinds: Vec<(String, Kind)>) -> Vec<Input> {
         Kind::Image(path) | Kind::Y4m(path) | Kind::Mjpeg(path) | Kind::Avi(path) => {
             path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
         }
-        Kind::Sequence(_) | Kind::Ffmpeg(_) => readable(name),
+        // What stands before the number.
+        Kind::Sequence(_) => readable(name.split('%').next().unwrap_or(name)),
+        Kind::Ffmpeg(_) => readable(name),
     };
     // Images first: their names are what people look for. A video takes a name that begins no image's.
     let mut stems = vec![String::new(); kinds.len()];
