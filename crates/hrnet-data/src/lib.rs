@@ -18,6 +18,7 @@
 pub mod augment;
 pub mod check;
 pub mod codec;
+pub mod convert;
 pub mod dataset;
 pub mod draw;
 pub mod geometry;
@@ -26,3 +27,4 @@ pub mod loader;
 pub mod metric;
 pub use hrnet_ir::points;
 pub mod rng;
+pub mod sheet;

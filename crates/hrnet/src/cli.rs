@@ -1,5 +1,7 @@
 //! What was typed: the command line as clap sees it. One struct per verb; each verb's file says what it means.
 
+pub mod data;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hrnet_kernels::Isa;
 use std::path::PathBuf;
@@ -34,6 +36,8 @@ pub enum Verb {
     Bench(Bench),
     /// List the kernels of this machine
     Kernels(Kernels),
+    /// Check, show and convert labels
+    Data(data::Data),
 }
 
 /// Threads and instruction set, shared by everything that computes.
