@@ -18,6 +18,7 @@
 pub mod augment;
 pub mod check;
 pub mod codec;
+pub mod convert;
 pub mod dataset;
 pub mod draw;
 pub mod geometry;
@@ -27,5 +28,6 @@ pub mod mask_png;
 pub mod metric;
 pub use hrnet_ir::points;
 pub mod rng;
+pub mod sheet;
 pub mod video;
 pub mod yuv;

@@ -1,6 +1,7 @@
 //! What was typed: the command line as clap sees it. One struct per verb; each verb's file says what it means.
 
 mod bench;
+pub mod data;
 mod eval;
 mod predict;
 mod segmentation;
@@ -47,6 +48,8 @@ pub enum Verb {
     Bench(Bench),
     /// List the kernels of this machine
     Kernels(Kernels),
+    /// Check, show and convert labels
+    Data(data::Data),
 }
 
 /// Threads and instruction set, shared by everything that computes.

@@ -435,7 +435,7 @@ impl DataError {
         Self::Entry { path: path.to_path_buf(), place, problem: problem.into(), fix }
     }
 
-    pub(super) fn format(path: &Path, detail: impl Into<String>) -> Self {
+    pub(crate) fn format(path: &Path, detail: impl Into<String>) -> Self {
         Self::Format { path: path.to_path_buf(), detail: detail.into() }
     }
 
@@ -445,7 +445,7 @@ impl DataError {
 }
 
 /// Reads a file, at most `max_bytes`.
-pub(super) fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, DataError> {
+pub(crate) fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, DataError> {
     let file = std::fs::File::open(path).map_err(|e| DataError::io(path, &e))?;
     let mut bytes = Vec::new();
     file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| DataError::io(path, &e))?;

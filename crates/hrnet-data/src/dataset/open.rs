@@ -144,6 +144,8 @@ pub struct LabelSet {
     pub kind: Kind,
     /// The labels.
     pub labels: Labels,
+    /// The folder that the names of images are relative to.
+    pub image_root: PathBuf,
     /// Lines of the text that hold NaN or Infinity, which is no JSON: read as missing, so that their entries are left out.
     pub not_numbers: Vec<u64>,
     /// Images of COFW lie inside of its file.
@@ -162,6 +164,33 @@ impl LabelSet {
             Labels::Points(set) => set.images.iter().map(|i| i.file.as_path()).collect(),
             Labels::Masks(set) => set.samples.iter().map(|s| s.image.as_path()).collect(),
             Labels::Classes(set) => set.samples.iter().map(|s| s.image.as_path()).collect(),
+        }
+    }
+
+    /// The name of an image relative to the folder of the images, with `/` between its parts.
+    pub fn image_name(&self, index: usize) -> String {
+        let files = self.image_files();
+        let Some(file) = files.get(index) else { return String::new() };
+        if self.is_embedded() {
+            // `set.mat#3`
+            return file_name(file).replace('#', "_") + ".png";
+        }
+        let name = file.strip_prefix(&self.image_root).map(Path::to_path_buf);
+        let name = name.unwrap_or_else(|_| PathBuf::from(file_name(file)));
+        // Names of other sets may lead out of their folder; what is written stays inside of its own.
+        let parts = name.components().filter_map(|c| match c {
+            std::path::Component::Normal(part) => Some(part.to_string_lossy().into_owned()),
+            _ => None,
+        });
+        parts.collect::<Vec<_>>().join("/")
+    }
+
+    /// The samples of each image; only points have several.
+    pub fn samples_by_image(&self) -> Vec<Vec<usize>> {
+        match &self.labels {
+            Labels::Points(set) => set.by_image(),
+            Labels::Masks(set) => (0..set.samples.len()).map(|i| vec![i]).collect(),
+            Labels::Classes(set) => (0..set.samples.len()).map(|i| vec![i]).collect(),
         }
     }
 
@@ -319,7 +348,16 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<LabelSet, DataError> {
         Kind::ClassFolder => Labels::Classes(classification::read_folder(path, read)?),
         Kind::ClassTable => Labels::Classes(classification::read_table(path, none, read)?),
     };
-    let mut set = LabelSet { path: path.to_path_buf(), kind, labels, not_numbers, embedded };
+    let image_root = match kind {
+        Kind::Yolo => options
+            .images
+            .clone()
+            .unwrap_or_else(|| if path.is_dir() { path.join("images") } else { parent(path).join("images") }),
+        Kind::SegFolders => detect::mask_folders(path).map(|(images, _)| images).unwrap_or_default(),
+        _ if path.is_dir() => path.to_path_buf(),
+        _ => parent(path),
+    };
+    let mut set = LabelSet { path: path.to_path_buf(), kind, labels, image_root, not_numbers, embedded };
     if !set.is_embedded() {
         rebase(&mut set, options.images.as_deref());
     }
@@ -373,6 +411,7 @@ fn rebase(set: &mut LabelSet, given: Option<&Path>) {
             choices.iter().find(there).cloned().unwrap_or(folder)
         }
     };
+    set.image_root.clone_from(&root);
     let put = |p: &mut PathBuf| *p = root.join(&*p);
     match &mut set.labels {
         Labels::Points(set) => set.images.iter_mut().for_each(|i| put(&mut i.file)),
