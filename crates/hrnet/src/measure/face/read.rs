@@ -131,7 +131,7 @@ fn vw300(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
         samples.extend(set.samples);
         skipped.extend(set.skipped);
     }
-    let part = |(split, name): (Split, &str)| {
+    let part = |(split, name): (Split, &'static str)| {
         let faces: Vec<usize> = (0..of.len()).filter(|&i| of[i] == split).collect();
         (name, faces)
     };
