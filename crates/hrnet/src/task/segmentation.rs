@@ -384,8 +384,14 @@ impl Segmenter {
 
     /// The official BASE_SIZE.
     fn official_base(&self) -> usize {
+        let [h, w] = self.official_crop();
+        if [h, w] == [480, 480] { 520 } else { h.max(w) }
+    }
+
+    /// The official size of windows: the training crop, but for Cityscapes, which is tested at its images' size.
+    fn official_crop(&self) -> [usize; 2] {
         let (h, w) = self.recipe.input_size;
-        if (h, w) == (480, 480) { 520 } else { h.max(w) }
+        if self.flip.len() == 19 && w == 2 * h { [1024, 2048] } else { [h, w] }
     }
 
     /// The windows of a scaled image and the network's input.
@@ -434,7 +440,7 @@ impl Segmenter {
     }
 
     fn official_windows(&self, size: [usize; 2], scale: f64) -> Result<WindowPlan> {
-        let crop = [self.recipe.input_size.0, self.recipe.input_size.1];
+        let crop = self.official_crop();
         let whole = |input: [usize; 2]| WindowPlan {
             windows: vec![Window { x: 0, y: 0, width: size[1], height: size[0] }],
             size: input,
@@ -456,7 +462,8 @@ impl Segmenter {
 }
 
 fn sliding(size: [usize; 2], window: [usize; 2], overlap: [usize; 2]) -> Result<WindowPlan> {
-    let window = window.map(|v| v.next_multiple_of(ALIGN));
+    let most = size.map(|v| v.next_multiple_of(ALIGN));
+    let window = [0, 1].map(|i| window[i].next_multiple_of(ALIGN).min(most[i]));
     let step = |i: usize| {
         let overlap = (overlap[i] / ALIGN * ALIGN).min(window[i] - ALIGN);
         window[i] - overlap
