@@ -344,13 +344,7 @@ impl LandmarkAugment {
         let blur = rng.coin(self.blur_p);
         let noisy = rng.coin(self.noise_p);
         let noise = rng.range(0.0, self.noise);
-        Draw {
-            crop,
-            colour,
-            erase,
-            blur,
-            noise: if noisy { noise } else { 0.0 },
-        }
+        Draw { crop, colour, erase, blur, noise: if noisy { noise } else { 0.0 } }
     }
 }
 

@@ -17,9 +17,9 @@
 pub mod checkpoint;
 mod error;
 pub mod init;
-mod layer;
 pub mod loss;
 mod memory;
+mod ops;
 pub mod optim;
 mod par;
 mod params;

@@ -54,7 +54,7 @@ pub(crate) enum Back {
     /// `dst += src`.
     Add { src: usize, dst: usize, shape: Shape },
     /// `dst = src`.
-    Copy { src: usize, dst: usize },
+    Copy { src: usize, dst: usize, shape: Shape },
 }
 
 /// Buffers and steps for one input shape.
@@ -219,7 +219,7 @@ impl Walk<'_> {
         for v in straight.into_iter().filter(|&v| Some(v) != heir) {
             let step = match self.dest(v)? {
                 Dest { buf, accumulate: true } => Back::Add { src: dy, dst: buf, shape: form.map() },
-                Dest { buf, accumulate: false } => Back::Copy { src: dy, dst: buf },
+                Dest { buf, accumulate: false } => Back::Copy { src: dy, dst: buf, shape: form.map() },
             };
             self.steps.push(step);
         }

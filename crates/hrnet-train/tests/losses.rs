@@ -2,8 +2,11 @@
 
 use hrnet_ir::{Tensor, formula};
 use hrnet_kernels::Pool;
-use hrnet_train::loss::{Ohem, PixelCrossEntropy};
-use hrnet_train::{Loss, LossError, Objective, PixelLabels, Target};
+use hrnet_train::loss::{
+    AdaptiveWing, BottomUp, CrossEntropy, Ohem, Ohkm, PeopleTarget, PixelCrossEntropy, TaggedJoint,
+    UdpCombined,
+};
+use hrnet_train::{HeatmapLoss, HeatmapMse, Loss, LossError, Objective, PixelLabels, Target};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -142,4 +145,105 @@ fn pixels_without_any_label_and_wrong_labels() {
     let maps = Target::Heatmaps { maps: Tensor::zeros(shape), weights: None };
     let error = loss.evaluate(&Pool::new(1), &[0.5; 12], shape, &maps, 1.0, &mut grad).unwrap_err();
     assert!(error.to_string().contains("pixel labels"), "{error}");
+}
+
+fn heatmaps(name: &str, shape: [usize; 4], joints: usize, weighted: bool) -> Target {
+    let maps = formula::uniform_tensor(&format!("{name} maps"), &shape, |u| u);
+    let weight = |u: f64| if u > 0.3 { u } else { 0.0 };
+    let weights = formula::uniform_tensor(&format!("{name} weights"), &[shape[0], joints], weight);
+    Target::Heatmaps { maps, weights: weighted.then_some(weights) }
+}
+
+#[test]
+fn heat_maps_with_joint_weights() {
+    let (shape, target) = ([2, 4, 3, 5], heatmaps("joints", [2, 4, 3, 5], 4, true));
+    let plain = HeatmapMse::new(HeatmapLoss::Joints);
+    let weighted = HeatmapMse { joint_weights: vec![1.0, 1.2, 1.5, 1.0], ..plain.clone() };
+    for (name, loss) in [("joints", plain), ("joints weighted", weighted)] {
+        check(name, &Loss::HeatmapMse(loss).into(), &[("joints", shape)], &target);
+    }
+    let table = HeatmapMse { joint_weights: vec![1.0; 3], ..HeatmapMse::default() };
+    let message = Loss::HeatmapMse(table).check(4).unwrap_err().to_string();
+    assert!(message.contains("3 values") && message.contains("4 joints"), "{message}");
+}
+
+#[test]
+fn hard_joints() {
+    let (shape, target) = ([3, 17, 2, 3], heatmaps("ohkm", [3, 17, 2, 3], 17, true));
+    check("ohkm", &Loss::Ohkm(Ohkm::default()).into(), &[("ohkm", shape)], &target);
+    assert!(Loss::Ohkm(Ohkm { top: 18, ..Ohkm::default() }).check(17).is_err());
+}
+
+#[test]
+fn discs_and_offsets() {
+    let (shape, target) = ([2, 12, 3, 5], heatmaps("udp", [2, 12, 3, 5], 4, true));
+    check("udp", &Loss::UdpCombined(UdpCombined::default()).into(), &[("udp", shape)], &target);
+    assert!(Loss::UdpCombined(UdpCombined::default()).check(13).is_err());
+}
+
+#[test]
+fn adaptive_wing() {
+    let shape = [2, 4, 3, 5];
+    for (name, weighted) in [("wing", false), ("wing weighted", true)] {
+        let target = heatmaps("wing", shape, 4, weighted);
+        check(name, &Loss::AdaptiveWing(AdaptiveWing::default()).into(), &[("wing", shape)], &target);
+    }
+}
+
+#[test]
+fn classes_with_smoothing_and_shares() {
+    let shape = [5, 7, 1, 1];
+    let ids = labels("classes", 5, 7, 0).into_iter().map(usize::from).collect();
+    let mut shares = formula::uniform_tensor("classes soft", &[5, 7], |u| u);
+    let hash = formula::fnv1a("classes soft");
+    for (image, row) in shares.data_mut().chunks_exact_mut(7).enumerate() {
+        let u: Vec<f64> = (0..7).map(|k| formula::uniform(hash, image as u64 * 7 + k)).collect();
+        let sum: f64 = u.iter().sum();
+        row.iter_mut().zip(&u).for_each(|(r, u)| *r = (u / sum) as f32);
+    }
+    let (labels, shares) = (Target::Labels(ids), Target::Shares(shares));
+    let cases = [
+        ("classes", 0.0, &labels),
+        ("classes smoothed", 0.1, &labels),
+        ("classes soft", 0.0, &shares),
+        ("classes soft smoothed", 0.1, &shares),
+    ];
+    for (name, smoothing, target) in cases {
+        check(name, &Loss::CrossEntropy(CrossEntropy { smoothing }).into(), &[("classes", shape)], target);
+    }
+}
+
+#[test]
+fn bottom_up_people() {
+    let joint = |(joint, x, y)| TaggedJoint { joint, x, y };
+    let person = |joints: &[(usize, usize, usize)]| joints.iter().copied().map(joint).collect::<Vec<_>>();
+    let people = vec![
+        vec![
+            person(&[(0, 1, 0), (1, 2, 1), (2, 5, 3)]),
+            person(&[(0, 3, 2), (2, 0, 3)]),
+            person(&[(1, 4, 1)]),
+        ],
+        vec![person(&[(0, 1, 1), (1, 1, 2)])],
+        vec![],
+    ];
+    let target = |name: &str, h: usize, w: usize, people: &[Vec<Vec<TaggedJoint>>]| {
+        let maps = formula::uniform_tensor(&format!("{name} maps"), &[3, 3, h, w], |u| u);
+        let mask = |u| if u > 0.2 { 1.0 } else { 0.0 };
+        let mask = Some(formula::uniform_tensor(&format!("{name} mask"), &[3, h, w], mask));
+        Target::People(PeopleTarget { maps, mask, people: people.to_vec() })
+    };
+    let loss = Loss::BottomUp(BottomUp::default());
+    let objective = Objective::weighted([(1.0, loss.clone()), (1.0, loss)]);
+    let outputs = [("higher first", [3, 6, 4, 6]), ("higher second", [3, 3, 8, 12])];
+    let each = |people| {
+        Target::Each(vec![target("higher first", 4, 6, people), target("higher second", 8, 12, &[])])
+    };
+    check("higher", &objective, &outputs, &each(&people));
+
+    let outside = [vec![], vec![], vec![vec![joint((3, 0, 0))]]];
+    let values: Vec<Vec<f32>> = outputs.iter().map(|(name, shape)| output(name, shape)).collect();
+    let shapes = outputs.map(|(_, shape)| shape);
+    let mut grads = values.clone();
+    let error = objective.evaluate(&Pool::new(1), &values, &shapes, &each(&outside), 1.0, &mut grads);
+    assert!(error.unwrap_err().to_string().contains("joint"));
 }

@@ -41,7 +41,7 @@ fn run(setup: Setup) {
             maps: case.target_maps(&[n, c, h, w]),
             weights: (mse.form == HeatmapLoss::Joints).then(|| case.joint_weights(n, c)),
         },
-        Loss::PixelCrossEntropy(_) => unreachable!("not among these cases"),
+        _ => unreachable!("not among these cases"),
     };
     let batch = Batch { input: case.input(), target };
     let mut reference = Reference::new(&net, &formula::weights(&net, &case.salt));

@@ -66,7 +66,10 @@ impl TrainConfig {
         if !self.task.has_points() {
             table.remove("target");
             if let (Task::Segmentation, Some(stride)) = (self.task, self.target.stride) {
-                table.insert("target".into(), toml::Table::from_iter([("stride".into(), (stride as i64).into())]).into());
+                table.insert(
+                    "target".into(),
+                    toml::Table::from_iter([("stride".into(), (stride as i64).into())]).into(),
+                );
             }
             if let Some(input) = table.get_mut("input").and_then(|v| v.as_table_mut()) {
                 input.remove("padding");
@@ -78,7 +81,11 @@ impl TrainConfig {
     fn paths(&mut self) -> Vec<&mut PathBuf> {
         let data = &mut self.data;
         let mut paths = vec![&mut data.train];
-        paths.extend([data.val.as_mut(), data.images.as_mut(), data.val_images.as_mut(), data.leave_out.as_mut()].into_iter().flatten());
+        paths.extend(
+            [data.val.as_mut(), data.images.as_mut(), data.val_images.as_mut(), data.leave_out.as_mut()]
+                .into_iter()
+                .flatten(),
+        );
         if let Some(ClassNames::File(file)) = &mut data.classes {
             paths.push(file);
         }

@@ -14,7 +14,6 @@ mod start;
 use crate::config::TrainConfig;
 use anyhow::{Context, Result, bail};
 use folder::Folder;
-use hrnet_data::points::PointSet;
 use hrnet_kernels::{Isa, Pool};
 use hrnet_train::{BatchSource, Checkpoint, Checkpoints, TrainOptions, Trainer};
 use job::Job;
@@ -69,13 +68,8 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     net.shapes(input)?;
     let per_epoch = source.batches_per_epoch();
 
-    let mut train_options = TrainOptions::new(
-        isa,
-        pool.clone(),
-        loss,
-        config.train.optimizer,
-        config.train.schedule.base,
-    );
+    let mut train_options =
+        TrainOptions::new(isa, pool.clone(), loss, config.train.optimizer, config.train.schedule.base);
     train_options.schedule = config.train.schedule.clone();
     train_options.batches_per_epoch = per_epoch;
     train_options.seed = config.seed;
@@ -107,7 +101,8 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
         options.out.display()
     );
     let done = trainer.progress();
-    let mut observer = Progress::new(config, &model, facts, options, per_epoch, &mut checkpoints, judge, done)?;
+    let mut observer =
+        Progress::new(config, &model, facts, options, per_epoch, &mut checkpoints, judge, done)?;
     observer.waited = source.waited();
     let end = trainer.fit(&mut source, config.train.epochs, &mut observer)?;
     observer.finish(&mut trainer, end)
@@ -146,7 +141,16 @@ fn resume_from(checkpoints: &Checkpoints<Folder>, options: &RunOptions) -> Resul
 /// A run goes on with the configuration it began with; only its length and bookkeeping may change.
 fn check_same_run(before: &str, now: &str) -> Result<()> {
     let free = [
-        "epochs", "checkpoint_steps", "eval_epochs", "memory_mb", "train", "val", "images", "val_images", "leave_out", "start",
+        "epochs",
+        "checkpoint_steps",
+        "eval_epochs",
+        "memory_mb",
+        "train",
+        "val",
+        "images",
+        "val_images",
+        "leave_out",
+        "start",
     ];
     let lines = |text: &str| -> Vec<String> {
         text.lines()
@@ -171,10 +175,4 @@ fn check_same_run(before: &str, now: &str) -> Result<()> {
 /// The images of a table: the named folder, or `images` beside the table.
 pub fn image_folder(named: Option<&Path>, table: &Path) -> PathBuf {
     named.map_or_else(|| table.parent().unwrap_or(Path::new("")).join("images"), Path::to_path_buf)
-}
-
-/// Names of the points: those of a known set, or their numbers.
-pub fn point_names(points: usize) -> Vec<String> {
-    PointSet::of_count(points)
-        .map_or_else(|| (0..points).map(|i| format!("point_{i}")).collect(), PointSet::names)
 }

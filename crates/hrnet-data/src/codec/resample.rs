@@ -34,6 +34,7 @@ pub(crate) fn axis(from: usize, to: usize, align_corners: bool) -> Vec<Tap> {
 }
 
 /// Two widened source rows of a plane.
+#[derive(Debug)]
 pub(crate) struct Rows {
     width: usize,
     kept: [Option<u32>; 2],

@@ -27,12 +27,7 @@ pub struct SetOptions {
 
 impl Default for SetOptions {
     fn default() -> Self {
-        Self {
-            csv: CsvOptions::default(),
-            images: ImageOptions::default(),
-            padding: 1.25,
-            flip_pairs: None,
-        }
+        Self { csv: CsvOptions::default(), images: ImageOptions::default(), padding: 1.25, flip_pairs: None }
     }
 }
 

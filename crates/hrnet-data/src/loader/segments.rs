@@ -267,7 +267,13 @@ impl Samples for Segments {
         if crop.flip {
             for &(a, b) in self.map.flip_pairs {
                 for c in &mut classes {
-                    *c = if *c == a { b } else if *c == b { a } else { *c };
+                    *c = if *c == a {
+                        b
+                    } else if *c == b {
+                        a
+                    } else {
+                        *c
+                    };
                 }
             }
         }

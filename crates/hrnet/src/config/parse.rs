@@ -1,7 +1,7 @@
 //! From text to [`TrainConfig`]: the task first, then the sections that it has, with their defaults.
 
-use super::sections::*;
 use super::TrainConfig;
+use super::sections::*;
 use anyhow::{Result, anyhow};
 use hrnet_data::augment::{ClassAugment, LandmarkAugment, SegmentAugment};
 use hrnet_data::geometry::{IMAGENET_MEAN, IMAGENET_STD};
@@ -72,7 +72,9 @@ pub(super) fn config(text: &str) -> Result<TrainConfig> {
         Task::Face | Task::Pose => {
             let raw: Raw<LandmarkAugment, HeatmapMse> = read(text)?;
             let loss = |l: Option<HeatmapMse>| {
-                LossSection::Maps(l.unwrap_or(HeatmapMse { form: HeatmapLoss::Weighted, foreground: 10.0 }))
+                LossSection::Maps(
+                    l.unwrap_or(HeatmapMse { foreground: 10.0, ..HeatmapMse::new(HeatmapLoss::Weighted) }),
+                )
             };
             Ok(raw.finish(|a| AugmentSection::Points(a.unwrap_or_default()), loss))
         }

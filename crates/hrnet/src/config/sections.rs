@@ -179,7 +179,11 @@ impl DataSection {
         ];
         match keys.into_iter().find(|&(_, used, owner)| used && owner != task) {
             Some((key, _, owner)) => {
-                bail!("data.{key} belongs to the task {}; task = \"{}\" has no use for it", owner.name(), task.name())
+                bail!(
+                    "data.{key} belongs to the task {}; task = \"{}\" has no use for it",
+                    owner.name(),
+                    task.name()
+                )
             }
             None => Ok(()),
         }
@@ -220,7 +224,13 @@ pub struct TargetSection {
 
 impl Default for TargetSection {
     fn default() -> Self {
-        Self { sigma: 1.5, decoder: Decoder::LogQuadratic, udp: false, joint_weights: Vec::new(), stride: None }
+        Self {
+            sigma: 1.5,
+            decoder: Decoder::LogQuadratic,
+            udp: false,
+            joint_weights: Vec::new(),
+            stride: None,
+        }
     }
 }
 
@@ -228,7 +238,10 @@ impl TargetSection {
     pub(super) fn check(&self, task: Task) -> Result<()> {
         let points = Self { stride: None, ..self.clone() };
         if !task.has_points() && points != Self::default() {
-            bail!("target.sigma, decoder, udp and joint_weights are for points; task = \"{}\" has none", task.name());
+            bail!(
+                "target.sigma, decoder, udp and joint_weights are for points; task = \"{}\" has none",
+                task.name()
+            );
         }
         if task != Task::Segmentation && self.stride.is_some() {
             bail!("target.stride belongs to the task segmentation");

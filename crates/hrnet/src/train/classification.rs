@@ -74,7 +74,13 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     };
     // A table may leave its classes without names.
     let names = if classes.iter().any(String::is_empty) { Vec::new() } else { classes };
-    Ok(Job { model, facts: Facts { names, ..Facts::default() }, source, loss: Loss::CrossEntropy(*loss), judge })
+    Ok(Job {
+        model,
+        facts: Facts { names, ..Facts::default() },
+        source,
+        loss: Loss::CrossEntropy(*loss),
+        judge,
+    })
 }
 
 fn read(path: &Path, images: Option<&Path>) -> Result<ClassSet> {
@@ -135,9 +141,6 @@ impl Judge for ClassJudge {
         let report = top.compute().context("the validation set is empty")?;
         let percent = |k: usize| report.error(k).map_or(0.0, |e| 100.0 * (1.0 - e));
         let figures = [("top1_percent", json!(percent(1))), ("top5_percent", json!(percent(5)))];
-        Ok(Judged {
-            percent: percent(1),
-            figures: Map::from_iter(figures.map(|(k, v)| (k.to_string(), v))),
-        })
+        Ok(Judged { percent: percent(1), figures: Map::from_iter(figures.map(|(k, v)| (k.to_string(), v))) })
     }
 }

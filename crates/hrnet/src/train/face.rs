@@ -12,7 +12,8 @@ use serde_json::{Map, json};
 use std::sync::Arc;
 
 pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
-    let (AugmentSection::Points(augment), LossSection::Maps(loss)) = (&config.augment, &config.train.loss) else {
+    let (AugmentSection::Points(augment), LossSection::Maps(loss)) = (&config.augment, &config.train.loss)
+    else {
         bail!("the configuration of faces has augment and loss of another task");
     };
     let table = &config.data.train;
@@ -24,11 +25,12 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let (size, maps) = (config.input.size, [spec.heatmap.0, spec.heatmap.1]);
     let maker = Landmarks { set: Arc::new(set), augment: augment.clone(), spec };
     let plan = BatchPlan::training(config.train.batch, config.seed);
-    let source =
-        Source::new(Arc::new(maker), plan, config.train.epochs, move |samples| heatmaps(&samples, size, maps))?;
+    let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples| {
+        heatmaps(&samples, size, maps)
+    })?;
     let judge = crate::face::Evaluator::open(config, &model, pool)?;
     let judge = judge.map(|evaluator| Box::new(FaceJudge(evaluator)) as Box<dyn Judge>);
-    Ok(Job { model, facts: Facts::default(), source, loss: Loss::HeatmapMse(*loss), judge })
+    Ok(Job { model, facts: Facts::default(), source, loss: Loss::HeatmapMse(loss.clone()), judge })
 }
 
 /// Sizes of input and heat maps of a network for points.

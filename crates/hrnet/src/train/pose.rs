@@ -28,7 +28,8 @@ const BATCH: usize = 20;
 const PCK_THRESHOLD: f64 = 0.2;
 
 pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
-    let (AugmentSection::Points(augment), LossSection::Maps(loss)) = (&config.augment, &config.train.loss) else {
+    let (AugmentSection::Points(augment), LossSection::Maps(loss)) = (&config.augment, &config.train.loss)
+    else {
         bail!("the configuration of persons has augment and loss of another task");
     };
     let mut set = read(&config.data.train, config.data.images.as_deref())?;
@@ -46,10 +47,13 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let maker = Poses::open(set, image_options(config), augment.clone(), spec.clone())?;
     let (size, maps) = (config.input.size, [spec.form.heatmap.0, spec.form.heatmap.1]);
     let plan = BatchPlan::training(config.train.batch, config.seed);
-    let source =
-        Source::new(Arc::new(maker), plan, config.train.epochs, move |samples| heatmaps(&samples, size, maps))?;
+    let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples| {
+        heatmaps(&samples, size, maps)
+    })?;
     let judge = match &config.data.val {
-        Some(val) => Some(Box::new(PoseJudge::open(config, val, &model, &category, spec, pool)?) as Box<dyn Judge>),
+        Some(val) => {
+            Some(Box::new(PoseJudge::open(config, val, &model, &category, spec, pool)?) as Box<dyn Judge>)
+        }
         None => None,
     };
     let facts = Facts {
@@ -57,7 +61,7 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
         flip_pairs: category.flip_pairs.iter().map(|&(a, b)| [a, b]).collect(),
         skeleton: category.skeleton.clone(),
     };
-    Ok(Job { model, facts, source, loss: Loss::HeatmapMse(*loss), judge })
+    Ok(Job { model, facts, source, loss: Loss::HeatmapMse(loss.clone()), judge })
 }
 
 fn read(file: &Path, images: Option<&Path>) -> Result<PoseSet> {
@@ -79,7 +83,8 @@ pub(super) fn image_root(file: &Path, named: Option<&Path>) -> PathBuf {
 /// Drops the persons of the images that a CSV names in its column `image_id`.
 fn leave_out(set: &mut PoseSet, list: &Path) -> Result<()> {
     let shown = list.display();
-    let text = String::from_utf8(crate::io::read(list)?).with_context(|| format!("{shown}: not a text file"))?;
+    let text =
+        String::from_utf8(crate::io::read(list)?).with_context(|| format!("{shown}: not a text file"))?;
     let mut lines = text.lines();
     let header = lines.next().unwrap_or_default();
     let column = header.split(',').position(|c| c.trim() == "image_id");
@@ -87,8 +92,10 @@ fn leave_out(set: &mut PoseSet, list: &Path) -> Result<()> {
     let mut ids = HashSet::new();
     for (i, line) in lines.enumerate().filter(|(_, l)| !l.trim().is_empty()) {
         let field = line.split(',').nth(column).unwrap_or_default().trim();
-        let id: i64 =
-            field.parse().ok().with_context(|| format!("{shown}, line {}: '{field}' is no image id", i + 2))?;
+        let id: i64 = field
+            .parse()
+            .ok()
+            .with_context(|| format!("{shown}, line {}: '{field}' is no image id", i + 2))?;
         ids.insert(id);
     }
     let before = set.samples.len();
@@ -174,7 +181,8 @@ impl PoseJudge {
             let data = samples.iter().flat_map(|s| s.input.iter().copied()).collect();
             let maps = runner.run(&Tensor::new([chunk.len(), 3, h, w], data)?)?.swap_remove(0);
             for (sample, maps) in samples.iter().zip(maps.data().chunks_exact(size)) {
-                let back = sample.to_input.then(&self.set.to_heatmap()).inverse().context("the box has no size")?;
+                let back =
+                    sample.to_input.then(&self.set.to_heatmap()).inverse().context("the box has no size")?;
                 let mut peaks = heatmap::decode(maps, form.heatmap.0, form.heatmap.1, self.decoder);
                 for peak in &mut peaks {
                     [peak.x, peak.y] = back.apply(peak.point());
@@ -208,7 +216,8 @@ impl PoseJudge {
         for (i, peaks) in peaks.iter().enumerate() {
             let (person, bbox) = self.set.person(i);
             let (truth, labelled) = truth_of(person);
-            let points = truth.iter().zip(&labelled).map(|(p, l)| [p[0], p[1], f64::from(u8::from(*l))]).collect();
+            let points =
+                truth.iter().zip(&labelled).map(|(p, l)| [p[0], p[1], f64::from(u8::from(*l))]).collect();
             let entry = by_image.entry(person.image).or_default();
             entry.0.push(Truth {
                 id: person.id,

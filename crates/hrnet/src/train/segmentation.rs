@@ -45,16 +45,19 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     for (name, _) in names.iter().zip(&counts).filter(|(_, n)| **n == 0) {
         eprintln!("warning: {}: no pixel is labelled {name}; it cannot be learned", list.display());
     }
-    let loss = PixelCrossEntropy { class_weights: weights(&config.data.class_weights, &counts)?, ..loss.clone() };
+    let loss =
+        PixelCrossEntropy { class_weights: weights(&config.data.class_weights, &counts)?, ..loss.clone() };
     let (size, stride) = (config.input.size, config.target.stride.unwrap_or(1));
     let plan = BatchPlan::training(config.train.batch, config.seed);
-    let source =
-        Source::new(Arc::new(maker), plan, config.train.epochs, move |samples| collate(&samples, size, stride))?;
+    let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples| {
+        collate(&samples, size, stride)
+    })?;
     let judge = match &config.data.val {
         None => None,
         Some(val) => {
             let images = config.data.val_images.as_deref().or(config.data.images.as_deref());
-            let set = Segments::open(read(val, images)?, map, image_options(config), SegmentAugment::none(), spec)?;
+            let set =
+                Segments::open(read(val, images)?, map, image_options(config), SegmentAugment::none(), spec)?;
             let judge = SegmentJudge { set, net: model.build()?, names: names.clone(), spec, pool };
             Some(Box::new(judge) as Box<dyn Judge>)
         }
@@ -114,7 +117,8 @@ fn classes(config: &TrainConfig) -> Result<(LabelMap, Vec<String>)> {
 
 fn lines(file: &Path) -> Result<Vec<String>> {
     let shown = file.display();
-    let text = String::from_utf8(crate::io::read(file)?).with_context(|| format!("{shown}: not a text file"))?;
+    let text =
+        String::from_utf8(crate::io::read(file)?).with_context(|| format!("{shown}: not a text file"))?;
     Ok(text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_string).collect())
 }
 
@@ -193,15 +197,20 @@ impl Judge for SegmentJudge {
             let scores = runner.run(&Tensor::new([1, 3, in_h, in_w], data)?)?.swap_remove(0);
             let [_, classes, map_h, map_w] = scores.dims4().context("scores have four dimensions")?;
             let all = label_map(scores.data(), classes, [map_h, map_w], [in_h, in_w], false)?;
-            let seen: Vec<u16> = all.chunks_exact(in_w).take(h).flat_map(|row| row[..w].iter().copied()).collect();
+            let seen: Vec<u16> =
+                all.chunks_exact(in_w).take(h).flat_map(|row| row[..w].iter().copied()).collect();
             confusion
                 .update(&seen, &labels.classes)
                 .with_context(|| self.set.file(i).display().to_string())?;
         }
         let report = confusion.compute(hrnet_data::metric::Protocol::Default);
         let miou = 100.0 * report.mean_iou.context("the validation set has no labelled pixel")?;
-        let classes: Map<_, _> =
-            self.names.iter().zip(&report.iou).map(|(n, v)| (n.clone(), json!(v.map(|v| 100.0 * v)))).collect();
+        let classes: Map<_, _> = self
+            .names
+            .iter()
+            .zip(&report.iou)
+            .map(|(n, v)| (n.clone(), json!(v.map(|v| 100.0 * v))))
+            .collect();
         let figures = [
             ("miou_percent", json!(miou)),
             ("pixel_accuracy_percent", json!(report.pixel_accuracy.map(|v| 100.0 * v))),

@@ -37,11 +37,7 @@ impl Source {
     ) -> Result<Self> {
         maker.check()?;
         if plan.batches_per_epoch(maker.len()) == 0 {
-            bail!(
-                "{} training images make no batch of {}; lower train.batch",
-                maker.len(),
-                plan.batch_size
-            );
+            bail!("{} training images make no batch of {}; lower train.batch", maker.len(), plan.batch_size);
         }
         let waited = Arc::new(AtomicU64::new(0));
         let collate: Collate<M::Sample> = Box::new(collate);

@@ -1,21 +1,10 @@
-//! Layers with parameters, packed for the kernels.
+//! Batch norm with batch statistics, an optional addition and ReLU behind it.
 
+use super::{Ctx, Grads};
 use crate::params::Params;
-use crate::plan::{Kind, Unit};
-use hrnet_ir::{BatchNorm, Net};
-use hrnet_kernels::{Conv, ConvBackwardData, ConvDesc, Isa};
+use hrnet_ir::BatchNorm;
+use hrnet_kernels as k;
 use std::ops::Range;
-
-/// A convolution in both directions.
-pub(crate) struct ConvLayer {
-    pub forward: Conv,
-    /// Nothing for a convolution on the image.
-    pub backward: Option<ConvBackwardData>,
-    /// Which of the shared weight-gradient kernels serves it.
-    pub weight_grad: usize,
-    pub weight: Range<usize>,
-    pub bias: Option<Range<usize>>,
-}
 
 /// A batch norm with the statistics of the last batch.
 pub(crate) struct BnLayer {
@@ -32,62 +21,6 @@ pub(crate) struct BnLayer {
     pub shift: Vec<f32>,
     /// Values per channel in the last batch.
     pub values: usize,
-}
-
-/// A linear layer.
-pub(crate) struct LinearLayer {
-    pub weight: Range<usize>,
-    pub bias: Range<usize>,
-    pub inputs: usize,
-    pub outputs: usize,
-}
-
-/// What a unit computes with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum LayerId {
-    None,
-    Conv(usize),
-    BatchNorm(usize),
-    Linear(usize),
-}
-
-impl ConvLayer {
-    pub fn desc(net: &Net, unit: &Unit) -> Option<ConvDesc> {
-        let Kind::Conv(conv) = unit.kind else { return None };
-        Some(ConvDesc {
-            ic: net.nodes()[unit.sources[0]].channels,
-            oc: net.nodes()[unit.out].channels,
-            kernel: conv.kernel,
-            stride: conv.stride,
-            padding: conv.padding,
-        })
-    }
-
-    pub fn new(
-        isa: Isa,
-        conv: &hrnet_ir::Conv,
-        desc: ConvDesc,
-        on_image: bool,
-        params: &Params,
-        weight_grad: usize,
-    ) -> Self {
-        let weight = params.range(conv.weight);
-        let bias = conv.bias.map(|b| params.range(b));
-        let w = &params.values[weight.clone()];
-        let b = bias.clone().map(|b| &params.values[b]);
-        let forward = Conv::new(isa, desc, w, b);
-        let backward = (!on_image).then(|| ConvBackwardData::new(isa, desc, w));
-        Self { forward, backward, weight_grad, weight, bias }
-    }
-
-    /// Packs the weights anew after they changed.
-    pub fn repack(&mut self, values: &[f32]) {
-        let weight = &values[self.weight.clone()];
-        self.forward.repack(weight, self.bias.clone().map(|b| &values[b]));
-        if let Some(backward) = &mut self.backward {
-            backward.repack(weight);
-        }
-    }
 }
 
 impl BnLayer {
@@ -136,5 +69,40 @@ impl BnLayer {
             blend(running, f64::from(var) * unbias);
         }
         buffers[self.count.start] += 1.0;
+    }
+
+    pub fn forward(&mut self, ctx: &Ctx, params: &Params, dst: &mut [f32]) {
+        let (isa, pool, unit, shape) = (ctx.isa, ctx.pool, ctx.unit, ctx.out_shape());
+        self.values = shape.n * shape.h * shape.w;
+        k::bn_stats(isa, pool, ctx.x(), shape, &mut self.mean, &mut self.var);
+        self.prepare(&params.values);
+        let residual = unit.addend.map(|v| ctx.value(v));
+        k::bn_apply(isa, pool, ctx.x(), shape, &self.scale, &self.shift, residual, unit.relu, dst);
+    }
+
+    pub fn backward(&self, ctx: &Ctx, params: &mut Params, dy: &[f32], grads: &mut Grads) {
+        let gamma = &params.values[self.gamma.clone()];
+        let ranges = [self.gamma.clone(), self.beta.clone()];
+        let [dgamma, dbeta] = params.grads.get_disjoint_mut(ranges).expect("parameters do not overlap");
+        let y = ctx.unit.relu.then(|| ctx.value(ctx.unit.out));
+        let Grads { sources, addend } = grads;
+        let dresidual = addend.as_mut().map(|(buf, accumulate)| (&mut buf[..], *accumulate));
+        let (dx, accumulate) = sources[0].as_mut().expect("batch norms do not read the image");
+        k::bn_backward(
+            ctx.isa,
+            ctx.pool,
+            dy,
+            y,
+            ctx.x(),
+            ctx.out_shape(),
+            &self.mean,
+            &self.inv_std,
+            gamma,
+            dx,
+            *accumulate,
+            dresidual,
+            dgamma,
+            dbeta,
+        );
     }
 }

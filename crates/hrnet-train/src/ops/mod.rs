@@ -1,0 +1,166 @@
+//! The operations of the tape, one file each: what its layer holds, `forward` and `backward`.
+//!
+//! A `forward` gets the tape's state as [`Ctx`] and the buffer of its result; a `backward` gets the gradient of its result and
+//! adds to those of its sources, [`Grads`]. The tape decides the order and the buffers.
+
+pub(crate) mod batch_norm;
+pub(crate) mod concat;
+pub(crate) mod conv;
+pub(crate) mod global_pool;
+pub(crate) mod identity;
+pub(crate) mod linear;
+pub(crate) mod resize;
+
+use crate::memory::{Dest, Memory};
+use crate::params::Params;
+use crate::plan::{Kind, Unit};
+use batch_norm::BnLayer;
+use conv::ConvLayer;
+use hrnet_ir::Net;
+use hrnet_kernels::{AlignedBuf, Isa, Pool, Shape};
+use linear::LinearLayer;
+
+/// What a unit computes with, beside its values.
+pub(crate) enum Layer {
+    None,
+    Conv(Box<ConvLayer>),
+    BatchNorm(BnLayer),
+    Linear(LinearLayer),
+}
+
+/// A unit that runs, and where its values are.
+pub(crate) struct Ctx<'a> {
+    pub isa: Isa,
+    pub pool: &'a Pool,
+    pub unit: &'a Unit,
+    /// The source or addend whose buffer the result overwrites.
+    pub host: Option<usize>,
+    pub memory: &'a Memory,
+    pub bufs: &'a [AlignedBuf],
+}
+
+impl<'a> Ctx<'a> {
+    pub fn value(&self, v: usize) -> &'a [f32] {
+        &self.bufs[self.memory.values[v]]
+    }
+
+    pub fn shape(&self, v: usize) -> Shape {
+        self.memory.forms[v].map()
+    }
+
+    /// The first source.
+    pub fn x(&self) -> &'a [f32] {
+        self.value(self.unit.sources[0])
+    }
+
+    pub fn x_shape(&self) -> Shape {
+        self.shape(self.unit.sources[0])
+    }
+
+    pub fn out_shape(&self) -> Shape {
+        self.shape(self.unit.out)
+    }
+}
+
+/// A gradient buffer, and whether to add to what is there.
+pub(crate) type Grad = (AlignedBuf, bool);
+
+/// The gradients that a backward step writes, taken out of the tape's buffers while it does.
+pub(crate) struct Grads {
+    /// Per source; nothing for the image.
+    pub sources: Vec<Option<Grad>>,
+    pub addend: Option<Grad>,
+}
+
+impl Grads {
+    pub fn take(bufs: &mut [AlignedBuf], sources: &[Option<Dest>], addend: Option<Dest>) -> Self {
+        let mut take = |d: Dest| (std::mem::take(&mut bufs[d.buf]), d.accumulate);
+        Self { sources: sources.iter().map(|d| d.map(&mut take)).collect(), addend: addend.map(&mut take) }
+    }
+
+    pub fn put_back(self, bufs: &mut [AlignedBuf], sources: &[Option<Dest>], addend: Option<Dest>) {
+        let dests = sources.iter().chain([&addend]).flatten();
+        for (dest, (buf, _)) in dests.zip(self.sources.into_iter().chain([self.addend]).flatten()) {
+            bufs[dest.buf] = buf;
+        }
+    }
+
+    /// Of the first source.
+    pub fn first(&mut self) -> Option<(&mut [f32], bool)> {
+        self.sources[0].as_mut().map(|(buf, accumulate)| (&mut buf[..], *accumulate))
+    }
+}
+
+impl Layer {
+    /// The layer of a unit, with its parameters packed.
+    pub fn new(net: &Net, unit: &Unit, memory: &Memory, isa: Isa, params: &Params) -> Self {
+        match &unit.kind {
+            Kind::Conv(conv) => Layer::Conv(Box::new(ConvLayer::new(net, unit, conv, memory, isa, params))),
+            Kind::BatchNorm(bn) => Layer::BatchNorm(BnLayer::new(bn, params)),
+            &Kind::Linear { weight, bias } => {
+                Layer::Linear(LinearLayer::new(net, unit, weight, bias, params))
+            }
+            Kind::UpsampleNearest { .. }
+            | Kind::ResizeBilinear { .. }
+            | Kind::Identity
+            | Kind::Concat
+            | Kind::GlobalAvgPool => Layer::None,
+        }
+    }
+
+    /// Whether the layer was made for the shapes of `memory`.
+    pub fn fits(&self, unit: &Unit, memory: &Memory) -> bool {
+        match self {
+            Layer::Conv(conv) => conv.fits(unit, memory),
+            _ => true,
+        }
+    }
+
+    /// Packs the weights anew after they changed.
+    pub fn repack(&mut self, values: &[f32]) {
+        if let Layer::Conv(conv) = self {
+            conv.repack(values);
+        }
+    }
+
+    pub fn forward(&mut self, ctx: &Ctx, params: &Params, dst: &mut [f32]) {
+        match (ctx.unit.kind, self) {
+            (Kind::Conv(_), Layer::Conv(layer)) => layer.forward(ctx, dst),
+            (Kind::BatchNorm(_), Layer::BatchNorm(layer)) => layer.forward(ctx, params, dst),
+            (Kind::Linear { .. }, Layer::Linear(layer)) => layer.forward(ctx, params, dst),
+            (Kind::UpsampleNearest { factor }, _) => resize::nearest(ctx, factor, dst),
+            (Kind::ResizeBilinear { align_corners }, _) => resize::bilinear(ctx, align_corners, dst),
+            (Kind::Identity, _) => identity::forward(ctx, dst),
+            (Kind::Concat, _) => concat::forward(ctx, dst),
+            (Kind::GlobalAvgPool, _) => global_pool::forward(ctx, dst),
+            (Kind::Conv(_) | Kind::BatchNorm(_) | Kind::Linear { .. }, _) => {
+                unreachable!("layers follow kinds")
+            }
+        }
+    }
+
+    /// `scratch` holds anything and grows as needed.
+    pub fn backward(
+        &mut self,
+        ctx: &Ctx,
+        params: &mut Params,
+        dy: &[f32],
+        grads: &mut Grads,
+        scratch: &mut AlignedBuf,
+    ) {
+        match (ctx.unit.kind, self) {
+            (Kind::Conv(_), Layer::Conv(layer)) => layer.backward(ctx, params, dy, grads, scratch),
+            (Kind::BatchNorm(_), Layer::BatchNorm(layer)) => layer.backward(ctx, params, dy, grads),
+            (Kind::Linear { .. }, Layer::Linear(layer)) => layer.backward(ctx, params, dy, grads),
+            (Kind::UpsampleNearest { factor }, _) => resize::nearest_backward(ctx, factor, dy, grads),
+            (Kind::ResizeBilinear { align_corners }, _) => {
+                resize::bilinear_backward(ctx, align_corners, dy, grads);
+            }
+            (Kind::Concat, _) => concat::backward(ctx, dy, grads),
+            (Kind::GlobalAvgPool, _) => global_pool::backward(ctx, dy, grads),
+            (Kind::Identity | Kind::Conv(_) | Kind::BatchNorm(_) | Kind::Linear { .. }, _) => {
+                unreachable!("identities pass gradients on without a unit step; layers follow kinds")
+            }
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Executor: the forward pass in training mode, keeping what the backward pass needs, then the reverse walk.
+//!
+//! Activations are in the blocked layout of the kernels; inputs, outputs and their gradients are plain `[n, c, h, w]`.
+//! Buffers are allocated once per input shape and reused in every step. Batch norms use batch statistics; the running
+//! ones move only in [`Tape::commit_statistics`], so that a step can be abandoned without a trace.
+
+mod profile;
+
+pub use profile::{Cost, Direction};
+
+use crate::memory::{Back, Form, Memory};
+use crate::ops::{Ctx, Grads, Layer};
+use crate::par;
+use crate::params::Params;
+use crate::plan::{self, Units};
+use hrnet_ir::{Net, ShapeError, Weights};
+use hrnet_kernels::{self as k, AlignedBuf, Isa, Pool, Shape};
+use profile::Profile;
+use std::sync::Arc;
+
+/// Why a network cannot be trained.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum TapeError {
+    /// An operation without a backward pass.
+    #[error("{node}: {op} is not trainable yet")]
+    NotTrainable {
+        /// Name of the node.
+        node: String,
+        /// What it computes.
+        op: String,
+    },
+    /// A part of the network that no output depends on would never get a gradient.
+    #[error("{node}: no output depends on it, so it cannot be trained")]
+    Dead {
+        /// Name of the node.
+        node: String,
+    },
+    /// Batch statistics of a single value.
+    #[error("{node}: batch norm needs more than one value per channel; use a larger batch or a larger image")]
+    OneValue {
+        /// Name of the node.
+        node: String,
+    },
+    /// Weights that do not fit the network.
+    #[error(
+        "the weights do not fit the network: {missing} missing, {wrong} of another shape, first: {names}"
+    )]
+    Weights {
+        /// Parameters that are absent.
+        missing: usize,
+        /// Parameters of another shape.
+        wrong: usize,
+        /// The first few names.
+        names: String,
+    },
+    /// The input shape does not fit the network.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// Buffers do not fit into memory.
+    #[error("cannot allocate {bytes} bytes for activations and gradients; use a smaller batch or image")]
+    Memory {
+        /// What all buffers need.
+        bytes: u64,
+    },
+    /// A slice of another length than the tape's shapes say.
+    #[error("{what}: {wanted} values wanted for shape {shape:?}, {found} found")]
+    Length {
+        /// What the slice is.
+        what: &'static str,
+        /// The shape it must have.
+        shape: [usize; 4],
+        /// The product of that shape.
+        wanted: usize,
+        /// The length of the slice.
+        found: usize,
+    },
+}
+
+/// A network in training: parameters, packed layers, and buffers for one input shape.
+pub struct Tape {
+    net: Net,
+    plan: Units,
+    isa: Isa,
+    pool: Arc<Pool>,
+    input: [usize; 4],
+    memory: Memory,
+    pub(crate) params: Params,
+    layers: Vec<Layer>,
+    /// Of whichever operation runs.
+    scratch: AlignedBuf,
+    profile: Profile,
+    bufs: Vec<AlignedBuf>,
+}
+
+impl Tape {
+    /// A tape over `net` with its parameters from `weights`, for inputs of shape `[n, 3, h, w]`.
+    pub fn new(
+        net: &Net,
+        weights: &Weights,
+        isa: Isa,
+        pool: Arc<Pool>,
+        input: [usize; 4],
+    ) -> Result<Self, TapeError> {
+        let plan = plan::units(net)?;
+        let memory = Memory::new(net, &plan, input)?;
+        let params = Params::new(net, weights)?;
+        let mut layers: Vec<Layer> = plan.units.iter().map(|_| Layer::None).collect();
+        par::for_each_mut(&pool, &mut layers, |i, layer| {
+            *layer = Layer::new(net, &plan.units[i], &memory, isa, &params);
+        });
+        Ok(Self {
+            net: net.clone(),
+            isa,
+            pool,
+            input,
+            bufs: allocate(&memory.lens)?,
+            memory,
+            params,
+            layers,
+            plan,
+            scratch: AlignedBuf::default(),
+            profile: Profile::default(),
+        })
+    }
+
+    /// The input shape for which the buffers are laid out.
+    pub fn input_shape(&self) -> [usize; 4] {
+        self.input
+    }
+
+    /// Lays the buffers out for another input shape; nothing happens when it is the same.
+    pub fn set_input_shape(&mut self, input: [usize; 4]) -> Result<(), TapeError> {
+        if input != self.input {
+            let memory = Memory::new(&self.net, &self.plan, input)?;
+            self.bufs = Vec::new();
+            self.bufs = allocate(&memory.lens)?;
+            let (net, isa, params, units) = (&self.net, self.isa, &self.params, &self.plan.units);
+            par::for_each_mut(&self.pool, &mut self.layers, |i, layer| {
+                if !layer.fits(&units[i], &memory) {
+                    *layer = Layer::new(net, &units[i], &memory, isa, params);
+                }
+            });
+            self.memory = memory;
+            self.input = input;
+        }
+        Ok(())
+    }
+
+    /// The number of outputs of the network.
+    pub fn outputs(&self) -> usize {
+        self.plan.outputs.len()
+    }
+
+    /// The shape `[n, c, h, w]` of an output.
+    pub fn output_shape(&self, index: usize) -> [usize; 4] {
+        let Shape { n, c, h, w } = self.memory.forms[self.plan.outputs[index]].map();
+        [n, c, h, w]
+    }
+
+    /// The pool on which the tape runs.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// The instruction set of its kernels.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Bytes of all activations and gradients.
+    pub fn buffer_bytes(&self) -> u64 {
+        self.memory.lens.iter().map(|&l| l as u64 * 4).sum()
+    }
+
+    /// Parameters and buffers under their state-dict names.
+    pub fn weights(&self) -> Weights {
+        self.params.export(&self.params.values, &self.params.buffers)
+    }
+
+    /// The gradients of the last [`Tape::backward`] calls under the names of their parameters.
+    pub fn gradients(&self) -> Weights {
+        self.params.export_trainable(&self.params.grads)
+    }
+
+    /// Begins to measure the time of every operation, or ends it; what was measured is dropped.
+    pub fn set_profile(&mut self, on: bool) {
+        self.profile = Profile::new(on);
+    }
+
+    /// What the operations since [`Tape::set_profile`] cost, most expensive first.
+    pub fn profile(&self) -> Vec<Cost> {
+        self.profile.costs()
+    }
+
+    /// Sets all parameter gradients to zero.
+    pub fn zero_gradients(&mut self) {
+        par::for_each_chunk(&self.pool, &mut self.params.grads, |_, chunk| chunk.fill(0.0));
+    }
+
+    /// Packs the convolutions anew after the parameters changed.
+    pub(crate) fn repack(&mut self) {
+        let values = &self.params.values;
+        par::for_each_mut(&self.pool, &mut self.layers, |_, layer| layer.repack(values));
+    }
+
+    /// Moves the running statistics of all batch norms towards the last batch.
+    pub fn commit_statistics(&mut self) {
+        for layer in &self.layers {
+            if let Layer::BatchNorm(bn) = layer {
+                bn.commit(&mut self.params.buffers);
+            }
+        }
+    }
+
+    /// Runs the network in training mode on a plain input.
+    pub fn forward(&mut self, input: &[f32]) -> Result<(), TapeError> {
+        check_len("input", self.input, input.len())?;
+        let shape = self.memory.forms[0].map();
+        k::to_blocked(&self.pool, input, shape, &mut self.bufs[self.memory.values[0]]);
+        for unit in 0..self.plan.units.len() {
+            self.forward_unit(unit);
+        }
+        Ok(())
+    }
+
+    /// Copies an output of the last forward pass to plain `[n, c, h, w]`.
+    pub fn read_output(&self, index: usize, dst: &mut [f32]) -> Result<(), TapeError> {
+        check_len("output", self.output_shape(index), dst.len())?;
+        let value = self.plan.outputs[index];
+        let src = &self.bufs[self.memory.values[value]];
+        match self.memory.forms[value] {
+            Form::Map(shape) => k::from_blocked(&self.pool, src, shape, dst),
+            Form::Vector { .. } => dst.copy_from_slice(src),
+        }
+        Ok(())
+    }
+
+    /// The value of a node in the last forward pass as plain `[n, c, h, w]`, if it is kept: outputs of convolutions and
+    /// ReLUs are, sums and batch norms inside a fused unit are not.
+    pub fn activation(&self, node: usize) -> Option<Vec<f32>> {
+        let &buf = self.memory.values.get(node).filter(|&&buf| buf != usize::MAX)?;
+        match self.memory.forms[node] {
+            Form::Map(shape) => {
+                let mut plain = vec![0.0; shape.n * shape.c * shape.h * shape.w];
+                k::from_blocked(&self.pool, &self.bufs[buf], shape, &mut plain);
+                Some(plain)
+            }
+            Form::Vector { .. } => Some(self.bufs[buf].to_vec()),
+        }
+    }
+
+    /// Adds the parameter gradients for the given gradients of the outputs, one plain slice per output.
+    pub fn backward(&mut self, output_grads: &[&[f32]]) -> Result<(), TapeError> {
+        if output_grads.len() != self.outputs() {
+            let (wanted, found) = (self.outputs(), output_grads.len());
+            return Err(TapeError::Length {
+                what: "gradients of outputs",
+                shape: [wanted, 1, 1, 1],
+                wanted,
+                found,
+            });
+        }
+        for (i, grad) in output_grads.iter().enumerate() {
+            check_len("gradient of an output", self.output_shape(i), grad.len())?;
+            let dst = &mut self.bufs[self.memory.output_grads[i]];
+            match self.memory.forms[self.plan.outputs[i]] {
+                Form::Map(shape) => k::to_blocked(&self.pool, grad, shape, dst),
+                Form::Vector { .. } => dst.copy_from_slice(grad),
+            }
+        }
+        for step in 0..self.memory.backward.len() {
+            self.backward_step(step);
+        }
+        Ok(())
+    }
+
+    fn forward_unit(&mut self, index: usize) {
+        let unit = &self.plan.units[index];
+        let dst_index = self.memory.values[unit.out];
+        // The destination leaves the list while it is written; in-place hosts are never read beside it.
+        let mut dst = std::mem::take(&mut self.bufs[dst_index]);
+        let ctx = Ctx {
+            isa: self.isa,
+            pool: &self.pool,
+            unit,
+            host: self.memory.in_place[index],
+            memory: &self.memory,
+            bufs: &self.bufs,
+        };
+        let start = self.profile.start();
+        self.layers[index].forward(&ctx, &self.params, &mut dst);
+        self.profile.note(start, Direction::Forward, &ctx, &self.layers[index]);
+        self.bufs[dst_index] = dst;
+    }
+
+    fn backward_step(&mut self, step: usize) {
+        let (isa, pool) = (self.isa, self.pool.clone());
+        let pool = &*pool;
+        let start = self.profile.start();
+        match &self.memory.backward[step] {
+            &Back::Mask { y, dy, dst, shape } => {
+                let mut out = std::mem::take(&mut self.bufs[dst]);
+                k::relu_backward(isa, pool, &self.bufs[y], &self.bufs[dy], shape, &mut out, false);
+                self.bufs[dst] = out;
+                self.profile.note_flat(start, "mask", shape);
+            }
+            &Back::Add { src, dst, shape } => {
+                let mut out = std::mem::take(&mut self.bufs[dst]);
+                k::add(isa, pool, &self.bufs[src], &mut out, shape, false);
+                self.bufs[dst] = out;
+                self.profile.note_flat(start, "add", shape);
+            }
+            &Back::Copy { src, dst, shape } => {
+                let mut out = std::mem::take(&mut self.bufs[dst]);
+                out.copy_from_slice(&self.bufs[src]);
+                self.bufs[dst] = out;
+                self.profile.note_flat(start, "copy", shape);
+            }
+            Back::Unit { unit: index, dy, sources, addend } => {
+                let (index, addend) = (*index, *addend);
+                let mut grads = Grads::take(&mut self.bufs, sources, addend);
+                let ctx = Ctx {
+                    isa,
+                    pool,
+                    unit: &self.plan.units[index],
+                    host: self.memory.in_place[index],
+                    memory: &self.memory,
+                    bufs: &self.bufs,
+                };
+                self.layers[index].backward(
+                    &ctx,
+                    &mut self.params,
+                    &self.bufs[*dy],
+                    &mut grads,
+                    &mut self.scratch,
+                );
+                self.profile.note(start, Direction::Backward, &ctx, &self.layers[index]);
+                grads.put_back(&mut self.bufs, sources, addend);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Tape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tape({} units, input {:?})", self.plan.units.len(), self.input)
+    }
+}
+
+fn check_len(what: &'static str, shape: [usize; 4], found: usize) -> Result<(), TapeError> {
+    let wanted = shape.iter().product();
+    if wanted == found { Ok(()) } else { Err(TapeError::Length { what, shape, wanted, found }) }
+}
+
+fn allocate(lens: &[usize]) -> Result<Vec<AlignedBuf>, TapeError> {
+    let bytes = lens.iter().fold(0u64, |sum, &len| sum.saturating_add((len as u64).saturating_mul(4)));
+    lens.iter().map(|&len| AlignedBuf::try_zeroed(len).map_err(|_| TapeError::Memory { bytes })).collect()
+}
