@@ -12,7 +12,7 @@ use crate::model::LoadedModel;
 use crate::npy;
 use crate::outcome::{Failure, Outcome, chain};
 use crate::output::{self, Format, Target, Writer, WriterOptions, json};
-use crate::result::{Found, ImageResult};
+use crate::result::{Found, ImageResult, Schema};
 use crate::say;
 use crate::source::{Boxes, Failed, Frame, Sources};
 use crate::task::{Answer, Ask, Options, Predictor, Stages};
@@ -80,6 +80,8 @@ struct Job<'a> {
     writers: Vec<Writer>,
     /// A JSON file beside each picture.
     beside: bool,
+    /// JSON lines, which begin with the first result, so that a video that cannot be read leaves no file.
+    lines_wanted: bool,
     overlays: bool,
     video: Option<io::Staged>,
     bar: ProgressBar,
@@ -103,10 +105,7 @@ impl<'a> Job<'a> {
         }
         let mut formats = args.formats.clone();
         formats.dedup();
-        if formats.is_empty() && video {
-            formats.push(Format::Jsonl);
-        }
-        let beside = formats.is_empty();
+        let beside = formats.is_empty() && !video;
         if beside && predictor.schema().task == Task::Segmentation {
             formats.push(Format::PaletteMasks);
         }
@@ -117,11 +116,7 @@ impl<'a> Job<'a> {
         };
         let mut writers = Vec::new();
         for format in formats {
-            let path = match format.per_image() {
-                true => args.out.clone(),
-                false => args.out.join(format.file_name()),
-            };
-            writers.push(Writer::create(format, &Target::Path(path), predictor.schema(), &options)?);
+            writers.push(writer(args, format, predictor.schema(), &options)?);
         }
         if args.json {
             writers.push(Writer::create(Format::Json, &Target::Stdout, predictor.schema(), &options)?);
@@ -141,6 +136,7 @@ impl<'a> Job<'a> {
             follow: args.follow(),
             writers,
             beside,
+            lines_wanted: args.formats.is_empty() && video,
             overlays: !args.no_overlay && (beside || args.overlay),
             video,
             bar,
@@ -259,6 +255,10 @@ impl<'a> Job<'a> {
             });
         }
         self.follow.update(frame.clip, &mut result);
+        if std::mem::take(&mut self.lines_wanted) {
+            let schema = self.predictor.schema();
+            self.writers.insert(0, writer(self.args, Format::Jsonl, schema, &WriterOptions::default())?);
+        }
         let schema = self.predictor.schema();
         let mut shown = None;
         let mut overlay = None;
@@ -357,10 +357,19 @@ impl<'a> Job<'a> {
             // The one error was said above.
             (1, 1) => Err(Failure::Reported),
             (failed, all) => Err(Failure::Runtime(anyhow::anyhow!(
-                "{failed} of {all} images failed; the errors are above"
+                "{failed} of {all} images failed"
             ))),
         }
     }
+}
+
+/// A writer into the folder of results.
+fn writer(args: &Predict, format: Format, schema: &Schema, options: &WriterOptions) -> Result<Writer> {
+    let path = match format.per_image() {
+        true => args.out.clone(),
+        false => args.out.join(format.file_name()),
+    };
+    Writer::create(format, &Target::Path(path), schema, options)
 }
 
 /// What an overlay is called.

@@ -42,6 +42,13 @@ pub struct Boxes {
     by_number: HashMap<i64, Vec<Boxed>>,
 }
 
+/// The line of a record. The position is that of the empty lines before it, where there are any.
+fn line_of(text: &str, at: &csv::Position) -> u64 {
+    let rest = usize::try_from(at.byte()).ok().and_then(|start| text.get(start..)).unwrap_or_default();
+    let empty = rest.chars().take_while(|c| matches!(c, '\n' | '\r')).filter(|&c| c == '\n').count();
+    at.line() + empty as u64
+}
+
 impl Boxes {
     /// Reads a file: JSON where it begins with a bracket, else CSV.
     ///
@@ -110,7 +117,7 @@ impl Boxes {
         let mut boxes = Self::default();
         for record in reader.records() {
             let record = record.with_context(|| shown.to_string())?;
-            let line = record.position().map_or(0, csv::Position::line);
+            let line = record.position().map_or(0, |at| line_of(text, at));
             let field =
                 |i: usize| record.get(i).with_context(|| format!("{shown}, line {line}: too few columns"));
             let number = |i: usize| -> Result<f64> {
