@@ -128,7 +128,7 @@ impl<'a> Job<'a> {
                 ProgressBar::no_length().with_style(ProgressStyle::with_template("{pos} frames, {per_sec}")?)
             }
         };
-        let video = args.overlay_video.as_deref().map(io::Staged::create).transpose()?;
+        let overlay_video = args.overlay_video.as_deref().map(io::Staged::create).transpose()?;
         Ok(Self {
             args,
             predictor,
@@ -138,7 +138,7 @@ impl<'a> Job<'a> {
             beside,
             lines_wanted: args.formats.is_empty() && video,
             overlays: !args.no_overlay && (beside || args.overlay),
-            video,
+            video: overlay_video,
             bar,
             timing,
             done: 0,
