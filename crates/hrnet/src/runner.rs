@@ -36,11 +36,11 @@ impl Runner {
         Ok(Self { engine, pool, sessions: HashMap::new(), memory })
     }
 
-    /// Whether an input of this shape is within the bound; its session is then ready.
-    pub fn fits(&mut self, shape: [usize; 4]) -> Result<bool> {
+    /// Bytes of working memory for an input of this shape, whose session is then ready; nothing beyond the bound.
+    pub fn fits(&mut self, shape: [usize; 4]) -> Result<Option<usize>> {
         match self.session(shape) {
-            Ok(_) => Ok(true),
-            Err(e) if matches!(e.downcast_ref(), Some(PlanError::Limit { .. })) => Ok(false),
+            Ok(session) => Ok(Some(session.plan().arena_bytes())),
+            Err(e) if matches!(e.downcast_ref(), Some(PlanError::Limit { .. })) => Ok(None),
             Err(e) => Err(e),
         }
     }

@@ -98,14 +98,13 @@ fn every_case_is_that_of_pytorch() {
                 worst = worst.max((f64::from(scores.values[c * pixels + at]) - want).abs() / largest);
             }
         }
-        // OpenCV 5 rounds float resizes to other bits than the plain formula; a base image in 8 bits may be one level off.
-        let bound = if case.short.is_some() { 2e-2 } else { 2e-4 };
+        // PyTorch and OpenCV round in 32 bits too; measured: at most 2e-5, of the largest score of a pixel.
+        let bound = 1e-4;
         assert!(worst < bound, "{}: {worst}", case.name);
         let (mask, _) = model.predict(&image).unwrap();
         let differ = mask.classes.iter().zip(case.labels.bytes()).filter(|&(&a, b)| a != u16::from(b - b'0'));
         let differ = differ.count();
-        let allowed = if case.short.is_some() { pixels / 200 } else { case.narrow };
-        assert!(differ <= allowed, "{}: {differ} pixels", case.name);
+        assert!(differ <= case.narrow, "{}: {differ} pixels", case.name);
         println!("{}: {worst:.1e}, {differ} pixels", case.name);
     }
 }
@@ -142,7 +141,7 @@ fn tiles_are_the_whole_away_from_their_borders() {
     }
     assert!(checked > 1400 * 64 * 5 / 2, "{checked}");
     // Other map sizes may take other algorithms, which round differently.
-    assert!(far < 1e-4, "{far}");
+    assert!(far < 1e-5, "{far}");
     // The seams are where tiles differ: a test that saw no difference there would see none anywhere.
     assert!(near > 10.0 * far.max(1e-7), "{near} {far}");
     println!("far {far:.1e}, near {near:.1e}");

@@ -436,7 +436,11 @@ impl Segmenter {
     fn affordable(&mut self, input: [usize; 2], outputs: usize) -> Result<bool> {
         let pixels = input[0].div_ceil(4) * input[1].div_ceil(4);
         let bytes = pixels.saturating_mul(self.flip.len() * 4).saturating_mul(outputs);
-        Ok(bytes <= self.options.memory / 4 && self.runner.fits([1, 3, input[0], input[1]])?)
+        if bytes > self.options.memory {
+            return Ok(false);
+        }
+        let needed = self.runner.fits([1, 3, input[0], input[1]])?;
+        Ok(needed.is_some_and(|arena| arena.saturating_add(bytes) <= self.options.memory))
     }
 
     fn official_windows(&self, size: [usize; 2], scale: f64) -> Result<WindowPlan> {
