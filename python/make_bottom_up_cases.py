@@ -46,12 +46,12 @@ def scene(rng, side):
 
 
 def noise(seed, n):
-    """n numbers of 1/1024 from 0 to 31/1024: a linear congruence modulo 2^32, its upper five bits."""
+    """n numbers from 0 to 1/32: the upper 24 bits of a linear congruence modulo 2^32. Fine, so that equal maxima are rare."""
     out = np.empty(n, np.float32)
     state = seed
     for i in range(n):
         state = (state * 1664525 + 1013904223) % (1 << 32)
-        out[i] = (state >> 27) / 1024
+        out[i] = (state >> 8) / (1 << 29)
     return out
 
 

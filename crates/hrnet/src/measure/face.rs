@@ -169,8 +169,7 @@ impl FaceSet {
         let shape = MeanShape::fit(faces).context("the training set has faces of different points")?;
         let mut nme = Nme::new(self.normaliser);
         for s in &self.samples {
-            nme.update(&shape.place(s.centre, s.scale), &s.points, s.box_size)
-                .with_context(|| place(s))?;
+            nme.update(&shape.place(s.centre, s.scale), &s.points, s.box_size).with_context(|| place(s))?;
         }
         nme.mean().context("no faces")
     }

@@ -81,7 +81,8 @@ impl FromStr for Metric {
     fn from_str(name: &str) -> Result<Self> {
         let names: Vec<&str> = Self::ALL.iter().map(|m| m.name()).collect();
         let found = Self::ALL.into_iter().find(|m| m.name() == name);
-        found.with_context(|| format!("there is no metric {name:?} for poses; there are {}", names.join(", ")))
+        found
+            .with_context(|| format!("there is no metric {name:?} for poses; there are {}", names.join(", ")))
     }
 }
 
@@ -210,7 +211,11 @@ pub fn measure_file(set: &PoseSet, results: &Path, options: &MeasureOptions) -> 
         }
         _ => {
             let by_image = instances(set, &rows).with_context(|| shown.to_string())?;
-            measure(set, by_image.into_iter().enumerate(), &MeasureOptions { metric: Some(metric), ..*options })?
+            measure(
+                set,
+                by_image.into_iter().enumerate(),
+                &MeasureOptions { metric: Some(metric), ..*options },
+            )?
         }
     };
     measured.settings.insert(0, super::Setting { key: "results", value: shown.to_string() });
@@ -228,7 +233,10 @@ pub fn instances(set: &PoseSet, rows: &[ResultRow]) -> Result<Vec<Vec<Instance>>
         };
         let (triples, rest) = row.keypoints.as_chunks::<3>();
         if !rest.is_empty() {
-            bail!("result {i}: keypoints has {} numbers; give x, y, score of each point", row.keypoints.len());
+            bail!(
+                "result {i}: keypoints has {} numbers; give x, y, score of each point",
+                row.keypoints.len()
+            );
         }
         let points: Vec<Point> =
             triples.iter().map(|&[x, y, s]| Point { at: [x, y], score: s as f32 }).collect();

@@ -102,7 +102,9 @@ impl BottomUp {
     pub fn new(weights: Weights, recipe: Recipe, pool: Arc<Pool>, options: Options) -> Result<Self> {
         let joints = match recipe.model.head {
             Head::Higher { joints } if recipe.task == Task::BottomUpPose => joints,
-            head => bail!("this is a model for {} ({:?}), not for bottom-up pose", head.family(), recipe.task),
+            head => {
+                bail!("this is a model for {} ({:?}), not for bottom-up pose", head.family(), recipe.task)
+            }
         };
         check(&options)?;
         let decode = codec::Options {

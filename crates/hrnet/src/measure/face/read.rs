@@ -33,7 +33,10 @@ pub(super) fn open(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
     }
     let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
     if options.split.is_some() {
-        bail!("{}: only the folders of 300W and 300VW have splits; give the file of the split", path.display());
+        bail!(
+            "{}: only the folders of 300W and 300VW have splits; give the file of the split",
+            path.display()
+        );
     }
     match extension.as_str() {
         "csv" => table(path, options),
@@ -73,7 +76,10 @@ fn folder(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
         return vw300(path, options);
     }
     if options.split.is_some() {
-        bail!("{}: this is neither the folder of 300W nor that of 300VW, so it has no splits", path.display());
+        bail!(
+            "{}: this is neither the folder of 300W nor that of 300VW, so it has no splits",
+            path.display()
+        );
     }
     let set = w300::read_folder(path, &pts_options(options, None))?;
     Ok(Found::files("folder of .pts files", set.samples, &set.skipped))
@@ -107,11 +113,8 @@ fn w300(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
 
 fn vw300(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
     use vw300::Split;
-    const CATEGORIES: [(Split, &str); 3] = [
-        (Split::Category1, "category1"),
-        (Split::Category2, "category2"),
-        (Split::Category3, "category3"),
-    ];
+    const CATEGORIES: [(Split, &str); 3] =
+        [(Split::Category1, "category1"), (Split::Category2, "category2"), (Split::Category3, "category3")];
     let name = options.split.unwrap_or("test");
     let wanted = |split: Split| match name {
         "train" => split == Split::Train,
@@ -128,7 +131,7 @@ fn vw300(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
         samples.extend(set.samples);
         skipped.extend(set.skipped);
     }
-    let part = |(split, name): (Split, &str)| {
+    let part = |(split, name): (Split, &'static str)| {
         let faces: Vec<usize> = (0..of.len()).filter(|&i| of[i] == split).collect();
         (name, faces)
     };
@@ -192,8 +195,7 @@ fn text(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
         let faces: Vec<usize> = (0..set.faces.len()).filter(|&i| set.faces[i].attributes[a]).collect();
         Part { name: (*name).into(), faces }
     };
-    let parts: Vec<Part> =
-        ATTRIBUTES.iter().enumerate().map(part).filter(|p| !p.faces.is_empty()).collect();
+    let parts: Vec<Part> = ATTRIBUTES.iter().enumerate().map(part).filter(|p| !p.faces.is_empty()).collect();
     let samples = set.faces.iter().map(|f| f.sample.clone()).collect();
     Ok(Found { parts, ..Found::files("WFLW", samples, &set.skipped) })
 }
@@ -216,10 +218,7 @@ fn coco(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
 }
 
 /// A face whose points are all labelled; its centre and scale as annotated, else by the rule of the official tables.
-fn face(
-    set: &PoseSet,
-    s: &hrnet_data::dataset::model::PoseSample,
-) -> Option<LandmarkSample> {
+fn face(set: &PoseSet, s: &hrnet_data::dataset::model::PoseSample) -> Option<LandmarkSample> {
     if s.labelled() != s.points.len() {
         return None;
     }
@@ -229,5 +228,12 @@ fn face(
     let box_size = s.centre_scale.map(|c| 200.0 * c.1).or_else(|| s.bbox.map(|b| b[2].max(b[3])));
     let box_size = box_size.filter(|v| *v > 0.0);
     let line = u64::try_from(s.id).unwrap_or(0);
-    Some(LandmarkSample { image: set.images.get(s.image)?.file.clone(), line, centre, scale, box_size, points })
+    Some(LandmarkSample {
+        image: set.images.get(s.image)?.file.clone(),
+        line,
+        centre,
+        scale,
+        box_size,
+        points,
+    })
 }

@@ -86,11 +86,14 @@ pub(super) fn measure_rows(
     out.samples = set.images.len() as u64;
     out.set("metric", format!("{} over OKS", if metric == Metric::Ap { "AP" } else { "CrowdPose's AP" }));
     out.set("oks", from);
-    out.set("suppression", match options.suppress {
-        super::Suppress::None => "none".to_string(),
-        super::Suppress::Oks(t) => format!("OKS NMS above {t}"),
-        super::Suppress::Soft(t) => format!("soft OKS NMS, {t}"),
-    });
+    out.set(
+        "suppression",
+        match options.suppress {
+            super::Suppress::None => "none".to_string(),
+            super::Suppress::Oks(t) => format!("OKS NMS above {t}"),
+            super::Suppress::Soft(t) => format!("soft OKS NMS, {t}"),
+        },
+    );
     out.set("instances", rows.len().to_string());
     let crowd = if metric == Metric::CrowdAp { data.crowd_figures(&ap) } else { None };
     if metric == Metric::CrowdAp && crowd.is_none() {
@@ -102,7 +105,11 @@ pub(super) fn measure_rows(
     if set.categories.len() > 1 {
         out.tables.push(categories(set, &ap));
     }
-    let names = [("precision_50", "OKS 0.50"), ("precision_75", "OKS 0.75"), ("precision", "mean of OKS 0.50 to 0.95")];
+    let names = [
+        ("precision_50", "OKS 0.50"),
+        ("precision_75", "OKS 0.75"),
+        ("precision", "mean of OKS 0.50 to 0.95"),
+    ];
     for ((key, label), values) in names.into_iter().zip(&report.curves) {
         let points = values.iter().enumerate().map(|(i, &p)| [i as f64 / 100.0, p]).collect();
         let (key, label, x, y) = (key.into(), label.into(), "recall".into(), "precision".into());

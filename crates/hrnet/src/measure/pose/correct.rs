@@ -113,8 +113,7 @@ impl Judged<'_> {
         let Some(points) = &self.points else { return f64::INFINITY };
         let (truth, labelled) = self.truth();
         let errors = points.iter().zip(&truth).zip(&labelled).filter(|p| *p.1);
-        let errors: Vec<f64> =
-            errors.map(|((p, t), _)| (p[0] - t[0]).hypot(p[1] - t[1]) / length).collect();
+        let errors: Vec<f64> = errors.map(|((p, t), _)| (p[0] - t[0]).hypot(p[1] - t[1]) / length).collect();
         errors.iter().sum::<f64>() / errors.len() as f64
     }
 }
@@ -131,9 +130,7 @@ pub(super) fn pckh(set: &PoseSet, by_image: &[Vec<Instance>], options: &MeasureO
             format!("{} has no head size: put gt_valid.mat beside valid.json, which it belongs to", place())
         })?;
         let (truth, labelled) = person.truth();
-        metric
-            .update_sized(&person.predicted(head), &truth, &labelled, head)
-            .with_context(place)?;
+        metric.update_sized(&person.predicted(head), &truth, &labelled, head).with_context(place)?;
         missed += usize::from(person.points.is_none());
         note_worst(&mut list, set, &person, head);
     }
@@ -158,7 +155,13 @@ pub(super) fn pckh(set: &PoseSet, by_image: &[Vec<Instance>], options: &MeasureO
     out.tables.push(points_table("PCKh@0.5", names.into_iter().zip(report.per_joint.iter().copied())));
     let (key, label) = ("pckh".to_string(), "PCKh, mean".to_string());
     let points = metric.curve().into_iter().map(|(t, v)| [t, v]).collect();
-    out.curves.push(Curve { key, label, x: "threshold, head sizes".into(), y: "share of points".into(), points });
+    out.curves.push(Curve {
+        key,
+        label,
+        x: "threshold, head sizes".into(),
+        y: "share of points".into(),
+        points,
+    });
     out.worst_by = ("mean error over the head's size".into(), Unit::Number);
     out.worst = list.finish();
     Ok(out)

@@ -144,7 +144,8 @@ pub(super) fn about((centre, scale): ([f64; 2], f64)) -> [f64; 4] {
 
 /// Sample and box of every labelled person that is looked at.
 fn annotated(set: &PoseSet, protocol: Protocol) -> Vec<(usize, [f64; 4])> {
-    let sized = |s: &PoseSample| s.bbox.is_some() && set.images.get(s.image).is_some_and(|i| i.size.is_some());
+    let sized =
+        |s: &PoseSample| s.bbox.is_some() && set.images.get(s.image).is_some_and(|i| i.size.is_some());
     if protocol == Protocol::Official && set.samples.iter().all(sized) {
         // The published loader asks for an area; sets without one have that of the box.
         let filled = PoseSet {

@@ -18,7 +18,8 @@ pub fn open(path: &Path, images: Option<&Path>, read: &ReadOptions) -> Result<Po
         return Ok(lsp::read(path, &root, &options)?);
     }
     let bytes = crate::io::read(path)?;
-    let first = bytes.iter().copied().find(|b| !b.is_ascii_whitespace() && *b != 0xef && *b != 0xbb && *b != 0xbf);
+    let first =
+        bytes.iter().copied().find(|b| !b.is_ascii_whitespace() && *b != 0xef && *b != 0xbb && *b != 0xbf);
     match first {
         Some(b'{') => {
             let options = CocoOptions { read: read.clone(), ..CocoOptions::default() };
