@@ -23,7 +23,7 @@ PEOPLE, DETECTION, TAG = 30, 0.1, 1.0
 
 
 def scene(rng, side):
-    """People of random joints; positions in quarters of a pixel of the full size, heights and tags in 64ths."""
+    """People of random joints; positions in 256ths of a pixel of the full size (quarters make symmetric ties), heights and tags in 64ths."""
     people = []
     count = int(rng.integers(1, 7))
     for p in range(count):
@@ -34,7 +34,7 @@ def scene(rng, side):
         missing = rng.choice([0.0, 0.2, 0.6])
         joints = []
         for _ in range(J):
-            at = np.round(np.clip(centre + spread * rng.normal(size=2), 2, 4 * side - 3) * 4) / 4
+            at = np.round(np.clip(centre + spread * rng.normal(size=2), 2, 4 * side - 3) * 256) / 256
             height = int(rng.integers(12, 61)) / 64
             joints.append(None if rng.random() < missing else [float(at[0]), float(at[1]), height])
         # Tags more than one apart: a tie of assignments has no published answer.
