@@ -23,7 +23,7 @@ PEOPLE, DETECTION, TAG = 30, 0.1, 1.0
 
 
 def scene(rng, side):
-    """People of random joints; positions in quarters of a pixel of the full size, heights and tags in 64ths."""
+    """People of random joints; positions in 256ths of a pixel of the full size (quarters make symmetric ties), heights and tags in 64ths."""
     people = []
     count = int(rng.integers(1, 7))
     for p in range(count):
@@ -34,7 +34,7 @@ def scene(rng, side):
         missing = rng.choice([0.0, 0.2, 0.6])
         joints = []
         for _ in range(J):
-            at = np.round(np.clip(centre + spread * rng.normal(size=2), 2, 4 * side - 3) * 4) / 4
+            at = np.round(np.clip(centre + spread * rng.normal(size=2), 2, 4 * side - 3) * 256) / 256
             height = int(rng.integers(12, 61)) / 64
             joints.append(None if rng.random() < missing else [float(at[0]), float(at[1]), height])
         # Tags more than one apart: a tie of assignments has no published answer.
@@ -46,12 +46,12 @@ def scene(rng, side):
 
 
 def noise(seed, n):
-    """n numbers of 1/1024 from 0 to 31/1024: a linear congruence modulo 2^32, its upper five bits."""
+    """n numbers from 0 to 1/32: the upper 24 bits of a linear congruence modulo 2^32. Fine, so that equal maxima are rare."""
     out = np.empty(n, np.float32)
     state = seed
     for i in range(n):
         state = (state * 1664525 + 1013904223) % (1 << 32)
-        out[i] = (state >> 27) / 1024
+        out[i] = (state >> 8) / (1 << 29)
     return out
 
 

@@ -31,12 +31,12 @@ struct Person {
     joints: Vec<[f64; 3]>,
 }
 
-/// Numbers of 1/1024 below 32/1024, as the script makes them.
+/// Numbers from 0 to 1/32, as the script makes them.
 fn noise(seed: u64, n: usize) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
         state = (state * 1_664_525 + 1_013_904_223) % (1 << 32);
-        (state >> 27) as f32 / 1024.0
+        (state >> 8) as f32 / (1u32 << 29) as f32
     };
     (0..n).map(|_| next()).collect()
 }
@@ -105,7 +105,10 @@ fn persons_are_those_of_the_published_rules() {
             assert!((f64::from(got.score) - want.score).abs() < 2e-6, "scene {number}, person {p}");
             for (j, (a, b)) in got.joints.iter().zip(&want.joints).enumerate() {
                 let close = (f64::from(a.score) - b[2]).abs() < 2e-6;
-                assert!(close && [a.x, a.y] == [b[0], b[1]], "scene {number}, person {p}, joint {j}: {a:?} {b:?}");
+                assert!(
+                    close && [a.x, a.y] == [b[0], b[1]],
+                    "scene {number}, person {p}, joint {j}: {a:?} {b:?}"
+                );
             }
             persons += 1;
             let labelled = s.people.iter().map(|l| l.joints.iter().flatten().count()).max().unwrap_or(0);
