@@ -16,8 +16,8 @@ pub use bottom_up::{BottomUp, PeopleTarget, TaggedJoint};
 pub use cross_entropy::CrossEntropy;
 pub use heatmap_mse::{COCO_JOINT_WEIGHTS, HeatmapLoss, HeatmapMse};
 pub use objective::{Objective, Term};
-pub use pixels::PixelLabels;
 pub use ohkm::Ohkm;
+pub use pixels::PixelLabels;
 pub use segmentation::{CITYSCAPES_WEIGHTS, Ohem, PixelCrossEntropy};
 pub use udp::UdpCombined;
 pub use wing::AdaptiveWing;
@@ -146,7 +146,7 @@ pub enum LossError {
 }
 
 impl Target {
-    fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Target::Heatmaps { .. } => "heat maps",
             Target::Labels(_) => "class labels",

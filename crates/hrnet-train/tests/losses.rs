@@ -3,7 +3,8 @@
 use hrnet_ir::{Tensor, formula};
 use hrnet_kernels::Pool;
 use hrnet_train::loss::{
-    AdaptiveWing, BottomUp, CrossEntropy, Ohem, Ohkm, PeopleTarget, PixelCrossEntropy, TaggedJoint, UdpCombined,
+    AdaptiveWing, BottomUp, CrossEntropy, Ohem, Ohkm, PeopleTarget, PixelCrossEntropy, TaggedJoint,
+    UdpCombined,
 };
 use hrnet_train::{HeatmapLoss, HeatmapMse, Loss, LossError, Objective, PixelLabels, Target};
 use serde::Deserialize;
@@ -217,7 +218,11 @@ fn bottom_up_people() {
     let joint = |(joint, x, y)| TaggedJoint { joint, x, y };
     let person = |joints: &[(usize, usize, usize)]| joints.iter().copied().map(joint).collect::<Vec<_>>();
     let people = vec![
-        vec![person(&[(0, 1, 0), (1, 2, 1), (2, 5, 3)]), person(&[(0, 3, 2), (2, 0, 3)]), person(&[(1, 4, 1)])],
+        vec![
+            person(&[(0, 1, 0), (1, 2, 1), (2, 5, 3)]),
+            person(&[(0, 3, 2), (2, 0, 3)]),
+            person(&[(1, 4, 1)]),
+        ],
         vec![person(&[(0, 1, 1), (1, 1, 2)])],
         vec![],
     ];

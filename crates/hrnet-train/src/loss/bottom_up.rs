@@ -151,7 +151,11 @@ fn check_target(shape: [usize; 4], target: &PeopleTarget) -> Result<usize, LossE
     let joints = target.maps.shape().get(1).copied().unwrap_or(0);
     if joints == 0 || (c != joints && c != 2 * joints) || target.maps.shape() != [n, joints, h, w] {
         let (wanted, found) = (vec![n, c, h, w], target.maps.shape().to_vec());
-        return Err(LossError::Shape { what: "the target (with or without half the channels)", wanted, found });
+        return Err(LossError::Shape {
+            what: "the target (with or without half the channels)",
+            wanted,
+            found,
+        });
     }
     if let Some(mask) = target.mask.as_ref().filter(|m| m.shape() != [n, h, w]) {
         let (wanted, found) = (vec![n, h, w], mask.shape().to_vec());
