@@ -102,12 +102,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             line += &format!(" {:7.1}", copies as f64 * flops / time);
         }
         if std::env::var_os("GRADIENTS").is_some() {
-            let back = ConvBackwardData::new(isa, desc, &weight);
-            let mut grad = ConvWeightGrad::new(isa, desc);
             let mut dw = vec![0.0; weight.len()];
-            let data = best(|| back.run(&pool, &dy, src_shape, &mut dx, false));
-            let weights = best(|| grad.run(&pool, &src, src_shape, &dy, &mut dw));
-            line += &format!("   backward {:6.1} {:6.1}", flops / data, flops / weights);
+            let mut scratch = AlignedBuf::default();
+            let (mut data, mut weights) = (String::new(), String::new());
+            for algorithm in [Algorithm::Direct, Algorithm::Wino2, Algorithm::Wino3, Algorithm::Wino4] {
+                if algorithm != Algorithm::Direct
+                    && ((algorithm == Algorithm::Wino3) != (desc.stride == 2) || desc.kernel != 3)
+                {
+                    continue;
+                }
+                if algorithm != Algorithm::Wino3 {
+                    let back = ConvBackwardData::with_algorithm(isa, desc, algorithm, &weight);
+                    let time = best(|| back.run(&pool, &dy, src_shape, &mut dx, false));
+                    data += &format!(" {:6.1}", flops / time);
+                }
+                let grad = ConvWeightGrad::with_algorithm(isa, desc, algorithm);
+                let time = best(|| grad.run(&pool, &mut scratch, &src, src_shape, &dy, &mut dw));
+                weights += &format!(" {:6.1}", flops / time);
+            }
+            line += &format!("   data{data}   weights{weights}");
         }
         println!("{line}   chosen {:?}", algorithm(&case, isa));
     }

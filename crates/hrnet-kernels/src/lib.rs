@@ -78,7 +78,7 @@ pub use pool::{Pool, SCRATCH_FLOATS};
 pub use pooling::{avg_pool, global_avg_pool, global_avg_pool_backward, max_pool};
 pub use pooling_backward::{avg_pool_backward, max_pool_backward, scale_channels};
 pub use resize::{resize_bilinear, resize_bilinear_backward};
-pub use select::{Algorithm, algorithm};
+pub use select::{Algorithm, algorithm, backward_algorithm, training_algorithm, weight_grad_algorithm};
 pub use softmax::softmax_channels;
 pub use sum::{MAX_TERMS, Resize, Sum};
 pub use table::{Kernel, Op, kernels};

@@ -50,6 +50,23 @@ pub(crate) fn par_chunks(pool: &Pool, buf: &mut [f32], chunk: usize, f: impl Fn(
     });
 }
 
+/// Calls `f(start, part)` for consecutive parts of `len` floats of `buf`, the last one shorter.
+pub(crate) fn par_chunks_uneven(
+    pool: &Pool,
+    buf: &mut [f32],
+    len: usize,
+    f: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    let total = buf.len();
+    let shared = SharedMut::new(buf);
+    pool.run(total.div_ceil(len), &|index| {
+        let start = index * len;
+        // SAFETY: every index is visited once, and the parts of two indices do not overlap.
+        let part = unsafe { shared.slice(start..(start + len).min(total)) };
+        f(start, part);
+    });
+}
+
 /// Some rows of one plane: image, channel block, rows from `y0` on, and where they lie in the buffer.
 #[derive(Clone, Copy)]
 pub(crate) struct Band {

@@ -84,6 +84,35 @@ pub fn algorithm(case: &ConvCase, _isa: Isa) -> Algorithm {
     if WinoConv::fits(2, desc) { Algorithm::Wino2 } else { Algorithm::Direct }
 }
 
+/// The algorithm of the gradient with respect to the input, for the convolution of a training step: packed anew in every
+/// step, on blocked maps. A function of the case and the level alone.
+pub fn backward_algorithm(case: &ConvCase, isa: Isa) -> Algorithm {
+    let desc = case.desc;
+    if desc.stride == 2 {
+        return Algorithm::Direct;
+    }
+    let turned = ConvDesc { ic: desc.oc, oc: desc.ic, ..desc };
+    training_algorithm(&ConvCase { desc: turned, ..*case }, isa)
+}
+
+/// [`algorithm`] for the forward convolution of a training step, whose maps are blocked.
+pub fn training_algorithm(case: &ConvCase, isa: Isa) -> Algorithm {
+    match algorithm(case, isa) {
+        Algorithm::Planar4 if WinoConv::fits(4, &case.desc) => Algorithm::Wino4,
+        Algorithm::Planar4 => Algorithm::Wino2,
+        other => other,
+    }
+}
+
+/// The algorithm of the gradient with respect to the weights: a function of the case and the level alone.
+pub fn weight_grad_algorithm(case: &ConvCase, _isa: Isa) -> Algorithm {
+    let desc = &case.desc;
+    if desc.kernel != 3 || desc.ic < MIN_CHANNELS || desc.oc < MIN_CHANNELS {
+        return Algorithm::Direct;
+    }
+    if desc.stride == 2 { Algorithm::Direct } else { Algorithm::Wino4 }
+}
+
 /// Floats of transformed weights that stay in a cache.
 const LIGHT_FLOATS: usize = 256 << 10;
 

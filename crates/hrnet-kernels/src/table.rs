@@ -210,8 +210,22 @@ macro_rules! winograd {
                 unsafe { wino::block::<_, _, M, N, OCV, MAX>($s, half, a, b) }
             }
 
+            /// # Safety
+            /// The processor has the level; every address that the tiles describe is valid.
+            $(#[$meta])*
+            unsafe fn gradient<const M: usize, const N: usize>(a: &wino::GradTiles) {
+                let $s = $full;
+                let half = $half;
+                // SAFETY: promised by the caller.
+                unsafe { wino::gradient::<_, M, N>(half, a) }
+            }
+
             pub(super) const fn fns<const M: usize, const N: usize, const OCV: usize, const MAX: usize>() -> Body {
-                Body::Wino(WinoFns { input: input::<M, N>, block: block::<M, N, OCV, MAX> })
+                Body::Wino(WinoFns {
+                    input: input::<M, N>,
+                    block: block::<M, N, OCV, MAX>,
+                    gradient: gradient::<M, N>,
+                })
             }
         }
     };

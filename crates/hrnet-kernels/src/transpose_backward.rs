@@ -84,7 +84,8 @@ impl ConvTransposeBackward {
             self.data.run(pool, &phases, shape, dx, Epilogue { residual, relu: false });
         }
         self.wide.fill(0.0);
-        self.weights.run(pool, &phases, shape, src, &mut self.wide);
+        let mut scratch = AlignedBuf::default();
+        self.weights.run(pool, &mut scratch, &phases, shape, src, &mut self.wide);
         let wide = &self.wide;
         taps(self.ic, self.oc, |tap, at| dw[tap] += wide[at]);
     }

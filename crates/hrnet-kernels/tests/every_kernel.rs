@@ -180,20 +180,21 @@ fn weight_gradient_equals_the_reference() {
             let dy = rng.reals(plain_len(dy_shape));
             let before = rng.reals(oc * ic * desc.kernel * desc.kernel);
 
-            let mut grad = ConvWeightGrad::with_kernel(kernel, desc);
+            let grad = ConvWeightGrad::with_kernel(kernel, desc);
+            let mut scratch = AlignedBuf::default();
             let guarded_src = Guarded::new(&blocked(&src, shape), side(index)).read_only();
             let guarded_dy = Guarded::new(&blocked(&dy, dy_shape), side(index)).read_only();
             let mut dw = Guarded::new(&before, side(index));
-            grad.run(&pool, &guarded_src, shape, &guarded_dy, &mut dw);
+            grad.run(&pool, &mut scratch, &guarded_src, shape, &guarded_dy, &mut dw);
 
             let (_, mut want) = conv_gradients::<f64>(desc, &src, shape, &before, &dy);
             want.iter_mut().zip(&before).for_each(|(w, &b)| *w += f64::from(b));
             compare(&dw, &want, false, TOLERANCE, &what);
             // Once more into the same scratch memory: adds the same again, bit for bit.
             let mut first = vec![0.0; before.len()];
-            grad.run(&pool, &guarded_src, shape, &guarded_dy, &mut first);
+            grad.run(&pool, &mut scratch, &guarded_src, shape, &guarded_dy, &mut first);
             let mut second = vec![0.0; before.len()];
-            grad.run(&pool, &guarded_src, shape, &guarded_dy, &mut second);
+            grad.run(&pool, &mut scratch, &guarded_src, shape, &guarded_dy, &mut second);
             assert_eq!(bits(&first), bits(&second), "{what}");
         }
     }
@@ -280,7 +281,7 @@ fn transpose_identity_and_linearity_in_the_weights() {
             Conv::new(isa, desc, &weight, None).run(&pool, &src, shape, &mut dst, epilogue);
             ConvBackwardData::new(isa, desc, &weight).run(&pool, &dy, shape, &mut dx, false);
             let mut dw = vec![0.0; weight.len()];
-            ConvWeightGrad::new(isa, desc).run(&pool, &src, shape, &dy, &mut dw);
+            ConvWeightGrad::new(isa, desc).run(&pool, &mut AlignedBuf::default(), &src, shape, &dy, &mut dw);
             let forward = dot(&unblock(&dst, dst_shape, "dst"), &y);
             assert_eq!(forward, dot(&unblock(&dx, shape, "dx"), &x), "{isa} {desc:?}");
             assert_eq!(forward, dot(&dw, &weight), "{isa} {desc:?}");

@@ -232,9 +232,10 @@ fn weight_gradient(kernel: usize, stride: usize, name: &'static str) {
             let (src, dy) = (guarded(&src, side), guarded(&dy, side));
             for (number, row) in available().filter(|k| k.op == op).enumerate() {
                 running.set(format_args!("{row:?} {case:?} {side:?}"));
-                let mut grad = ConvWeightGrad::with_kernel(row, desc);
+                let grad = ConvWeightGrad::with_kernel(row, desc);
+                let mut scratch = AlignedBuf::default();
                 let mut dw = Guarded::new(&before, side);
-                grad.run(&pools[(index + number) % 2], &src, shape, &dy, &mut dw);
+                grad.run(&pools[(index + number) % 2], &mut scratch, &src, shape, &dy, &mut dw);
                 assert!(dw[..] == want[..], "{row:?} {case:?} {side:?}");
                 tally.2 += 1;
             }

@@ -64,14 +64,21 @@ impl Layer {
         bits(&unblock(&dst, dst_shape, &way.name))
     }
 
-    /// Source gradient and weight gradient.
-    fn backward(&self, isa: Isa, pool: &Pool, src: &[f32], dy: &[f32]) -> [Vec<u32>; 2] {
+    /// Source gradient and weight gradient, by the direct algorithms or those that training chooses.
+    fn backward(&self, isa: Isa, pool: &Pool, src: &[f32], dy: &[f32], chosen: bool) -> [Vec<u32>; 2] {
         let shape = self.batch(src.len() / plain_len(self.shape));
         let (src, dy) = (blocked(src, shape), blocked(dy, out_shape(self.desc, shape)));
         let mut dx = output(shape);
-        ConvBackwardData::new(isa, self.desc, &self.weight).run(pool, &dy, shape, &mut dx, false);
+        let case = ConvCase { desc: self.desc, ih: shape.h, iw: shape.w };
+        let (data, weights) = match chosen {
+            true => (ConvBackwardData::for_map(isa, case, &self.weight), ConvWeightGrad::for_map(isa, case)),
+            false => {
+                (ConvBackwardData::new(isa, self.desc, &self.weight), ConvWeightGrad::new(isa, self.desc))
+            }
+        };
+        data.run(pool, &dy, shape, &mut dx, false);
         let mut dw = vec![0.0; self.weight.len()];
-        ConvWeightGrad::new(isa, self.desc).run(pool, &src, shape, &dy, &mut dw);
+        weights.run(pool, &mut AlignedBuf::default(), &src, shape, &dy, &mut dw);
         [bits(&unblock(&dx, shape, "dx")), bits(&dw)]
     }
 
@@ -99,10 +106,11 @@ fn any_number_of_threads() {
                 );
             }
         }
-        for isa in Isa::available() {
-            let first = layer.backward(isa, &pools[0], &src, &dy);
+        for (isa, chosen) in Isa::available().into_iter().flat_map(|isa| [(isa, false), (isa, true)]) {
+            let first = layer.backward(isa, &pools[0], &src, &dy, chosen);
             for pool in &pools[1..] {
-                assert!(first == layer.backward(isa, pool, &src, &dy), "{isa} {:?} {pool:?}", layer.desc);
+                let again = layer.backward(isa, pool, &src, &dy, chosen);
+                assert!(first == again, "{isa} {:?} {pool:?} {chosen}", layer.desc);
             }
         }
     }
@@ -126,12 +134,12 @@ fn alone_and_in_every_place_of_a_batch() {
                 assert!(batch[place * one_dy..][..one_dy] == alone, "{} {:?} {place}", way.name, layer.desc);
             }
         }
-        for isa in Isa::available() {
-            let [alone, _] = layer.backward(isa, &pool, &src[..one], &dy[..one_dy]);
-            let [batch, _] = layer.backward(isa, &pool, &src, &dy);
+        for (isa, chosen) in Isa::available().into_iter().flat_map(|isa| [(isa, false), (isa, true)]) {
+            let [alone, _] = layer.backward(isa, &pool, &src[..one], &dy[..one_dy], chosen);
+            let [batch, _] = layer.backward(isa, &pool, &src, &dy, chosen);
             assert!(batch[..one] == alone, "{isa} {:?} dx", layer.desc);
             let last = BATCH - 1;
-            let [alone, _] = layer.backward(isa, &pool, &src[last * one..], &dy[last * one_dy..]);
+            let [alone, _] = layer.backward(isa, &pool, &src[last * one..], &dy[last * one_dy..], chosen);
             assert!(batch[last * one..] == alone, "{isa} {:?} dx of the last image", layer.desc);
         }
     }

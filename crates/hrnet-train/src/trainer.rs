@@ -600,6 +600,11 @@ impl Trainer {
         &self.tape
     }
 
+    /// Begins to measure the time of every operation, or ends it; [`Tape::profile`] has the sums.
+    pub fn set_profile(&mut self, on: bool) {
+        self.tape.set_profile(on);
+    }
+
     /// The best metric so far.
     pub fn best(&self) -> Option<f64> {
         self.best

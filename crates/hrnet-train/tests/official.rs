@@ -95,8 +95,9 @@ fn snapshot(reference: &Reference, setup: &Setup, input: [usize; 4], step: u64) 
 fn compare_tape(setup: &Setup, net: &Net, before: &Checkpoint, batch: &Batch, reference: &mut Reference) {
     let name = setup.name;
     let isa = Isa::from_env().unwrap();
-    let options =
-        TrainOptions::new(isa, Arc::new(Pool::new(2)), setup.loss.clone(), setup.config, setup.rate);
+    let objective = setup.objective.clone();
+    let mut options = TrainOptions::new(isa, Arc::new(Pool::new(2)), objective, setup.config, setup.rate);
+    options.dropout = false;
     let mut trainer = Trainer::resume(net, before, options).unwrap();
     let report = trainer.step(batch).unwrap();
     let kept = (reference.params.clone(), reference.state.clone(), reference.steps);

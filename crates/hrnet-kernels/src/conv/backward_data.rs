@@ -11,16 +11,24 @@
 //! ```
 //!
 //! dy[m + 1] past the last row is the border, which is zero.
+//!
+//! At stride 1 a 3x3 may go through Winograd: the convolution with turned weights, outputs and channels exchanged.
 
-use super::{AxisPhases, Residual, TapConv};
-use crate::select::{Block, forced, select};
+use super::wino::{WeightView, WinoConv};
+use super::{AxisPhases, Call, Residual, TapConv};
+use crate::select::{Algorithm, Block, backward_algorithm, forced, select};
 use crate::table::{Kernel, Op};
-use crate::{ConvDesc, Isa, Pool, Shape};
+use crate::{ConvCase, ConvDesc, Isa, Pool, Shape};
 
 /// A convolution's transpose with packed weights.
 pub struct ConvBackwardData {
     desc: ConvDesc,
-    inner: TapConv,
+    body: Body,
+}
+
+enum Body {
+    Direct(TapConv),
+    Wino(WinoConv),
 }
 
 fn axis(desc: &ConvDesc) -> AxisPhases {
@@ -44,17 +52,54 @@ impl ConvBackwardData {
         ConvBackwardData::with_blocks(isa, desc, blocks, weight_oihw)
     }
 
+    /// The algorithm that [`backward_algorithm`] chooses for this map size. Panics as [`crate::Conv::new`] does.
+    pub fn for_map(isa: Isa, case: ConvCase, weight_oihw: &[f32]) -> ConvBackwardData {
+        ConvBackwardData::with_algorithm(isa, case.desc, backward_algorithm(&case, isa), weight_oihw)
+    }
+
+    /// A given algorithm: direct, or Winograd F(2x2) or F(4x4) for 3x3 at stride 1. Panics as [`crate::Conv::new`] does, and
+    /// if the algorithm cannot compute `desc`.
+    pub fn with_algorithm(
+        isa: Isa,
+        desc: ConvDesc,
+        algorithm: Algorithm,
+        weight_oihw: &[f32],
+    ) -> ConvBackwardData {
+        let m = match algorithm {
+            Algorithm::Direct => return ConvBackwardData::new(isa, desc, weight_oihw),
+            Algorithm::Wino2 => 2,
+            Algorithm::Wino4 => 4,
+            Algorithm::Wino3 | Algorithm::Planar4 => panic!("no backward {algorithm:?} for {desc:?}"),
+        };
+        let blocks = select(Op::Winograd { m }, desc.ic, isa);
+        ConvBackwardData::winograd(isa, m, desc, blocks, weight_oihw)
+    }
+
     /// [`ConvBackwardData::new`] with a given row of the table.
     pub fn with_kernel(kernel: &'static Kernel, desc: ConvDesc, weight_oihw: &[f32]) -> ConvBackwardData {
         desc.check();
+        let blocks = forced(kernel, desc.ic);
+        if let Op::Winograd { m } = kernel.op {
+            return ConvBackwardData::winograd(kernel.isa, m, desc, blocks, weight_oihw);
+        }
         assert!(kernel.op == Op::backward_data(&desc), "{kernel:?} does not compute {desc:?}");
-        ConvBackwardData::with_blocks(kernel.isa, desc, forced(kernel, desc.ic), weight_oihw)
+        ConvBackwardData::with_blocks(kernel.isa, desc, blocks, weight_oihw)
     }
 
     fn with_blocks(isa: Isa, desc: ConvDesc, blocks: Vec<Block>, weight: &[f32]) -> ConvBackwardData {
         let op = Op::backward_data(&desc);
         let inner = TapConv::new(isa.prove(), op, desc.oc, desc.ic, 1, &axis(&desc), blocks);
-        let mut conv = ConvBackwardData { desc, inner };
+        let mut conv = ConvBackwardData { desc, body: Body::Direct(inner) };
+        conv.repack(weight);
+        conv
+    }
+
+    fn winograd(isa: Isa, m: usize, desc: ConvDesc, blocks: Vec<Block>, weight: &[f32]) -> ConvBackwardData {
+        desc.check();
+        assert!(m != 3 && desc.stride == 1, "no backward F({m}x{m}) for {desc:?}");
+        let turned = ConvDesc { ic: desc.oc, oc: desc.ic, ..desc };
+        let inner = WinoConv::new(isa.prove(), m, &turned, blocks);
+        let mut conv = ConvBackwardData { desc, body: Body::Wino(inner) };
         conv.repack(weight);
         conv
     }
@@ -68,7 +113,13 @@ impl ConvBackwardData {
             desc.weight_len(),
             weight_oihw.len()
         );
-        self.inner.pack(weight_oihw, desc.taps(), desc.ic * desc.taps(), desc.kernel);
+        match &mut self.body {
+            Body::Direct(taps) => taps.pack(weight_oihw, desc.taps(), desc.ic * desc.taps(), desc.kernel),
+            Body::Wino(wino) => {
+                let (output_step, channel_step) = (9, desc.ic * 9);
+                wino.pack(weight_oihw, WeightView { output_step, channel_step, turned: true });
+            }
+        }
     }
 
     /// The descriptor of the forward convolution.
@@ -76,17 +127,40 @@ impl ConvBackwardData {
         self.desc
     }
 
+    /// The algorithm it was packed for.
+    pub fn algorithm(&self) -> Algorithm {
+        match &self.body {
+            Body::Direct(_) => Algorithm::Direct,
+            Body::Wino(wino) => wino.algorithm(),
+        }
+    }
+
     /// The table row of the first block.
     pub fn kernel_name(&self) -> String {
-        self.inner.kernel_name()
+        match &self.body {
+            Body::Direct(taps) => taps.kernel_name(),
+            Body::Wino(wino) => wino.kernel_name(),
+        }
     }
 
     /// `dx (+)= conv^T(dy)`; `src_shape` is the shape of dx.
     pub fn run(&self, pool: &Pool, dy: &[f32], src_shape: Shape, dx: &mut [f32], accumulate: bool) {
-        let (h, w) = self.desc.out(src_shape.h, src_shape.w);
-        let dy_shape = Shape { n: src_shape.n, c: self.desc.oc, h, w };
+        let desc = self.desc;
+        let (h, w) = desc.out(src_shape.h, src_shape.w);
+        let dy_shape = Shape { n: src_shape.n, c: desc.oc, h, w };
         let residual = if accumulate { Residual::InPlace } else { Residual::None };
-        self.inner.run(pool, dy, dy_shape, dx, src_shape, residual, false);
+        let wino = match &self.body {
+            Body::Direct(taps) => return taps.run(pool, dy, dy_shape, dx, src_shape, residual, false),
+            Body::Wino(wino) => wino,
+        };
+        assert!(src_shape.c == desc.ic, "backward of {desc:?}, dx {src_shape:?}");
+        let call = Call::new(dy, dy_shape, dx, src_shape, residual, false);
+        let tasks = wino.tasks(dy_shape, pool.threads());
+        pool.run_scratch(tasks, &|index, scratch| {
+            // SAFETY: the call was checked, its shapes are of this convolution, every index comes once, and the
+            // buffers are borrowed until `run_scratch` returns.
+            unsafe { wino.task(index, tasks, &call, scratch) };
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! Forward convolution: one type over the algorithms.
 
-use super::wino::WinoConv;
+use super::wino::{WeightView, WinoConv};
 use super::{Call, Epilogue, TapConv};
 use crate::planar::{PlanarCall, PlanarConv};
 use crate::select::{Algorithm, Block, algorithm, forced, select};
@@ -106,7 +106,8 @@ impl Conv {
                 taps.set_bias(bias);
             }
             Body::Wino(wino) => {
-                wino.pack(weight_oihw);
+                let (output_step, channel_step) = (desc.ic * 9, 9);
+                wino.pack(weight_oihw, WeightView { output_step, channel_step, turned: false });
                 wino.set_bias(bias);
             }
             Body::Planar(planar) => planar.repack(weight_oihw, bias),

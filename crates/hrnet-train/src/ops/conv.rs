@@ -6,7 +6,8 @@ use crate::params::Params;
 use crate::plan::Unit;
 use hrnet_ir::Net;
 use hrnet_kernels::{
-    self as k, Conv, ConvBackwardData, ConvCase, ConvDesc, ConvWeightGrad, Epilogue, Isa, Residual,
+    self as k, AlignedBuf, Conv, ConvBackwardData, ConvCase, ConvDesc, ConvWeightGrad, Epilogue, Isa,
+    Residual,
 };
 use std::ops::Range;
 
@@ -51,12 +52,24 @@ impl ConvLayer {
         let on_image = unit.sources[0] == 0;
         Self {
             case,
-            forward: Conv::new(isa, case.desc, w, b),
-            backward: (!on_image).then(|| ConvBackwardData::new(isa, case.desc, w)),
-            weight_grad: ConvWeightGrad::new(isa, case.desc),
+            forward: Conv::with_algorithm(isa, case, k::training_algorithm(&case, isa), w, b),
+            backward: (!on_image).then(|| ConvBackwardData::for_map(isa, case, w)),
+            weight_grad: ConvWeightGrad::for_map(isa, case),
             weight,
             bias,
         }
+    }
+
+    /// Whether the layer was packed for the map that it has in `memory`.
+    pub fn fits(&self, unit: &Unit, memory: &Memory) -> bool {
+        let map = memory.forms[unit.sources[0]].map();
+        (map.h, map.w) == (self.case.ih, self.case.iw)
+    }
+
+    /// Names of the algorithms: forward, backward with respect to data and to weights.
+    pub fn algorithms(&self) -> String {
+        let data = self.backward.as_ref().map(|b| format!("{:?}", b.algorithm())).unwrap_or_default();
+        format!("{:?}/{data}/{:?}", self.forward.algorithm(), self.weight_grad.algorithm())
     }
 
     /// Packs the weights anew after they changed.
@@ -73,12 +86,19 @@ impl ConvLayer {
         self.forward.run(ctx.pool, ctx.x(), ctx.x_shape(), dst, epilogue);
     }
 
-    pub fn backward(&mut self, ctx: &Ctx, params: &mut Params, dy: &[f32], grads: &mut Grads) {
+    pub fn backward(
+        &self,
+        ctx: &Ctx,
+        params: &mut Params,
+        dy: &[f32],
+        grads: &mut Grads,
+        scratch: &mut AlignedBuf,
+    ) {
         if let (Some((dx, accumulate)), Some(backward)) = (grads.first(), &self.backward) {
             backward.run(ctx.pool, dy, ctx.x_shape(), dx, accumulate);
         }
         let dw = &mut params.grads[self.weight.clone()];
-        self.weight_grad.run(ctx.pool, ctx.x(), ctx.x_shape(), dy, dw);
+        self.weight_grad.run(ctx.pool, scratch, ctx.x(), ctx.x_shape(), dy, dw);
         if let Some(bias) = self.bias.clone() {
             k::bias_grad(ctx.pool, dy, ctx.out_shape(), &mut params.grads[bias]);
         }

@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What a unit computes with, beside its values.
 pub(crate) enum Layer {
     None,
-    Conv(ConvLayer),
+    Conv(Box<ConvLayer>),
     BatchNorm(BnLayer),
     Linear(LinearLayer),
     Extra(ExtraLayer),
@@ -132,7 +132,7 @@ impl Layer {
     /// The layer of a unit, with its parameters packed.
     pub fn new(net: &Net, unit: &Unit, memory: &Memory, isa: Isa, params: &Params) -> Self {
         match &unit.kind {
-            Kind::Conv(conv) => Layer::Conv(ConvLayer::new(net, unit, conv, memory, isa, params)),
+            Kind::Conv(conv) => Layer::Conv(Box::new(ConvLayer::new(net, unit, conv, memory, isa, params))),
             Kind::BatchNorm(bn) => Layer::BatchNorm(BnLayer::new(bn, params)),
             &Kind::Linear { weight, bias } => {
                 Layer::Linear(LinearLayer::new(net, unit, weight, bias, params))
@@ -143,6 +143,14 @@ impl Layer {
             | Kind::Identity
             | Kind::Concat
             | Kind::GlobalAvgPool => Layer::None,
+        }
+    }
+
+    /// Whether the layer was made for the shapes of `memory`.
+    pub fn fits(&self, unit: &Unit, memory: &Memory) -> bool {
+        match self {
+            Layer::Conv(conv) => conv.fits(unit, memory),
+            _ => true,
         }
     }
 
@@ -185,9 +193,17 @@ impl Layer {
         }
     }
 
-    pub fn backward(&mut self, ctx: &Ctx, params: &mut Params, dy: &[f32], grads: &mut Grads) {
+    /// `scratch` holds anything and grows as needed.
+    pub fn backward(
+        &mut self,
+        ctx: &Ctx,
+        params: &mut Params,
+        dy: &[f32],
+        grads: &mut Grads,
+        scratch: &mut AlignedBuf,
+    ) {
         match (ctx.unit.kind, self) {
-            (Kind::Conv(_), Layer::Conv(layer)) => layer.backward(ctx, params, dy, grads),
+            (Kind::Conv(_), Layer::Conv(layer)) => layer.backward(ctx, params, dy, grads, scratch),
             (Kind::BatchNorm(_), Layer::BatchNorm(layer)) => layer.backward(ctx, params, dy, grads),
             (Kind::Linear { .. }, Layer::Linear(layer)) => layer.backward(ctx, params, dy, grads),
             (Kind::Extra(_), Layer::Extra(layer)) => layer.backward(ctx, params, dy, grads),

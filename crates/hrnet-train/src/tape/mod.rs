@@ -94,6 +94,8 @@ pub struct Tape {
     memory: Memory,
     pub(crate) params: Params,
     layers: Vec<Layer>,
+    /// Of whichever operation runs.
+    scratch: AlignedBuf,
     profile: Profile,
     bufs: Vec<AlignedBuf>,
     pub(crate) mode: Mode,
@@ -111,8 +113,10 @@ impl Tape {
         let plan = plan::units(net)?;
         let memory = Memory::new(net, &plan, input)?;
         let params = Params::new(net, weights)?;
-        let layer = |unit| Layer::new(net, unit, &memory, isa, &params);
-        let layers = plan.units.iter().map(layer).collect();
+        let mut layers: Vec<Layer> = plan.units.iter().map(|_| Layer::None).collect();
+        par::for_each_mut(&pool, &mut layers, |i, layer| {
+            *layer = Layer::new(net, &plan.units[i], &memory, isa, &params);
+        });
         Ok(Self {
             net: net.clone(),
             isa,
@@ -123,6 +127,7 @@ impl Tape {
             params,
             layers,
             plan,
+            scratch: AlignedBuf::default(),
             profile: Profile::default(),
             mode: Mode::default(),
         })
@@ -139,6 +144,12 @@ impl Tape {
             let memory = Memory::new(&self.net, &self.plan, input)?;
             self.bufs = Vec::new();
             self.bufs = allocate(&memory.lens)?;
+            let (net, isa, params, units) = (&self.net, self.isa, &self.params, &self.plan.units);
+            par::for_each_mut(&self.pool, &mut self.layers, |i, layer| {
+                if !layer.fits(&units[i], &memory) {
+                    *layer = Layer::new(net, &units[i], &memory, isa, params);
+                }
+            });
             self.memory = memory;
             self.input = input;
         }
@@ -346,7 +357,7 @@ impl Tape {
         };
         let start = self.profile.start();
         self.layers[index].forward(&ctx, &self.params, &mut dst);
-        self.profile.note(start, Direction::Forward, &ctx);
+        self.profile.note(start, Direction::Forward, &ctx, &self.layers[index]);
         self.bufs[dst_index] = dst;
     }
 
@@ -385,8 +396,14 @@ impl Tape {
                     bufs: &self.bufs,
                     mode: &self.mode,
                 };
-                self.layers[index].backward(&ctx, &mut self.params, &self.bufs[*dy], &mut grads);
-                self.profile.note(start, Direction::Backward, &ctx);
+                self.layers[index].backward(
+                    &ctx,
+                    &mut self.params,
+                    &self.bufs[*dy],
+                    &mut grads,
+                    &mut self.scratch,
+                );
+                self.profile.note(start, Direction::Backward, &ctx, &self.layers[index]);
                 grads.put_back(&mut self.bufs, sources, addend);
             }
         }

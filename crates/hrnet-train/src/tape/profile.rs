@@ -1,6 +1,6 @@
 //! Where the time of a step goes: per direction, operation and shape.
 
-use crate::ops::Ctx;
+use crate::ops::{Ctx, Layer};
 use crate::plan::Kind;
 use hrnet_kernels::Shape;
 use std::collections::HashMap;
@@ -53,7 +53,7 @@ impl Profile {
     }
 
     /// Notes a unit.
-    pub fn note(&mut self, start: Option<Instant>, direction: Direction, ctx: &Ctx) {
+    pub fn note(&mut self, start: Option<Instant>, direction: Direction, ctx: &Ctx, layer: &Layer) {
         self.add(start, direction, || {
             let (from, to) = (ctx.x_shape(), ctx.out_shape());
             let kind = match ctx.unit.kind {
@@ -69,7 +69,11 @@ impl Profile {
                 (false, true) => " relu",
                 (false, false) => "",
             };
-            format!("{kind}{extra} {}->{} {}x{}", from.c, to.c, to.h, to.w)
+            let how = match layer {
+                Layer::Conv(conv) => conv.algorithms(),
+                _ => String::new(),
+            };
+            format!("{kind}{extra} {}->{} {}x{} {how}", from.c, to.c, to.h, to.w)
         });
     }
 

@@ -1,10 +1,12 @@
 //! What a run shows and keeps: progress with time left, a JSON line per report, checkpoints, the best model.
 
+use super::export;
 use super::folder::Folder;
+use super::job::{Facts, Judge};
 use super::{RunOptions, Summary};
 use crate::config::TrainConfig;
-use crate::face::Evaluator;
 use anyhow::{Context, Result};
+use hrnet_formats::Metric;
 use hrnet_ir::{Model, Weights};
 use hrnet_train::{BoxError, Checkpoints, Control, FitEnd, Observer, StepReport, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,6 +14,8 @@ use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Steps between two lines of the log.
@@ -21,26 +25,32 @@ const LOG_STEPS: u64 = 20;
 pub(super) struct Progress<'a> {
     config: &'a TrainConfig,
     model: Model,
+    facts: Facts,
     out: PathBuf,
     max_steps: Option<u64>,
     checkpoints: &'a mut Checkpoints<Folder>,
-    evaluator: Option<Evaluator>,
+    judge: Option<Box<dyn Judge>>,
     bar: ProgressBar,
     log: File,
     started: Instant,
     loss_sum: f64,
     loss_count: u32,
     saved_step: Option<u64>,
+    /// Microseconds waited for data, in all.
+    pub(super) waited: Arc<AtomicU64>,
+    /// When the last line of the log was written: time, and what was waited by then.
+    lap: (Instant, u64),
 }
 
 impl<'a> Progress<'a> {
     pub(super) fn new(
         config: &'a TrainConfig,
         model: &Model,
+        facts: Facts,
         options: &RunOptions,
         per_epoch: u64,
         checkpoints: &'a mut Checkpoints<Folder>,
-        evaluator: Option<Evaluator>,
+        judge: Option<Box<dyn Judge>>,
         done: hrnet_train::trainer::Progress,
     ) -> Result<Self> {
         let path = options.out.join("log.jsonl");
@@ -55,16 +65,19 @@ impl<'a> Progress<'a> {
         Ok(Self {
             config,
             model: *model,
+            facts,
             out: options.out.to_path_buf(),
             max_steps: options.max_steps,
             checkpoints,
-            evaluator,
+            judge,
             bar,
             log,
             started: Instant::now(),
             loss_sum: 0.0,
             loss_count: 0,
             saved_step: None,
+            waited: Arc::default(),
+            lap: (Instant::now(), 0),
         })
     }
 
@@ -83,26 +96,35 @@ impl<'a> Progress<'a> {
     }
 
     fn judge(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<()> {
-        let Some(evaluator) = &mut self.evaluator else { return Ok(()) };
+        let Some(judge) = &mut self.judge else { return Ok(()) };
         let weights = trainer.ema_weights().unwrap_or_else(|| trainer.weights());
-        let report = evaluator.measure(&weights)?;
-        let best = trainer.note_metric(report.nme, false);
-        let percent = 100.0 * report.nme;
-        self.bar.println(format!(
-            "epoch {}: NME {percent:.3} %{}",
-            epoch + 1,
-            if best { " (best)" } else { "" }
-        ));
-        self.write_log(&json!({"epoch": epoch + 1, "nme_percent": percent, "auc_08": report.auc_08,
-            "failure_rate_08": report.failure_rate_08, "best": best}))?;
+        let started = Instant::now();
+        let judged = judge.measure(&weights)?;
+        let best = trainer.note_metric(judged.percent, judge.higher_is_better());
+        let note = if best { " (best)" } else { "" };
+        self.bar.println(format!("epoch {}: {} {:.3} %{note}", epoch + 1, judge.title(), judged.percent));
+        let mut line = judged.figures;
+        line.insert("epoch".into(), json!(epoch + 1));
+        line.insert("step".into(), json!(trainer.progress().step));
+        line.insert("best".into(), json!(best));
+        line.insert("judge_seconds".into(), json!(started.elapsed().as_secs_f64()));
+        self.write_log(&Value::Object(line))?;
+        self.lap = (Instant::now(), self.waited.load(Ordering::Relaxed));
         if best {
-            self.export(&weights, "best.safetensors", Some(percent))?;
+            self.export(&weights, "best.safetensors", Some(judged.percent))?;
         }
         Ok(())
     }
 
-    fn export(&self, weights: &Weights, name: &str, nme_percent: Option<f64>) -> Result<()> {
-        let bytes = crate::face::export(self.config, &self.model, weights, nme_percent)?;
+    fn export(&self, weights: &Weights, name: &str, percent: Option<f64>) -> Result<()> {
+        let set = self.config.data.val.as_ref().and_then(|v| v.file_name());
+        let metric = match (&self.judge, percent, set) {
+            (Some(judge), Some(value), Some(set)) => {
+                Some(Metric { name: judge.metric(), value, set: set.to_string_lossy().into_owned() })
+            }
+            _ => None,
+        };
+        let bytes = export::bytes(self.config, &self.model, &self.facts, weights, metric)?;
         crate::io::write_atomic(&self.out.join(name), &bytes)
     }
 
@@ -110,8 +132,8 @@ impl<'a> Progress<'a> {
     pub(super) fn finish(mut self, trainer: &mut Trainer, end: FitEnd) -> Result<Summary> {
         self.save(trainer)?;
         let weights = trainer.ema_weights().unwrap_or_else(|| trainer.weights());
-        let metric = match (&self.evaluator, end) {
-            (Some(evaluator), FitEnd::Finished) => Some(100.0 * evaluator.measure(&weights)?.nme),
+        let metric = match (&mut self.judge, end) {
+            (Some(judge), FitEnd::Finished) => Some(judge.measure(&weights)?.percent),
             _ => None,
         };
         self.export(&weights, "last.safetensors", metric)?;
@@ -124,16 +146,14 @@ impl<'a> Progress<'a> {
                 eprintln!("stopped at step {step}; continue with --resume auto (run folder {out})")
             }
         }
-        let best_nme_percent = trainer.best().map(|best| 100.0 * best);
-        if let Some(best) = best_nme_percent {
-            eprintln!("best NME {best:.3} % ({out}/best.safetensors)");
+        let mut best = serde_json::Map::new();
+        if let Some(judge) = &self.judge {
+            best.insert(format!("best_{}", judge.key()), json!(trainer.best()));
+            if let Some(value) = trainer.best() {
+                eprintln!("best {} {value:.3} % ({out}/best.safetensors)", judge.title());
+            }
         }
-        Ok(Summary {
-            out: self.out.clone(),
-            steps: step,
-            finished: end == FitEnd::Finished,
-            best_nme_percent,
-        })
+        Ok(Summary { out: self.out.clone(), steps: step, finished: end == FitEnd::Finished, best })
     }
 }
 
@@ -152,10 +172,15 @@ impl Observer for Progress<'_> {
             let loss = self.loss_sum / f64::from(self.loss_count.max(1));
             (self.loss_sum, self.loss_count) = (0.0, 0);
             self.bar.set_message(format!("epoch {} loss {loss:.6}", report.epoch + 1));
-            self.write_log(
-                &json!({"step": report.step, "epoch": report.epoch, "loss": loss, "rate": report.rate,
-                "grad_norm": report.grad_norm, "seconds": self.started.elapsed().as_secs_f64()}),
-            )?;
+            let (then, waited) = self.lap;
+            self.lap = (Instant::now(), self.waited.load(Ordering::Relaxed));
+            let seconds = then.elapsed().as_secs_f64();
+            self.write_log(&json!({
+                "step": report.step, "epoch": report.epoch, "loss": loss, "rate": report.rate,
+                "grad_norm": report.grad_norm, "seconds": self.started.elapsed().as_secs_f64(),
+                "images_per_second": (LOG_STEPS * self.config.train.batch as u64) as f64 / seconds,
+                "data_wait_seconds": (self.lap.1 - waited) as f64 * 1e-6,
+            }))?;
         }
         if report.step.is_multiple_of(self.config.train.checkpoint_steps) {
             self.save(trainer)?;

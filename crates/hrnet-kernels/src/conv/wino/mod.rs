@@ -29,6 +29,7 @@
 //! (face W18 29.9 instead of 29.4 ms); fetching the weights into L1.
 
 mod gemm;
+mod grad;
 pub(crate) mod points;
 mod transform;
 
@@ -40,6 +41,8 @@ use crate::simd::Simd;
 use crate::table::Body;
 use crate::{Algorithm, AlignedBuf, ConvDesc, LANES, Shape};
 use gemm::Product;
+pub(crate) use grad::{GradTiles, WinoGrad, gradient};
+pub(crate) use points::WeightView;
 use transform::Out;
 
 /// Pixels inside the map, at most those of a tile or window.
@@ -94,6 +97,7 @@ pub(crate) struct Weights {
 pub(crate) struct WinoFns {
     pub(crate) input: unsafe fn(&Strip),
     pub(crate) block: unsafe fn(&Strip, &Weights),
+    pub(crate) gradient: unsafe fn(&GradTiles),
 }
 
 /// A tile: its image and its top left pixel.
@@ -254,8 +258,8 @@ impl WinoConv {
         points::window(self.m).pow(2)
     }
 
-    /// Fills the packed weights from `[oc][ic][3][3]`.
-    pub(super) fn pack(&mut self, weight: &[f32]) {
+    /// Fills the packed weights.
+    pub(super) fn pack(&mut self, weight: &[f32], view: WeightView) {
         let (positions, channels) = (self.positions(), self.channels);
         let matrix = points::weight_matrix(self.m);
         for block in &self.blocks {
@@ -265,12 +269,12 @@ impl WinoConv {
             for v in 0..block.kernel.vectors {
                 let first = (block.first + v) * LANES;
                 let used = LANES.min(self.outputs - first);
-                let rows = &weight[first * channels * 9..(first + used) * channels * 9];
                 points::transform_weights(
                     self.proven,
                     &matrix,
-                    rows,
-                    channels,
+                    &weight[first * view.output_step..],
+                    view,
+                    (used, channels),
                     &mut packed[v * LANES..],
                     lanes,
                 );

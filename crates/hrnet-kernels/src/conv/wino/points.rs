@@ -63,26 +63,35 @@ pub(crate) fn weight_matrix(m: usize) -> Vec<[f64; 3]> {
     rows
 }
 
-/// `G g G^T` in f64, rounded once, for up to 16 output channels: `weight` is `[oc][channels][3][3]`; position `p` of channel
-/// `c` goes to the 16 floats from `packed[(p * channels + c) * step]` on. Lanes of missing output channels are left.
+/// Where the weight of (output, channel, tap) lies: `[output][channel][3][3]` of a convolution, or the same array read as
+/// that of its gradient with respect to the input, with outputs and channels exchanged and the kernel turned by 180 degrees.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WeightView {
+    pub(crate) output_step: usize,
+    pub(crate) channel_step: usize,
+    pub(crate) turned: bool,
+}
+
+/// `G g G^T` in f64, rounded once, for `outputs` (up to 16) output channels, of which the first begins at `weight`; position
+/// `p` of channel `c` goes to the 16 floats from `packed[(p * channels + c) * step]` on. Missing lanes become zero.
 pub(crate) fn transform_weights(
     proven: Proven,
     matrix: &[[f64; 3]],
     weight: &[f32],
-    channels: usize,
+    view: WeightView,
+    (outputs, channels): (usize, usize),
     packed: &mut [f32],
     step: usize,
 ) {
-    let outputs = weight.len() / (channels * 9);
     let positions = matrix.len() * matrix.len();
     let mut cells = [[0.0f32; LANES]; MAX_POSITIONS];
     for channel in 0..channels {
         let mut taps = [[0.0f64; LANES]; 9];
         for output in 0..outputs {
-            let at = (output * channels + channel) * 9;
+            let at = output * view.output_step + channel * view.channel_step;
             let kernel = &weight[at..at + 9];
-            for (tap, &w) in taps.iter_mut().zip(kernel) {
-                tap[output] = f64::from(w);
+            for (tap, values) in taps.iter_mut().enumerate() {
+                values[output] = f64::from(kernel[if view.turned { 8 - tap } else { tap }]);
             }
         }
         transform_cell(proven, matrix, &taps, &mut cells);

@@ -75,6 +75,72 @@ fn output_1d<S: Simd, const M: usize, const N: usize>(s: S, m: [S::V; N]) -> [S:
     y
 }
 
+/// The transpose of [`output_1d`].
+#[inline(always)]
+fn gradient_1d<S: Simd, const M: usize, const N: usize>(s: S, y: [S::V; M]) -> [S::V; N] {
+    let mut z = [y[0]; N];
+    if M == 2 {
+        z[1] = s.add(y[0], y[1]);
+        z[2] = s.sub(y[0], y[1]);
+        z[3] = s.sub(s.splat(0.0), y[1]);
+    } else if M == 3 {
+        let e = s.add(y[0], y[2]);
+        z[1] = s.add(e, y[1]);
+        z[2] = s.sub(e, y[1]);
+        z[3] = s.sub(s.splat(0.0), y[2]);
+        (z[5], z[6]) = (y[1], y[2]);
+    } else {
+        let (e, o) = (s.mul_add(s.splat(A2), y[2], y[0]), s.mul_add(s.splat(A2), y[3], y[1]));
+        z[1] = s.mul_add(s.splat(A), o, e);
+        z[2] = s.mul_add(s.splat(-A), o, e);
+        let (e, o) = (s.mul_add(s.splat(B2), y[2], y[0]), s.mul_add(s.splat(B2), y[3], y[1]));
+        z[3] = s.mul_add(s.splat(B), o, e);
+        z[4] = s.mul_add(s.splat(-B), o, e);
+        z[5] = y[3];
+    }
+    z
+}
+
+/// Transforms the `M x M` pixels of the gradient of one tile and one channel block into `N * N` cells at distance `step`.
+///
+/// # Safety
+/// The first `rows` x `columns` pixels of the tile are readable; `dst + (N * N - 1) * step` and 16 floats from there are
+/// writable.
+#[inline(always)]
+pub(super) unsafe fn gradient<S: Simd, const M: usize, const N: usize, const EDGE: bool>(
+    s: S,
+    src: *const f32,
+    src_row: usize,
+    window: Window,
+    dst: *mut f32,
+    step: usize,
+) {
+    for part in (0..LANES).step_by(S::WIDTH) {
+        let mut t = [[s.splat(0.0); N]; M];
+        for i in 0..M {
+            let mut y = [s.splat(0.0); M];
+            for (j, value) in y.iter_mut().enumerate() {
+                if !EDGE || (i < window.rows && j < window.columns) {
+                    // SAFETY: a pixel of the tile.
+                    *value = unsafe { s.load(src.wrapping_add(i * src_row + j * LANES + part)) };
+                }
+            }
+            t[i] = gradient_1d(s, y);
+        }
+        for j in 0..N {
+            let mut column = [t[0][j]; M];
+            for i in 1..M {
+                column[i] = t[i][j];
+            }
+            let column: [S::V; N] = gradient_1d(s, column);
+            for (i, &value) in column.iter().enumerate() {
+                // SAFETY: cell `i * N + j` of the destination.
+                unsafe { s.store(dst.wrapping_add((i * N + j) * step + part), value) };
+            }
+        }
+    }
+}
+
 /// Transforms the `N x N` window of one tile and one channel block into `N * N` cells at distance `step`.
 ///
 /// # Safety
