@@ -113,7 +113,11 @@ fn main() {
     let maps = maps(people, missing, crowded);
     let permutation = COCO17.flip_permutation();
     let mirrored = maps.mirrored(&permutation);
-    println!("{people} people, {JOINTS} joints, {:.0} % missing, input {}, {runs} runs", 100.0 * missing, 4 * SIDE);
+    println!(
+        "{people} people, {JOINTS} joints, {:.0} % missing, input {}, {runs} runs",
+        100.0 * missing,
+        4 * SIDE
+    );
     for protocol in [Protocol::Default, Protocol::Official] {
         let options = Options::new(JOINTS, protocol);
         for flip in [false, true] {

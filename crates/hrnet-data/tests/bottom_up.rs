@@ -105,7 +105,10 @@ fn persons_are_those_of_the_published_rules() {
             assert!((f64::from(got.score) - want.score).abs() < 2e-6, "scene {number}, person {p}");
             for (j, (a, b)) in got.joints.iter().zip(&want.joints).enumerate() {
                 let close = (f64::from(a.score) - b[2]).abs() < 2e-6;
-                assert!(close && [a.x, a.y] == [b[0], b[1]], "scene {number}, person {p}, joint {j}: {a:?} {b:?}");
+                assert!(
+                    close && [a.x, a.y] == [b[0], b[1]],
+                    "scene {number}, person {p}, joint {j}: {a:?} {b:?}"
+                );
             }
             persons += 1;
             let labelled = s.people.iter().map(|l| l.joints.iter().flatten().count()).max().unwrap_or(0);

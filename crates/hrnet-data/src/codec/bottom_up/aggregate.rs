@@ -42,11 +42,17 @@ impl Outputs<'_> {
         let width = self.high_size[1];
         out.clear();
         out.extend_from_slice(&self.high[joint * high..(joint + 1) * high]);
-        for_each_row(&self.low[joint * low..(joint + 1) * low], self.low_size, self.high_size, false, |y, row| {
-            for (v, &up) in out[y * width..(y + 1) * width].iter_mut().zip(row) {
-                *v = (up + *v) * 0.5;
-            }
-        });
+        for_each_row(
+            &self.low[joint * low..(joint + 1) * low],
+            self.low_size,
+            self.high_size,
+            false,
+            |y, row| {
+                for (v, &up) in out[y * width..(y + 1) * width].iter_mut().zip(row) {
+                    *v = (up + *v) * 0.5;
+                }
+            },
+        );
     }
 
     /// The tags of a joint at the high size, mirrored where wanted, added to `out`.

@@ -5,8 +5,8 @@
 //! whose bound reaches the best value are looked at. The result is that of the full search.
 
 use super::super::Protocol;
-use super::group::Group;
 use super::aggregate::{BLOCK, Lines};
+use super::group::Group;
 use super::{Aggregated, Joint, Options, Person};
 
 /// Rows of a tile; it is as wide as a block of the maxima.

@@ -71,7 +71,9 @@ fn the_parts_of_300w() {
 #[test]
 fn the_categories_of_300vw() {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["114/annot/000001.pts", "114/annot/000002.pts", "203/annot/000001.pts", "001/annot/000001.pts"] {
+    for name in
+        ["114/annot/000001.pts", "114/annot/000002.pts", "203/annot/000001.pts", "001/annot/000001.pts"]
+    {
         write_pts(&folder.path().join(name), 40.0);
     }
     let set = FaceSet::open(folder.path(), &options()).unwrap();

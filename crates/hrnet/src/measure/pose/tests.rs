@@ -21,7 +21,8 @@ fn found(points: &[[f64; 2]], bbox: [f64; 4], score: f64) -> Instance {
 /// Two persons of 14 LSP points in one image, the second without hips.
 fn lsp() -> (PoseSet, Vec<[f64; 2]>) {
     let names = hrnet_data::dataset::skeletons::LSP14.points;
-    let points: Vec<[f64; 2]> = (0..14).map(|i| [10.0 + 5.0 * f64::from(i), 20.0 + f64::from(i % 5) * 8.0]).collect();
+    let points: Vec<[f64; 2]> =
+        (0..14).map(|i| [10.0 + 5.0 * f64::from(i), 20.0 + f64::from(i % 5) * 8.0]).collect();
     let flat = |hips: bool| -> Vec<f64> {
         let one = |(i, p): (usize, &[f64; 2])| {
             let v = if hips || !(2..=3).contains(&i) { 2.0 } else { 0.0 };
@@ -121,9 +122,13 @@ fn figures_of_a_run_are_those_of_pycocotools_on_its_file() {
     for (number, case) in coco_cases().iter().enumerate() {
         // Sets that the reader accepts: one category of 17 points; the file's own constants.
         let mut annotations = case["annotations"].clone();
-        let Some([category]) = annotations["categories"].as_array_mut().map(Vec::as_mut_slice) else { continue };
+        let Some([category]) = annotations["categories"].as_array_mut().map(Vec::as_mut_slice) else {
+            continue;
+        };
         let first = case["annotations"]["annotations"].as_array().and_then(|a| a.first());
-        let Some(count) = first.and_then(|a| a["keypoints"].as_array()).map(|k| k.len() / 3) else { continue };
+        let Some(count) = first.and_then(|a| a["keypoints"].as_array()).map(|k| k.len() / 3) else {
+            continue;
+        };
         let sigmas = match &case["sigmas"] {
             Value::Null if count == 17 => json!(hrnet_data::metric::oks::COCO_SIGMAS),
             Value::Null => continue,
@@ -149,7 +154,8 @@ fn figures_of_a_run_are_those_of_pycocotools_on_its_file() {
         };
         let from_file = measure_file(&set, &file, &options).unwrap();
         let want: Vec<f64> = serde_json::from_value(case["values"].clone()).unwrap();
-        let values = |m: &Measured| -> Vec<f64> { m.figures.iter().map(|f| f.value.unwrap_or(-1.0)).collect() };
+        let values =
+            |m: &Measured| -> Vec<f64> { m.figures.iter().map(|f| f.value.unwrap_or(-1.0)).collect() };
         for (a, b) in values(&from_file).iter().zip(&want) {
             assert!((a - b).abs() < 1e-9, "case {number}: {:?} {want:?}", values(&from_file));
         }
