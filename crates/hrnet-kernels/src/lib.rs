@@ -32,6 +32,7 @@
 mod par;
 
 mod batch_norm;
+mod bn_split;
 mod buffer;
 mod concat;
 mod conv;
@@ -60,6 +61,7 @@ mod upsample;
 mod wave;
 
 pub use batch_norm::{bn_apply, bn_backward, bn_stats};
+pub use bn_split::{bn_gradient_apply, bn_gradient_sums};
 pub use buffer::AlignedBuf;
 pub use concat::{concat, concat_backward};
 pub use conv::{Conv, ConvBackwardData, ConvTranspose, ConvWeightGrad, Epilogue, Residual};

@@ -146,7 +146,7 @@ pub enum LossError {
 }
 
 impl Target {
-    fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Target::Heatmaps { .. } => "heat maps",
             Target::Labels(_) => "class labels",

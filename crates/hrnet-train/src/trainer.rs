@@ -4,10 +4,13 @@
 //! gradient leaves no trace but a counter; several in a row end the run.
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Meta};
+use crate::dropout::Draw;
 use crate::error::TrainError;
+use crate::freeze::{self, Freeze, LayerRate, Statistics};
 use crate::loss::{Objective, Target};
 use crate::optim::{Ema, Optimizer, OptimizerConfig};
 use crate::par;
+use crate::reduce::{Alone, Reduce};
 use crate::schedule::Schedule;
 use crate::tape::{Tape, TapeError};
 use hrnet_ir::{Net, Tensor, Weights};
@@ -94,7 +97,7 @@ pub struct TrainOptions {
     pub schedule: Schedule,
     /// Batches in an epoch, for the schedule; [`Trainer::fit`] takes it from its source.
     pub batches_per_epoch: u64,
-    /// Recorded in checkpoints for the batch source; the trainer itself draws nothing.
+    /// Seed of dropout; recorded in checkpoints, for the batch source too.
     pub seed: u64,
     /// Decay of an average of the weights.
     pub ema: Option<f64>,
@@ -102,6 +105,16 @@ pub struct TrainOptions {
     pub clip_norm: Option<f64>,
     /// Batches per optimiser step; their losses are averaged.
     pub accumulate: u32,
+    /// Which layers and statistics do not learn.
+    pub freeze: Freeze,
+    /// Factors on the learning rates of some layers.
+    pub layer_rates: Vec<LayerRate>,
+    /// Whether the network's dropout drops.
+    pub dropout: bool,
+    /// The other processes that train on shares of the same batches.
+    pub reduce: Arc<dyn Reduce>,
+    /// Whether batch norms take their statistics over all processes.
+    pub sync_batch_norm: bool,
     /// So many non-finite steps in a row are an error.
     pub max_bad_steps: u32,
     /// The configuration as text, recorded in checkpoints.
@@ -128,6 +141,11 @@ impl TrainOptions {
             ema: None,
             clip_norm: None,
             accumulate: 1,
+            freeze: Freeze::default(),
+            layer_rates: Vec::new(),
+            dropout: true,
+            reduce: Arc::new(Alone),
+            sync_batch_norm: true,
             max_bad_steps: 10,
             config: String::new(),
         }
@@ -136,9 +154,7 @@ impl TrainOptions {
     fn check(&self) -> Result<(), TrainError> {
         let fail = |name, value: String, wanted| Err(TrainError::Option { name, value, wanted });
         self.optimizer.check()?;
-        if !(self.schedule.base >= 0.0 && self.schedule.base.is_finite()) {
-            return fail("learning rate", self.schedule.base.to_string(), "0 or more");
-        }
+        self.schedule.check()?;
         if let Some(decay) = self.ema.filter(|d| !(0.0..1.0).contains(d)) {
             return fail("ema", decay.to_string(), "at least 0, below 1");
         }
@@ -238,9 +254,19 @@ impl Trainer {
         input: [usize; 4],
     ) -> Result<Self, TrainError> {
         options.check()?;
-        let tape = Tape::new(net, weights, options.isa, options.pool.clone(), input)?;
+        let mut tape = Tape::new(net, weights, options.isa, options.pool.clone(), input)?;
         options.loss.check(net)?;
-        let optimizer = Optimizer::new(options.optimizer, &tape.params);
+        freeze::check(&tape.params, &options.freeze, &options.layer_rates)?;
+        tape.freeze_statistics(|name| match options.freeze.statistics {
+            Statistics::Batch => false,
+            Statistics::FrozenLayers => options.freeze.holds(name),
+            Statistics::Running => true,
+        });
+        if options.reduce.size() > 1 {
+            tape.share(options.reduce.clone(), options.sync_batch_norm);
+        }
+        let optimizer =
+            Optimizer::new(options.optimizer, &tape.params, &options.freeze, &options.layer_rates);
         let ema = options.ema.map(|decay| Ema::new(decay, &tape.params));
         Ok(Self {
             tape,
@@ -378,6 +404,9 @@ impl Trainer {
             self.tape.zero_gradients();
         }
 
+        let first_image = (self.options.reduce.rank() as u64).wrapping_mul(input[0] as u64);
+        let draw = Draw { seed: self.options.seed, epoch, index, first_image };
+        self.tape.set_draw(self.options.dropout.then_some(draw));
         self.tape.forward(batch.input.data())?;
         let mut shapes = Vec::with_capacity(self.outputs.len());
         for (i, (output, grad)) in self.outputs.iter_mut().zip(&mut self.output_grads).enumerate() {
@@ -389,10 +418,15 @@ impl Trainer {
             shapes.push(shape);
         }
         let pool = self.options.pool.clone();
-        let scale = 1.0 / f64::from(self.options.accumulate);
+        // Every process has its share of the batch.
+        let size = self.options.reduce.size() as f64;
+        let scale = 1.0 / (f64::from(self.options.accumulate) * size);
         let (objective, target) = (&self.options.loss, &batch.target);
         self.losses =
             objective.evaluate(&pool, &self.outputs, &shapes, target, scale, &mut self.output_grads)?;
+        let reduced = self.options.reduce.sum(&mut self.losses);
+        reduced.map_err(|source| TrainError::Shared { step: self.progress.step, source })?;
+        self.losses.iter_mut().for_each(|loss| *loss /= size);
         let loss = objective.total(&self.losses);
         let mut report = StepReport {
             step: self.progress.step,
@@ -409,7 +443,12 @@ impl Trainer {
             return self.skip(report, SkipReason::Loss);
         }
         let grads: Vec<&[f32]> = self.output_grads.iter().map(Vec::as_slice).collect();
-        self.tape.backward(&grads)?;
+        if self.progress.pending + 1 < self.options.accumulate {
+            self.tape.backward(&grads)?;
+        } else {
+            self.tape.backward_and_send(&grads)?;
+            self.tape.params.clear_gradients(|name| self.options.freeze.holds(name));
+        }
         self.progress.pending += 1;
         if self.progress.pending < self.options.accumulate {
             self.tape.commit_statistics();
@@ -483,6 +522,10 @@ impl Trainer {
 
     /// Everything needed to go on bit for bit, as one file.
     pub fn save(&self) -> Result<Vec<u8>, CheckpointError> {
+        if self.options.reduce.size() > 1 && self.progress.pending > 0 {
+            let why = "in the middle of an accumulated step the gradients are spread over several processes";
+            return Err(CheckpointError::Encode(why.into()));
+        }
         self.checkpoint().encode()
     }
 

@@ -19,8 +19,8 @@ pub(crate) struct ConvLayer {
     /// Nothing for a convolution on the image.
     backward: Option<ConvBackwardData>,
     weight_grad: ConvWeightGrad,
-    weight: Range<usize>,
-    bias: Option<Range<usize>>,
+    pub weight: Range<usize>,
+    pub bias: Option<Range<usize>>,
 }
 
 fn case(net: &Net, unit: &Unit, conv: &hrnet_ir::Conv, memory: &Memory) -> ConvCase {

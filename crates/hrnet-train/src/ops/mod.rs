@@ -6,19 +6,26 @@
 pub(crate) mod batch_norm;
 pub(crate) mod concat;
 pub(crate) mod conv;
+pub(crate) mod extra;
 pub(crate) mod global_pool;
 pub(crate) mod identity;
 pub(crate) mod linear;
 pub(crate) mod resize;
 
+use crate::dropout::Draw;
 use crate::memory::{Dest, Memory};
 use crate::params::Params;
 use crate::plan::{Kind, Unit};
+use crate::reduce::Reduce;
+use crate::trainer::BoxError;
 use batch_norm::BnLayer;
 use conv::ConvLayer;
+use extra::ExtraLayer;
 use hrnet_ir::Net;
 use hrnet_kernels::{AlignedBuf, Isa, Pool, Shape};
 use linear::LinearLayer;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a unit computes with, beside its values.
 pub(crate) enum Layer {
@@ -26,6 +33,35 @@ pub(crate) enum Layer {
     Conv(Box<ConvLayer>),
     BatchNorm(BnLayer),
     Linear(LinearLayer),
+    Extra(ExtraLayer),
+}
+
+/// What is the same for all units of a step.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mode {
+    /// What dropout draws; without it nothing is dropped.
+    pub draw: Option<Draw>,
+    /// The other processes of the run.
+    pub shared: Option<Arc<dyn Reduce>>,
+    /// Whether batch norms share their statistics with them.
+    pub sync: bool,
+    /// The first exchange with them that failed.
+    pub failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Mode {
+    /// With whom batch norms share their statistics.
+    pub fn statistics(&self) -> Option<&Arc<dyn Reduce>> {
+        self.shared.as_ref().filter(|_| self.sync)
+    }
+
+    /// Keeps the first failure; the tape reports it at the end of its walk.
+    pub fn note(&self, result: Result<(), BoxError>) {
+        if let Err(error) = result {
+            let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+            failure.get_or_insert_with(|| error.to_string());
+        }
+    }
 }
 
 /// A unit that runs, and where its values are.
@@ -37,6 +73,7 @@ pub(crate) struct Ctx<'a> {
     pub host: Option<usize>,
     pub memory: &'a Memory,
     pub bufs: &'a [AlignedBuf],
+    pub mode: &'a Mode,
 }
 
 impl<'a> Ctx<'a> {
@@ -100,6 +137,7 @@ impl Layer {
             &Kind::Linear { weight, bias } => {
                 Layer::Linear(LinearLayer::new(net, unit, weight, bias, params))
             }
+            &Kind::Extra(kind) => Layer::Extra(ExtraLayer::new(isa, kind, net, unit.out, params)),
             Kind::UpsampleNearest { .. }
             | Kind::ResizeBilinear { .. }
             | Kind::Identity
@@ -118,8 +156,23 @@ impl Layer {
 
     /// Packs the weights anew after they changed.
     pub fn repack(&mut self, values: &[f32]) {
-        if let Layer::Conv(conv) = self {
-            conv.repack(values);
+        match self {
+            Layer::Conv(conv) => conv.repack(values),
+            Layer::Extra(extra) => extra.repack(values),
+            Layer::None | Layer::BatchNorm(_) | Layer::Linear(_) => {}
+        }
+    }
+
+    /// Where its parameters are; their gradients are complete after its backward step.
+    pub fn ranges(&self) -> Vec<Range<usize>> {
+        match self {
+            Layer::None => Vec::new(),
+            Layer::Conv(conv) => {
+                [Some(conv.weight.clone()), conv.bias.clone()].into_iter().flatten().collect()
+            }
+            Layer::BatchNorm(bn) => vec![bn.gamma.clone(), bn.beta.clone()],
+            Layer::Linear(linear) => vec![linear.weight.clone(), linear.bias.clone()],
+            Layer::Extra(extra) => extra.ranges(),
         }
     }
 
@@ -128,12 +181,13 @@ impl Layer {
             (Kind::Conv(_), Layer::Conv(layer)) => layer.forward(ctx, dst),
             (Kind::BatchNorm(_), Layer::BatchNorm(layer)) => layer.forward(ctx, params, dst),
             (Kind::Linear { .. }, Layer::Linear(layer)) => layer.forward(ctx, params, dst),
+            (Kind::Extra(_), Layer::Extra(layer)) => layer.forward(ctx, dst),
             (Kind::UpsampleNearest { factor }, _) => resize::nearest(ctx, factor, dst),
             (Kind::ResizeBilinear { align_corners }, _) => resize::bilinear(ctx, align_corners, dst),
             (Kind::Identity, _) => identity::forward(ctx, dst),
             (Kind::Concat, _) => concat::forward(ctx, dst),
             (Kind::GlobalAvgPool, _) => global_pool::forward(ctx, dst),
-            (Kind::Conv(_) | Kind::BatchNorm(_) | Kind::Linear { .. }, _) => {
+            (Kind::Conv(_) | Kind::BatchNorm(_) | Kind::Linear { .. } | Kind::Extra(_), _) => {
                 unreachable!("layers follow kinds")
             }
         }
@@ -152,13 +206,17 @@ impl Layer {
             (Kind::Conv(_), Layer::Conv(layer)) => layer.backward(ctx, params, dy, grads, scratch),
             (Kind::BatchNorm(_), Layer::BatchNorm(layer)) => layer.backward(ctx, params, dy, grads),
             (Kind::Linear { .. }, Layer::Linear(layer)) => layer.backward(ctx, params, dy, grads),
+            (Kind::Extra(_), Layer::Extra(layer)) => layer.backward(ctx, params, dy, grads),
             (Kind::UpsampleNearest { factor }, _) => resize::nearest_backward(ctx, factor, dy, grads),
             (Kind::ResizeBilinear { align_corners }, _) => {
                 resize::bilinear_backward(ctx, align_corners, dy, grads);
             }
             (Kind::Concat, _) => concat::backward(ctx, dy, grads),
             (Kind::GlobalAvgPool, _) => global_pool::backward(ctx, dy, grads),
-            (Kind::Identity | Kind::Conv(_) | Kind::BatchNorm(_) | Kind::Linear { .. }, _) => {
+            (
+                Kind::Identity | Kind::Conv(_) | Kind::BatchNorm(_) | Kind::Linear { .. } | Kind::Extra(_),
+                _,
+            ) => {
                 unreachable!("identities pass gradients on without a unit step; layers follow kinds")
             }
         }

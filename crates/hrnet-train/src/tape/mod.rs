@@ -8,11 +8,13 @@ mod profile;
 
 pub use profile::{Cost, Direction};
 
+use crate::dropout::Draw;
 use crate::memory::{Back, Form, Memory};
-use crate::ops::{Ctx, Grads, Layer};
+use crate::ops::{Ctx, Grads, Layer, Mode};
 use crate::par;
 use crate::params::Params;
 use crate::plan::{self, Units};
+use crate::reduce::Reduce;
 use hrnet_ir::{Net, ShapeError, Weights};
 use hrnet_kernels::{self as k, AlignedBuf, Isa, Pool, Shape};
 use profile::Profile;
@@ -62,6 +64,12 @@ pub enum TapeError {
         /// What all buffers need.
         bytes: u64,
     },
+    /// The other processes of the run did not answer.
+    #[error("another process of the run: {reason}")]
+    Shared {
+        /// What went wrong.
+        reason: String,
+    },
     /// A slice of another length than the tape's shapes say.
     #[error("{what}: {wanted} values wanted for shape {shape:?}, {found} found")]
     Length {
@@ -90,6 +98,7 @@ pub struct Tape {
     scratch: AlignedBuf,
     profile: Profile,
     bufs: Vec<AlignedBuf>,
+    pub(crate) mode: Mode,
 }
 
 impl Tape {
@@ -120,6 +129,7 @@ impl Tape {
             plan,
             scratch: AlignedBuf::default(),
             profile: Profile::default(),
+            mode: Mode::default(),
         })
     }
 
@@ -192,6 +202,35 @@ impl Tape {
         self.profile.costs()
     }
 
+    /// Shares gradients, and the statistics of batch norms if wanted, with other processes.
+    pub(crate) fn share(&mut self, reduce: Arc<dyn Reduce>, batch_norms: bool) {
+        self.mode.sync = batch_norms;
+        self.mode.shared = Some(reduce);
+    }
+
+    /// Batch norms for which `frozen` holds use their running statistics and leave them.
+    pub(crate) fn freeze_statistics(&mut self, frozen: impl Fn(&str) -> bool) {
+        for (layer, unit) in self.layers.iter_mut().zip(&self.plan.units) {
+            if let (Layer::BatchNorm(bn), crate::plan::Kind::BatchNorm(spec)) = (layer, unit.kind) {
+                bn.frozen = frozen(&self.net.param(spec.gamma).name);
+            }
+        }
+    }
+
+    /// What dropout draws in the next forward passes; without it, as at first, nothing is dropped.
+    pub fn set_draw(&mut self, draw: Option<Draw>) {
+        self.mode.draw = draw;
+    }
+
+    /// The factors of a dropout node in the last forward pass, by image and channel.
+    pub fn dropout_factors(&self, node: usize) -> Option<&[f32]> {
+        let unit = self.plan.units.iter().position(|u| u.out == node)?;
+        match &self.layers[unit] {
+            Layer::Extra(extra) if !extra.factors.is_empty() => Some(&extra.factors),
+            _ => None,
+        }
+    }
+
     /// Sets all parameter gradients to zero.
     pub fn zero_gradients(&mut self) {
         par::for_each_chunk(&self.pool, &mut self.params.grads, |_, chunk| chunk.fill(0.0));
@@ -220,7 +259,7 @@ impl Tape {
         for unit in 0..self.plan.units.len() {
             self.forward_unit(unit);
         }
-        Ok(())
+        self.failure()
     }
 
     /// Copies an output of the last forward pass to plain `[n, c, h, w]`.
@@ -251,6 +290,31 @@ impl Tape {
 
     /// Adds the parameter gradients for the given gradients of the outputs, one plain slice per output.
     pub fn backward(&mut self, output_grads: &[&[f32]]) -> Result<(), TapeError> {
+        self.walk_back(output_grads, false)
+    }
+
+    /// [`Tape::backward`] which hands every gradient to the other processes once it is complete.
+    pub(crate) fn backward_and_send(&mut self, output_grads: &[&[f32]]) -> Result<(), TapeError> {
+        self.walk_back(output_grads, true)?;
+        let Some(shared) = &self.mode.shared else { return Ok(()) };
+        let reason = |e: crate::trainer::BoxError| TapeError::Shared { reason: e.to_string() };
+        shared.finish(&mut self.params.grads).map_err(reason)
+    }
+
+    fn send(&self, unit: usize) {
+        let Some(shared) = &self.mode.shared else { return };
+        for range in self.layers[unit].ranges() {
+            self.mode.note(shared.ready(range.start, &self.params.grads[range]));
+        }
+    }
+
+    /// The first failed exchange of the walk.
+    fn failure(&self) -> Result<(), TapeError> {
+        let mut failure = self.mode.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        failure.take().map_or(Ok(()), |reason| Err(TapeError::Shared { reason }))
+    }
+
+    fn walk_back(&mut self, output_grads: &[&[f32]], send: bool) -> Result<(), TapeError> {
         if output_grads.len() != self.outputs() {
             let (wanted, found) = (self.outputs(), output_grads.len());
             return Err(TapeError::Length {
@@ -270,8 +334,11 @@ impl Tape {
         }
         for step in 0..self.memory.backward.len() {
             self.backward_step(step);
+            if let (true, Back::Unit { unit, .. }) = (send, &self.memory.backward[step]) {
+                self.send(*unit);
+            }
         }
-        Ok(())
+        self.failure()
     }
 
     fn forward_unit(&mut self, index: usize) {
@@ -286,6 +353,7 @@ impl Tape {
             host: self.memory.in_place[index],
             memory: &self.memory,
             bufs: &self.bufs,
+            mode: &self.mode,
         };
         let start = self.profile.start();
         self.layers[index].forward(&ctx, &self.params, &mut dst);
@@ -326,6 +394,7 @@ impl Tape {
                     host: self.memory.in_place[index],
                     memory: &self.memory,
                     bufs: &self.bufs,
+                    mode: &self.mode,
                 };
                 self.layers[index].backward(
                     &ctx,

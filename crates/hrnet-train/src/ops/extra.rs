@@ -1,10 +1,10 @@
 //! The rarer operations of the heads, in both directions: transposed convolution, pooling, the two attention pieces of the
 //! object-contextual head, dropout. None is fused with an addition or a ReLU.
 
-use crate::dropout::Draw;
+use super::{Ctx, Grads};
 use crate::params::Params;
 use hrnet_ir::{Net, Op};
-use hrnet_kernels::{self as k, ConvTranspose, ConvTransposeBackward, Isa, Pool, Shape, Wanted};
+use hrnet_kernels::{self as k, ConvTranspose, ConvTransposeBackward, Isa, Wanted};
 use std::ops::Range;
 
 /// Which of them.
@@ -36,8 +36,6 @@ impl Extra {
 pub(crate) struct ExtraLayer {
     kind: Extra,
     transpose: Option<Transpose>,
-    /// Name of the node, for its draws.
-    name: String,
     /// Factors of dropout by image and channel.
     pub factors: Vec<f32>,
 }
@@ -64,7 +62,7 @@ impl ExtraLayer {
             }
             _ => None,
         };
-        Self { kind, transpose, name: this.name.clone(), factors: Vec::new() }
+        Self { kind, transpose, factors: Vec::new() }
     }
 
     /// Packs the weights anew after they changed.
@@ -76,14 +74,14 @@ impl ExtraLayer {
         }
     }
 
-    pub fn forward(
-        &mut self,
-        pool: &Pool,
-        draw: Option<&Draw>,
-        sources: &[(&[f32], Shape)],
-        dst: &mut [f32],
-    ) {
-        let (x, shape) = sources[0];
+    pub fn ranges(&self) -> Vec<Range<usize>> {
+        let ranges = self.transpose.iter().flat_map(|t| [Some(t.weight.clone()), t.bias.clone()]);
+        ranges.flatten().collect()
+    }
+
+    pub fn forward(&mut self, ctx: &Ctx, dst: &mut [f32]) {
+        let (pool, x, shape) = (ctx.pool, ctx.x(), ctx.x_shape());
+        let source = |i: usize| (ctx.value(ctx.unit.sources[i]), ctx.shape(ctx.unit.sources[i]));
         match self.kind {
             Extra::Transpose(_) => {
                 let transpose = self.transpose.as_ref().expect("made with the layer");
@@ -91,24 +89,18 @@ impl ExtraLayer {
             }
             Extra::AvgPool { size } => k::avg_pool(pool, x, shape, size, dst),
             Extra::MaxPool { size } => k::max_pool(pool, x, shape, size, dst),
-            Extra::Gather => k::region_gather(pool, x, shape, sources[1].0, sources[1].1, dst),
+            Extra::Gather => {
+                let (feats, feats_shape) = source(1);
+                k::region_gather(pool, x, shape, feats, feats_shape, dst);
+            }
             Extra::Attend { scale } => {
-                let (value, value_shape) = sources[2];
-                k::region_attend(
-                    pool,
-                    x,
-                    shape,
-                    sources[1].0,
-                    value,
-                    value_shape.c,
-                    scale as f32,
-                    dst,
-                );
+                let (value, value_shape) = source(2);
+                k::region_attend(pool, x, shape, source(1).0, value, value_shape.c, scale as f32, dst);
             }
             Extra::Dropout { p } => {
                 self.factors.clear();
-                match draw {
-                    Some(draw) => draw.factors(&self.name, p, shape.n, shape.c, &mut self.factors),
+                match &ctx.mode.draw {
+                    Some(draw) => draw.factors(&ctx.unit.name, p, shape.n, shape.c, &mut self.factors),
                     None => self.factors.resize(shape.n * shape.c, 1.0),
                 }
                 k::scale_channels(pool, x, shape, &self.factors, dst, false);
@@ -116,42 +108,38 @@ impl ExtraLayer {
         }
     }
 
-    /// `grads` are those of all parameters.
-    pub fn backward(
-        &mut self,
-        pool: &Pool,
-        sources: &[(&[f32], Shape)],
-        dy: &[f32],
-        out: Shape,
-        mut wanted: Vec<Wanted>,
-        grads: &mut [f32],
-    ) {
-        let (x, shape) = sources[0];
-        let mut take = |i: usize| wanted[i].take();
+    pub fn backward(&mut self, ctx: &Ctx, params: &mut Params, dy: &[f32], grads: &mut Grads) {
+        let (pool, x, shape) = (ctx.pool, ctx.x(), ctx.x_shape());
+        let source = |i: usize| (ctx.value(ctx.unit.sources[i]), ctx.shape(ctx.unit.sources[i]));
+        let mut wanted = grads.sources.iter_mut().map(|g| g.as_mut().map(|(buf, add)| (&mut buf[..], *add)));
+        let mut next = || -> Wanted { wanted.next().flatten() };
         match self.kind {
             Extra::Transpose(_) => {
                 let transpose = self.transpose.as_mut().expect("made with the layer");
-                transpose.backward.run(pool, x, shape, dy, take(0), &mut grads[transpose.weight.clone()]);
+                let dw = &mut params.grads[transpose.weight.clone()];
+                transpose.backward.run(pool, x, shape, dy, next(), dw);
                 if let Some(bias) = transpose.bias.clone() {
-                    k::bias_grad(pool, dy, out, &mut grads[bias]);
+                    k::bias_grad(pool, dy, ctx.out_shape(), &mut params.grads[bias]);
                 }
             }
             Extra::AvgPool { size } => {
-                if let Some((dx, accumulate)) = take(0) {
+                if let Some((dx, accumulate)) = next() {
                     k::avg_pool_backward(pool, dy, shape, size, dx, accumulate);
                 }
             }
             Extra::MaxPool { size } => {
-                if let Some((dx, accumulate)) = take(0) {
+                if let Some((dx, accumulate)) = next() {
                     k::max_pool_backward(pool, x, dy, shape, size, dx, accumulate);
                 }
             }
             Extra::Gather => {
-                let (feats, feats_shape) = sources[1];
-                k::region_gather_backward(pool, x, shape, feats, feats_shape, dy, take(0), take(1));
+                let (feats, feats_shape) = source(1);
+                let (dscores, dfeats) = (next(), next());
+                k::region_gather_backward(pool, x, shape, feats, feats_shape, dy, dscores, dfeats);
             }
             Extra::Attend { scale } => {
-                let ((key, key_shape), (value, value_shape)) = (sources[1], sources[2]);
+                let ((key, key_shape), (value, value_shape)) = (source(1), source(2));
+                let (dquery, dkey, dvalue) = (next(), next(), next());
                 k::region_attend_backward(
                     pool,
                     x,
@@ -162,13 +150,13 @@ impl ExtraLayer {
                     key_shape.h,
                     scale as f32,
                     dy,
-                    take(0),
-                    take(1),
-                    take(2),
+                    dquery,
+                    dkey,
+                    dvalue,
                 );
             }
             Extra::Dropout { .. } => {
-                if let Some((dx, accumulate)) = take(0) {
+                if let Some((dx, accumulate)) = next() {
                     k::scale_channels(pool, dy, shape, &self.factors, dx, accumulate);
                 }
             }
