@@ -356,9 +356,7 @@ impl<'a> Job<'a> {
             (0, _) => Ok(()),
             // The one error was said above.
             (1, 1) => Err(Failure::Reported),
-            (failed, all) => Err(Failure::Runtime(anyhow::anyhow!(
-                "{failed} of {all} images failed"
-            ))),
+            (failed, all) => Err(Failure::Runtime(anyhow::anyhow!("{failed} of {all} images failed"))),
         }
     }
 }
