@@ -418,3 +418,106 @@ tbody tr:hover { background: var(--card); }
 .pictures figcaption { color: var(--soft); font-size: 13px; margin-top: 6px; overflow-wrap: anywhere; }
 @media print { .chart, .figures div, figure { break-inside: avoid; } }
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hrnet_data::draw::chart::{Axis, BarSeries, Series};
+
+    const HOSTILE: &str = "</style><script>alert('x')</script>&\"\0";
+
+    fn page() -> Report {
+        let image = Image::filled(90, 60, [200, 30, 30]);
+        let points = vec![[0.0, 0.1], [1.0, 0.9], [2.0, f64::NAN]];
+        Report::new(HOSTILE)
+            .subtitle(HOSTILE)
+            .settings([("box source", HOSTILE), (HOSTILE, "yes")])
+            .figures([Figure::new(HOSTILE, "0.744").note(HOSTILE)])
+            .times(HOSTILE, &[(HOSTILE, 0.03), ("post", f64::NAN), ("none", -1.0)])
+            .heading(HOSTILE)
+            .text(HOSTILE)
+            .chart(Chart::lines(
+                HOSTILE,
+                Axis::new(HOSTILE),
+                Axis::new("y"),
+                vec![Series::new(HOSTILE, points)],
+            ))
+            .chart(Chart::bars(
+                "bars",
+                Axis::new("v"),
+                vec![HOSTILE.into()],
+                vec![BarSeries::new("", vec![1.0])],
+            ))
+            .table(
+                Table::new(HOSTILE, [HOSTILE, "PCK", "note"])
+                    .row([HOSTILE, "41.0%", "a"])
+                    .row(["x", "n/a"])
+                    .row(["y", "82.0%", "b", "c"])
+                    .bar(1),
+            )
+            .pictures(
+                HOSTILE,
+                [Picture::photo(&image, 48, HOSTILE).unwrap(), Picture::drawing(&image, "").unwrap()],
+            )
+    }
+
+    fn parsed(html: &str) -> roxmltree::Document<'_> {
+        let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
+        roxmltree::Document::parse_with_options(html, options).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    #[test]
+    fn the_page_is_well_formed_and_all_text_is_escaped() {
+        let html = page().to_html();
+        let document = parsed(&html);
+        assert!(!document.descendants().any(|n| n.has_tag_name("script")));
+        let count = |name: &str| document.descendants().filter(|n| n.tag_name().name() == name).count();
+        assert_eq!(
+            (count("style"), count("svg"), count("img"), count("table"), count("tr")),
+            (1, 2, 2, 1, 4)
+        );
+        let shown = HOSTILE.replace('\0', "\u{fffd}");
+        let heading = document.descendants().find(|n| n.has_tag_name("h1")).and_then(|n| n.text());
+        assert_eq!(heading, Some(shown.as_str()));
+        // Nothing is fetched from elsewhere.
+        for node in document.descendants().filter(|n| n.is_element()) {
+            for attribute in node.attributes().filter(|a| matches!(a.name(), "src" | "href")) {
+                assert!(attribute.value().starts_with("data:image/"), "{}", attribute.value());
+            }
+        }
+        assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
+        parsed(&Report::new("").to_html());
+    }
+
+    #[test]
+    fn pictures_are_inside_and_not_larger_than_asked() {
+        let html = page().to_html();
+        let document = parsed(&html);
+        let image = document.descendants().find(|n| n.tag_name().name() == "img").unwrap();
+        let (kind, data) = image.attribute("src").unwrap().split_once(";base64,").unwrap();
+        assert_eq!(
+            (kind, image.attribute("width"), image.attribute("height")),
+            ("data:image/jpeg", Some("48"), Some("32"))
+        );
+        let bytes = STANDARD.decode(data).unwrap();
+        let size = hrnet_data::image::dimensions(&bytes, &hrnet_data::image::Limits::default());
+        assert_eq!(size, Ok((48, 32)));
+    }
+
+    #[test]
+    fn numbers_are_flush_right_and_bars_are_shares_of_the_largest() {
+        let html = page().to_html();
+        let document = parsed(&html);
+        let cells: Vec<_> = document.descendants().filter(|n| n.has_tag_name("td")).collect();
+        assert_eq!(cells.len(), 9);
+        assert_eq!(cells[0].attribute("class"), None);
+        assert_eq!(
+            (cells[1].attribute("class"), cells[1].attribute("style")),
+            (Some("n with-bar"), Some("--share:50.0%"))
+        );
+        assert_eq!((cells[4].attribute("class"), cells[4].attribute("style")), (Some("n"), None));
+        assert_eq!(cells[7].attribute("style"), Some("--share:100.0%"));
+        let times: Vec<_> = [0.0, 2e-5, 0.0042, 0.5, 3.0, 250.0].map(duration).to_vec();
+        assert_eq!(times, ["0 µs", "20 µs", "4.2 ms", "500 ms", "3.00 s", "250 s"]);
+    }
+}

@@ -19,6 +19,8 @@ mod matrix;
 mod raster;
 mod scene;
 mod svg;
+#[cfg(test)]
+mod tests;
 
 use crate::image::Image;
 use scene::Scene;

@@ -4,12 +4,12 @@
 pub fn from_oklch(lightness: f64, chroma: f64, hue: f64) -> [u8; 3] {
     let (sin, cos) = hue.to_radians().sin_cos();
     let mut chroma = chroma;
-    for _ in 0..40 {
+    for _ in 0..160 {
         let linear = linear_rgb(lightness, chroma * cos, chroma * sin);
         if linear.iter().all(|v| (-1e-4..=1.0001).contains(v)) {
             break;
         }
-        chroma *= 0.94;
+        chroma *= 0.985;
     }
     linear_rgb(lightness, chroma * cos, chroma * sin).map(|v| {
         let v = v.clamp(0.0, 1.0);

@@ -127,3 +127,47 @@ pub fn heat_sheet(
     let columns = ((tiles.len() as f64 * 1.5 * h / w).sqrt().round() as usize).clamp(1, tiles.len());
     tile_sheet(&tiles, columns, [base.width(), base.height()], title)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warmer_is_lighter() {
+        let grey = |v: f32| {
+            let [r, g, b] = heat_colour(v).map(f32::from);
+            0.299 * r + 0.587 * g + 0.114 * b
+        };
+        let levels: Vec<f32> = (0..=10).map(|i| grey(i as f32 / 10.0)).collect();
+        assert!(levels.windows(2).all(|w| w[1] > w[0]), "{levels:?}");
+        assert!(levels[0] < 20.0 && levels[10] > 220.0);
+        assert_eq!(heat_colour(f32::NAN), heat_colour(0.0));
+        assert_eq!(heat_colour(7.0), heat_colour(1.0));
+    }
+
+    #[test]
+    fn the_peak_is_bright_where_it_is() {
+        let mut map = vec![0.0; 16 * 12];
+        map[4 * 12 + 9] = 0.8;
+        map[0] = f32::NAN;
+        let crop = Image::filled(48, 64, [120; 3]);
+        let drawn = heat_overlay(&crop, &map, 16, 12, 0.8).unwrap();
+        assert!(drawn.pixel(38, 18)[0] > 200 && drawn.pixel(5, 50)[0] < 80);
+        assert_eq!(peak(&map, 12), Some((0.8, [9, 4])));
+        assert_eq!(peak(&[f32::NAN; 4], 2), None);
+        assert!(heat_overlay(&crop, &map, 16, 11, 0.8).is_none());
+    }
+
+    #[test]
+    fn sheets_of_any_maps() {
+        let crop = Image::filled(48, 64, [120; 3]);
+        for values in [vec![0.5; 17 * 12], vec![f32::NAN; 12], vec![-1.0; 24]] {
+            let maps = HeatMaps::new(&values, 4, 3).unwrap();
+            let sheet = heat_sheet(&crop, &maps, &["nose".into()], "sheet", 40).unwrap();
+            assert!(sheet.width() > 30 && sheet.height() > 40);
+            heat_sheet(&Image::filled(1, 1, [0; 3]), &maps, &[], "", 1).unwrap();
+        }
+        assert!(HeatMaps::new(&[0.0; 13], 4, 3).is_none() && HeatMaps::new(&[], 4, 3).is_none());
+        assert!(HeatMaps::new(&[0.0; 13], 0, 3).is_none());
+    }
+}

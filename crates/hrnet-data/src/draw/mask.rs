@@ -196,3 +196,64 @@ fn below(top: &Image, bottom: &Image) -> Image {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDS: [u16; 8] = [0, 0, 1, 1, 0, 0, 7, 9];
+
+    fn mask() -> Mask<'static> {
+        Mask::new(4, 2, &IDS).unwrap().ignoring(9)
+    }
+
+    #[test]
+    fn shares_count_what_is_not_ignored() {
+        assert_eq!(mask().shares(), [(0, 4.0 / 7.0), (1, 2.0 / 7.0), (7, 1.0 / 7.0)]);
+        assert_eq!(Mask::new(4, 2, &[9; 8]).unwrap().ignoring(9).shares(), []);
+        assert_eq!(mask().class(3, 1), None);
+        assert!(Mask::new(3, 2, &IDS).is_none() && Mask::new(0, 0, &[]).is_none());
+        assert!(Mask::new(usize::MAX, 2, &IDS).is_none());
+    }
+
+    #[test]
+    fn the_overlay_mixes_and_leaves_ignored_pixels() {
+        let palette = Palette::new(vec![[200, 0, 0], [0, 200, 0]]);
+        let style = MaskStyle { opacity: 0.5, borders: false, clear: Some(1) };
+        let mut image = Image::filled(4, 2, [100; 3]);
+        overlay(&mut image, &mask(), &palette, &style);
+        assert_eq!(
+            (image.pixel(0, 0), image.pixel(2, 0), image.pixel(3, 1)),
+            ([150, 50, 50], [100; 3], [100; 3])
+        );
+        // The same mask over an image twice as large.
+        let mut large = Image::filled(8, 4, [100; 3]);
+        overlay(&mut large, &mask(), &palette, &style);
+        assert!((0..32).all(|i| large.pixel(i % 8, i / 8) == image.pixel(i % 8 / 2, i / 16)));
+        // Borders lie on the first pixel of the next class.
+        let mut lined = Image::filled(4, 2, [100; 3]);
+        overlay(&mut lined, &mask(), &palette, &MaskStyle { borders: true, ..style });
+        assert_eq!(lined.pixel(1, 0), image.pixel(1, 0));
+        assert!(lined.pixel(2, 0)[0] > 180);
+        assert_eq!(colours(&mask(), &palette).pixel(3, 1), [0; 3]);
+        assert_eq!(colours(&mask(), &palette).pixel(2, 0), [0, 200, 0]);
+    }
+
+    #[test]
+    fn legends_hold_every_class_at_any_width() {
+        let names = vec!["sky".to_string(), "鼻 <b>".repeat(40)];
+        for width in [1, 7, 64, 300, 6000] {
+            let strip = legend(width, &mask(), &Palette::distinct(3), &names);
+            assert_eq!(strip.width(), width);
+            if width >= 64 {
+                for class in [0, 1, 7] {
+                    let rgb = Palette::distinct(3).colour(class);
+                    assert!(strip.data().chunks(3).any(|p| p == rgb), "class {class} at {width}");
+                }
+            }
+        }
+        let image = Image::filled(5, 9, [1; 3]);
+        let whole = overlay_with_legend(&image, &mask(), &Palette::distinct(3), &[], &MaskStyle::default());
+        assert!(whole.width() == 5 && whole.height() > 9);
+    }
+}

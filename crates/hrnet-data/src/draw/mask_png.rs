@@ -64,3 +64,36 @@ fn encode(
     written.map_err(|e| error(mask, e.to_string()))?;
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::segmentation::decode_labels;
+    use crate::image::{DecodeOptions, Limits, decode};
+
+    #[test]
+    fn numbers_and_colours_are_read_back() {
+        let ids: Vec<u16> = (0..35u16).map(|i| if i == 34 { 255 } else { i % 12 }).collect();
+        let mask = Mask::new(7, 5, &ids).unwrap();
+        let palette = Palette::named("camvid").unwrap();
+        let bytes = encode_palette_png(&mask, &palette).unwrap();
+        let read = decode_labels(&bytes, &Limits::default()).unwrap();
+        assert_eq!((read.width, read.height, &read.ids), (7, 5, &ids));
+        let table = read.palette.unwrap();
+        assert_eq!((table.len(), &table[..11]), (256, palette.colours()));
+        // Seen as a picture, the file is in colours.
+        let picture = decode(&bytes, &Limits::default(), DecodeOptions::default()).unwrap().image;
+        assert_eq!(picture.pixel(3, 0), palette.colour(3));
+        let read = decode_labels(&encode_id_png(&mask).unwrap(), &Limits::default()).unwrap();
+        assert_eq!((read.ids, read.palette), (ids, None));
+    }
+
+    #[test]
+    fn large_numbers_take_16_bits_and_no_colours() {
+        let ids = [0, 255, 256, 65535];
+        let mask = Mask::new(2, 2, &ids).unwrap();
+        assert_eq!(decode_labels(&encode_id_png(&mask).unwrap(), &Limits::default()).unwrap().ids, ids);
+        let error = encode_palette_png(&mask, &Palette::voc(256)).unwrap_err().to_string();
+        assert!(error.contains("16 bits"), "{error}");
+    }
+}

@@ -77,10 +77,10 @@ fn voc_colour(class: usize) -> [u8; 3] {
     rgb
 }
 
-/// Hues a golden angle apart, in three lightnesses.
+/// Hues a golden angle apart, in five lightnesses: hues come near each other again after 8, 13, 21, 34 and 55 steps.
 fn distinct_colour(class: usize) -> [u8; 3] {
-    let lightness = [0.68, 0.52, 0.82][class % 3];
-    let chroma = [0.17, 0.15, 0.13][class / 3 % 3];
+    let lightness = [0.66, 0.5, 0.8, 0.58, 0.73][class % 5];
+    let chroma = [0.17, 0.14][class / 5 % 2];
     from_oklch(lightness, chroma, 25.0 + class as f64 * 137.507_764)
 }
 
@@ -174,4 +174,44 @@ const fn bytes<const N: usize>(numbers: [u32; N]) -> [[u8; 3]; N] {
         i += 1;
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::label_map;
+
+    #[test]
+    fn published_colours() {
+        assert_eq!(
+            Palette::voc(6).colours(),
+            [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128], [128, 0, 128]]
+        );
+        assert_eq!((voc_colour(21), voc_colour(255)), ([128, 64, 128], [224, 224, 192]));
+        assert_eq!(Palette::named("Cityscapes").unwrap().colour(13), [0, 0, 142]);
+        let ade = Palette::named("ade20k").unwrap();
+        assert_eq!((ade.colour(0), ade.colour(149), ade.colours().len()), ([120; 3], [92, 0, 255], 150));
+        assert_eq!(Palette::named("pets"), None);
+        for name in
+            ["cityscapes", "camvid", "lip", "ade20k", "pascal-context-59", "pascal-context-60", "coco-stuff"]
+        {
+            let classes = label_map::by_name(name).unwrap().classes.len();
+            assert!(Palette::named(name).unwrap().colours().len() >= classes, "{name}");
+        }
+    }
+
+    #[test]
+    fn generated_colours_differ() {
+        let palette = Palette::distinct(24);
+        for a in 0..24 {
+            for b in 0..a {
+                let apart: u32 =
+                    (0..3).map(|c| u32::from(palette.colour(a)[c].abs_diff(palette.colour(b)[c]))).sum();
+                assert!(apart > 24, "{a} {b}: {:?} {:?}", palette.colour(a), palette.colour(b));
+            }
+        }
+        assert_eq!(palette.colour(1000), Palette::distinct(1001).colour(1000));
+        assert_eq!(Palette::distinct(2).with(4, [1, 2, 3]).colour(4), [1, 2, 3]);
+        assert_eq!(Palette::distinct(2).with(usize::MAX, [1, 2, 3]).colours().len(), 2);
+    }
 }

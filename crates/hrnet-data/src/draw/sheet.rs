@@ -161,4 +161,39 @@ mod tests {
         assert_eq!(sheet.pixel(26, 26), [50, 60, 70]);
         assert_eq!(contact_sheet(&[], 3, 40), None);
     }
+
+    #[test]
+    fn tiles_lie_in_rows_with_room_for_words() {
+        let tile =
+            |rgb| Tile { image: Image::filled(20, 20, rgb), caption: "a name that is too long\n0.5".into() };
+        let tiles: Vec<Tile> = (0..5).map(|i| tile([200, i * 40, 0])).collect();
+        let page = tile_sheet(&tiles, 3, [64, 64], "Worst").unwrap();
+        let bare = tile_sheet(&tiles, 3, [64, 64], "").unwrap();
+        assert!(page.height() > bare.height() && page.width() == bare.width());
+        for i in 0..5u8 {
+            let count = bare.data().chunks(3).filter(|p| *p == [200, i * 40, 0]).count();
+            assert_eq!(count, 64 * 64, "tile {i}");
+        }
+        assert_eq!(tile_sheet(&tiles, 0, [64, 64], ""), None);
+        assert_eq!(tile_sheet(&[], 3, [64, 64], ""), None);
+        assert_eq!(tile_sheet(&tiles, 3, [usize::MAX, 2], ""), None);
+    }
+
+    #[test]
+    fn predictions_lie_over_labels() {
+        let schema = Schema::default();
+        let person = |points| Person { points, ..Person::default() };
+        let mut image = Image::filled(60, 60, [0; 3]);
+        let style = PoseStyle { radius: Some(4.0), ..PoseStyle::default() };
+        draw_comparison(
+            &mut image,
+            &schema,
+            &[person(&[[15.0, 30.0], [45.0, 30.0]])],
+            &[person(&[[45.0, 30.0]])],
+            &style,
+        );
+        let [r, g, b] = image.pixel(15, 30);
+        assert!(r == g && g == b && r > 150);
+        assert_eq!(image.pixel(45, 30), crate::draw::skeleton::Side::Middle.colour());
+    }
 }

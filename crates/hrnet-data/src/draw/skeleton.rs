@@ -327,3 +327,123 @@ fn confidence(score: f32, threshold: f32) -> f32 {
     let value = (score - threshold) / (full - threshold).max(1e-6);
     if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::skeletons::{ALL, AP10K17, LSP14};
+    use crate::points::{COCO17, FACE68};
+
+    const BOTH: [[f64; 2]; 2] = [[20.0, 30.0], [80.0, 30.0]];
+
+    fn pair(names: [&str; 2]) -> Schema<'static> {
+        Schema {
+            names: Cow::Owned(names.map(String::from).to_vec()),
+            skeleton: Cow::Owned(vec![[0, 1], [1, 9], [0, 0]]),
+            flip_pairs: Cow::Owned(vec![(0, 1), (4, 9), (1, 1)]),
+            set: None,
+        }
+    }
+
+    fn style() -> PoseStyle {
+        PoseStyle { radius: Some(4.0), ..PoseStyle::default() }
+    }
+
+    #[test]
+    fn sides_come_from_names_and_pairs() {
+        use Side::{Left, Middle, Right};
+        let side = |name: &str| side_of_name(name);
+        assert_eq!(
+            ["left_knee", "LEye", "knee_l", "leftKnee", "左肘"].map(side),
+            [Left, Middle, Left, Left, Left]
+        );
+        assert_eq!(["right knee", "nose", "r.knee", "clavicle"].map(side), [Right, Middle, Right, Middle]);
+        // One name of a pair is enough; without names the first is left.
+        assert_eq!(pair(["x", "left_y"]).sides(2), [Right, Left]);
+        assert_eq!(pair(["x", "y"]).sides(2), [Left, Right]);
+        for known in ALL {
+            let sides = Schema::of_known(known).sides(known.points.len());
+            for &(a, b) in known.flip_pairs {
+                assert!(sides[a] != sides[b] && sides[a] != Middle, "{} {a} {b}", known.name);
+            }
+        }
+    }
+
+    #[test]
+    fn points_and_lines_have_the_colours_of_their_sides() {
+        let schema = pair(["left_a", "right_a"]);
+        let mut image = Image::filled(100, 60, [0; 3]);
+        let person = Person { points: &BOTH, scores: Some(&[1.0, 1.0]), ..Person::default() };
+        draw_people(&mut image, &schema, &[person], &style());
+        assert_eq!(image.pixel(20, 30), Side::Left.colour());
+        assert_eq!(image.pixel(80, 30), Side::Right.colour());
+        let [r, g, b] = image.pixel(50, 30);
+        assert!(g > 150 && r < 120 && b < 140, "{r} {g} {b}");
+        // Both sides' colours are unlike each other on any channel but one.
+        assert_ne!(Side::Left.colour(), Side::Right.colour());
+    }
+
+    #[test]
+    fn weak_points_are_hollow_or_left_out() {
+        let schema = pair(["left_a", "right_a"]);
+        let person = Person { points: &BOTH, scores: Some(&[0.9, 0.1]), ..Person::default() };
+        let mut image = Image::filled(100, 60, [0; 3]);
+        draw_people(&mut image, &schema, &[person], &PoseStyle { lines: false, ..style() });
+        assert_eq!(image.pixel(20, 30), Side::Left.colour());
+        // The middle of a hollow point is not its colour, its ring is.
+        assert_ne!(image.pixel(80, 30), Side::Right.colour());
+        assert_eq!(image.pixel(83, 30), Side::Right.colour());
+        let mut image = Image::filled(100, 60, [0; 3]);
+        draw_people(&mut image, &schema, &[person], &PoseStyle { weak: Weak::LeaveOut, ..style() });
+        assert_eq!((image.pixel(80, 30), image.pixel(50, 30)), ([0; 3], [0; 3]));
+        let nan = Person { scores: Some(&[f32::NAN, 0.9]), ..person };
+        draw_people(&mut image, &schema, &[nan], &style());
+    }
+
+    #[test]
+    fn persons_differ_by_number() {
+        let schema = pair(["left_a", "right_a"]);
+        let at = |id| {
+            let mut image = Image::filled(100, 60, [0; 3]);
+            let bbox = Some([10.0, 10.0, 80.0, 40.0]);
+            let person = Person { points: &BOTH, bbox, id: Some(id), ..Person::default() };
+            draw_people(&mut image, &schema, &[person], &style());
+            image.pixel(10, 25)
+        };
+        assert_ne!(at(0), at(1));
+        assert_eq!(at(3), at(3 + 64));
+    }
+
+    #[test]
+    fn odd_numbers_and_sizes_are_harmless() {
+        let odd = [f64::NAN, f64::INFINITY, -1e300, 1e300, -7.0, 0.4, 1e7];
+        let points: Vec<[f64; 2]> = (0..17).map(|i| [odd[i % 7], odd[(i * 3 + 1) % 7]]).collect();
+        let scores: Vec<f32> = (0..17).map(|i| odd[i % 7] as f32).collect();
+        for (w, h) in [(1, 1), (3, 200), (64, 64)] {
+            let mut image = Image::filled(w, h, [9; 3]);
+            for schema in [
+                Schema::of_set(&COCO17),
+                Schema::of_set(&FACE68),
+                Schema::of_known(&AP10K17),
+                Schema::default(),
+            ] {
+                for bbox in odd.map(|v| Some([v, 1.0, v, v])) {
+                    let person = Person {
+                        points: &points,
+                        scores: Some(&scores),
+                        bbox,
+                        label: Some("鼻 0.1"),
+                        id: Some(u64::MAX),
+                    };
+                    let style = PoseStyle { names: true, ..PoseStyle::default() };
+                    draw_people(&mut image, &schema, &[person, Person::default()], &style);
+                    let few = Person { points: &points[..2], scores: Some(&[]), ..person };
+                    draw_people(&mut image, &schema, &[few], &style);
+                }
+            }
+        }
+        let names = vec!["left_x".to_string(), "right_x".to_string()];
+        assert_eq!(Schema::of_names(&names).flip_pairs.to_vec(), [(0, 1)]);
+        assert_eq!(Schema::of_known(&LSP14).names.len(), 14);
+    }
+}

@@ -6,7 +6,7 @@
 use embedded_graphics::image::GetPixel as _;
 use embedded_graphics::mono_font::{MonoFont, iso_8859_1 as fonts};
 use embedded_graphics::pixelcolor::BinaryColor;
-use embedded_graphics::prelude::Point;
+use embedded_graphics::prelude::{OriginDimensions as _, Point};
 
 use super::shape::{blend, fill_rounded};
 use crate::image::Image;
@@ -135,50 +135,33 @@ fn cover(face: &Face, glyph: Point, x: f64, y: f64) -> f32 {
     ((value - 0.5) * face.scale + 0.5).clamp(0.0, 1.0) as f32
 }
 
-/// Calls `paint` for every covered pixel, relative to the upper left corner of the text.
-fn rasterise(text: &str, face: &Face, mut paint: impl FnMut(i64, i64, f32)) {
+/// Calls `paint` for every covered pixel within `seen` (`[x0, y0, x1, y1]`, without the last), relative to the upper left corner
+/// of the text.
+fn rasterise(text: &str, face: &Face, seen: [i64; 4], mut paint: impl FnMut(i64, i64, f32)) {
     let cell = face.font.character_size;
-    let per_row = (face.font.image_width() / cell.width).max(1);
+    let per_row = (face.font.image.size().width / cell.width).max(1);
     let (step_x, step_y) = (f64::from(cell.width) * face.scale, f64::from(cell.height) * face.scale);
     let (w, h) = (step_x.ceil() as i64 + 1, step_y.ceil() as i64 + 1);
     for (row, line) in text.lines().enumerate() {
+        let top = (row as f64 * step_y).round() as i64;
         for (column, c) in line.chars().map(plain).enumerate() {
-            if c == ' ' {
+            let left = (column as f64 * step_x).round() as i64;
+            let outside = left >= seen[2] || top >= seen[3] || left + w <= seen[0] || top + h <= seen[1];
+            if c == ' ' || outside {
                 continue;
             }
             let index = face.font.glyph_mapping.index(c) as u32;
             let at =
                 Point::new((index % per_row * cell.width) as i32, (index / per_row * cell.height) as i32);
-            let (left, top) = ((column as f64 * step_x).round(), (row as f64 * step_y).round());
-            for y in 0..h {
-                for x in 0..w {
+            for y in (seen[1] - top).max(0)..(seen[3] - top).min(h) {
+                for x in (seen[0] - left).max(0)..(seen[2] - left).min(w) {
                     let c = cover(face, at, x as f64, y as f64);
                     if c > 0.0 {
-                        paint(left as i64 + x, top as i64 + y, c);
+                        paint(left + x, top + y, c);
                     }
                 }
             }
         }
-    }
-}
-
-trait ImageWidth {
-    fn image_width(&self) -> u32;
-}
-
-impl ImageWidth for MonoFont<'_> {
-    fn image_width(&self) -> u32 {
-        use embedded_graphics::prelude::OriginDimensions as _;
-        self.image.size().width
-    }
-}
-
-fn put(image: &mut Image, x: i64, y: i64, rgb: [u8; 3], alpha: f32) {
-    if let (Ok(x), Ok(y)) = (usize::try_from(x), usize::try_from(y))
-        && x < image.width()
-        && y < image.height()
-    {
-        blend(image, x, y, rgb, alpha);
     }
 }
 
@@ -190,15 +173,24 @@ fn nearest(at: [f64; 2]) -> Option<[i64; 2]> {
 /// Draws text with its upper left corner at `at`.
 pub fn draw_text(image: &mut Image, at: [f64; 2], text: &str, style: TextStyle) {
     let Some([left, top]) = nearest(at) else { return };
-    rasterise(text, &face(style.size, style.bold), |x, y, c| put(image, left + x, top + y, style.rgb, c));
+    let (w, h) = (image.width() as i64, image.height() as i64);
+    rasterise(text, &face(style.size, style.bold), [-left, -top, w - left, h - top], |x, y, c| {
+        blend(image, (left + x) as usize, (top + y) as usize, style.rgb, c);
+    });
 }
 
 /// Draws text that reads upwards, with the *lower* left corner of the turned text at `at`.
 pub fn draw_text_upwards(image: &mut Image, at: [f64; 2], text: &str, style: TextStyle) {
     let Some([left, bottom]) = nearest(at) else { return };
-    rasterise(text, &face(style.size, style.bold), |x, y, c| {
-        put(image, left + y, bottom - x, style.rgb, c);
-    });
+    let (w, h) = (image.width() as i64, image.height() as i64);
+    rasterise(
+        text,
+        &face(style.size, style.bold),
+        [bottom - h + 1, -left, bottom + 1, w - left],
+        |x, y, c| {
+            blend(image, (left + y) as usize, (bottom - x) as usize, style.rgb, c);
+        },
+    );
 }
 
 /// Black or white, whichever reads better on a colour.
@@ -231,4 +223,101 @@ pub fn draw_label(
     let style = TextStyle::new(size, ink_on(background));
     draw_text(image, [x + pad, y + (pad / 4.0).round()], text, style);
     Some([x, y, w, h])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INK: [u8; 3] = [255; 3];
+
+    fn rows(image: &Image) -> Vec<String> {
+        (0..image.height())
+            .map(|y| {
+                let bright = |x| if image.pixel(x, y)[0] > 127 { '#' } else { '.' };
+                (0..image.width()).map(bright).collect()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn glyphs_are_those_of_the_font() {
+        let mut image = Image::filled(12, 10, [0; 3]);
+        draw_text(&mut image, [0.0, 0.0], "Tü", TextStyle::new(10, INK));
+        assert_eq!(
+            rows(&image),
+            [
+                "............",
+                "#####..#.#..",
+                "..#.........",
+                "..#...#...#.",
+                "..#...#...#.",
+                "..#...#...#.",
+                "..#...#..##.",
+                "..#....##.#.",
+                "............",
+                "............",
+            ]
+        );
+        let mut turned = Image::filled(10, 12, [0; 3]);
+        draw_text_upwards(&mut turned, [0.0, 11.0], "Tü", TextStyle::new(10, INK));
+        for y in 0..10 {
+            for x in 0..12 {
+                assert_eq!(turned.pixel(y, 11 - x), image.pixel(x, y));
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_follow_the_text() {
+        assert_eq!(text_size("abc", 10), [18, 10]);
+        assert_eq!(text_size("abc\nd", 20), [30, 40]);
+        assert_eq!(text_size("abc", 60), [90, 60]);
+        assert_eq!(text_size("", 13), [0, 13]);
+        assert_eq!(fitted("left_shoulder", 10, 48), "left_s..");
+        assert_eq!(fitted("nose", 10, 48), "nose");
+        assert_eq!(fitted("nose", 10, 0), "");
+        // Enlarged, the same share of the area is covered.
+        let area = |size: usize| {
+            let mut image = Image::filled(size * 2, size, [0; 3]);
+            draw_text(&mut image, [0.0, 0.0], "HRN", TextStyle::new(size, INK));
+            image.data().iter().map(|&v| f64::from(v)).sum::<f64>() / (size * size) as f64
+        };
+        assert!((area(80) / area(20) - 1.0).abs() < 0.1, "{} {}", area(80), area(20));
+    }
+
+    #[test]
+    fn any_text_anywhere_is_harmless() {
+        for text in ["", "\n\n", "\0\u{7f}\u{ffff}", "鼻 nase 😀", "–“x”…", &"x".repeat(3000)] {
+            for at in [[0.0, 0.0], [-1e18, 3.0], [f64::NAN, 0.0], [5.0, f64::INFINITY], [-3.0, 4.0]] {
+                for size in [0, 7, 13, 33, 100_000] {
+                    let mut image = Image::filled(1, 1, [0; 3]);
+                    draw_text(&mut image, at, text, TextStyle::new(size, INK).bold());
+                    draw_text_upwards(&mut image, at, text, TextStyle::new(size, INK));
+                    draw_label(&mut image, at, Anchor::Centre, text, size.min(64), INK);
+                }
+            }
+        }
+        // Without a glyph, a question mark.
+        let drawn = |text: &str| {
+            let mut image = Image::filled(10, 12, [0; 3]);
+            draw_text(&mut image, [0.0, 0.0], text, TextStyle::new(12, INK));
+            image
+        };
+        assert_eq!(drawn("鼻"), drawn("?"));
+        assert_eq!(drawn("—"), drawn("-"));
+        assert_ne!(drawn("é"), drawn("e"));
+    }
+
+    #[test]
+    fn labels_stay_within_the_image() {
+        for at in [[-50.0, -50.0], [500.0, 500.0], [50.0, 0.0]] {
+            for anchor in [Anchor::Above, Anchor::Below, Anchor::Centre] {
+                let mut image = Image::filled(100, 60, [0; 3]);
+                let [x, y, w, h] = draw_label(&mut image, at, anchor, "0.97", 13, [0, 90, 200]).unwrap();
+                assert!(x >= 0.0 && y >= 0.0 && x + w <= 100.0 && y + h <= 60.0, "{at:?}");
+            }
+        }
+        assert_eq!((ink_on([250; 3]), ink_on([0, 0, 200])), ([16; 3], [255; 3]));
+    }
 }

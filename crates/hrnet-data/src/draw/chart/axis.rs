@@ -140,7 +140,9 @@ pub fn number(value: f64, step: f64, percent: bool) -> String {
     let (value, step) = if percent { (value * 100.0, step * 100.0) } else { (value, step) };
     let value = if value.abs() < step.abs() * 1e-6 { 0.0 } else { value };
     let decimals = (-(step.abs().max(1e-300).log10() + 1e-9).floor()).max(0.0);
-    let text = if value != 0.0 && (value.abs() >= 1e6 || decimals > 4.0) {
+    let text = if value == 0.0 && decimals > 4.0 {
+        "0".into()
+    } else if value != 0.0 && (value.abs() >= 1e6 || decimals > 4.0) {
         let text = format!("{value:.1e}");
         text.replace(".0e", "e")
     } else {

@@ -24,7 +24,7 @@ pub fn lay_out(chart: &Chart, series: &[Series]) -> Scene {
     let y = Scale::new(&chart.y, all(1), true, |t| (t.len() as f64) * (BODY as f64 * 2.2) <= bottom - top);
     let y_title = if chart.y.label.is_empty() { 0.0 } else { BODY as f64 + GAP };
     let left = GAP + y_title + y.label_width() + 6.0;
-    let right = width - GAP * 2.5;
+    let right = width - GAP * 3.0;
     let span = (right - left).max(40.0);
     let x = Scale::new(&chart.x, all(0), false, |ticks| {
         let widest = ticks.iter().map(|(_, t)| text_size(t, BODY)[0]).max().unwrap_or(0) as f64;

@@ -17,10 +17,10 @@ pub fn lay_out(chart: &Chart, names: &[String], counts: &[f64]) -> Scene {
     let full = n;
     let n = n.min(MOST);
     let (cell, text) = match n {
-        ..=12 => (44.0, BODY),
-        ..=20 => (34.0, BODY),
-        ..=40 => (22.0, 12),
-        ..=80 => (14.0, 10),
+        0..=12 => (44.0, BODY),
+        13..=20 => (34.0, BODY),
+        21..=40 => (22.0, 12),
+        41..=80 => (14.0, 10),
         _ => (11.0, 9),
     };
     let name = |i: usize| fitted(names.get(i).map_or("", String::as_str), text, 22 * text_size("m", text)[0]);
