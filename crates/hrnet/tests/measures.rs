@@ -53,7 +53,7 @@ fn segmentation_counts_what_a_plain_loop_counts() {
         let pixels = image.width() * image.height();
         let (found, _) = model.predict(&image).unwrap();
         // Two thirds of the labels are what is found, the rest goes round all classes and the void of CamVid.
-        let label = |p: usize| if p % 3 == 0 { (p / 3 % 12) as u16 } else { found.classes[p] };
+        let label = |p: usize| if p.is_multiple_of(3) { (p / 3 % 12) as u16 } else { found.classes[p] };
         let ids: Vec<u16> = (0..pixels).map(label).collect();
         scratch.write(&format!("images/{i}.png"), encode_png(&image).unwrap());
         let png = encode_id_png(&Mask::new(image.width(), image.height(), &ids).unwrap()).unwrap();

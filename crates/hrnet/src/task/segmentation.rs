@@ -408,9 +408,10 @@ impl Segmenter {
             Windows::Sliding { size: window, overlap } => sliding(size, window, overlap),
             Windows::Auto => {
                 let padded = size.map(|v| v.next_multiple_of(ALIGN));
-                if self.affordable(padded, 1)? {
+                if self.affordable(padded, 1, self.options.memory)? {
                     return Ok(whole(padded));
                 }
+                // Less than for a whole image: large images themselves take memory.
                 for side in SIDES {
                     let window = padded.map(|v| v.min(side));
                     if window == padded {
@@ -419,7 +420,7 @@ impl Segmenter {
                     let plan = sliding(size, window, [side / 4; 2])?;
                     let columns = plan.windows.iter().take_while(|w| w.y == plan.windows[0].y).count();
                     // Two rows of windows are held while one fades into the next.
-                    if self.affordable(plan.size, 2 * columns)? {
+                    if self.affordable(plan.size, 2 * columns, self.options.memory / 3 * 2)? {
                         return Ok(plan);
                     }
                 }
@@ -432,15 +433,15 @@ impl Segmenter {
         }
     }
 
-    /// Whether the network fits for an input, and so many of its outputs.
-    fn affordable(&mut self, input: [usize; 2], outputs: usize) -> Result<bool> {
+    /// Whether the network for an input and so many of its outputs fit into so many bytes.
+    fn affordable(&mut self, input: [usize; 2], outputs: usize, memory: usize) -> Result<bool> {
         let pixels = input[0].div_ceil(4) * input[1].div_ceil(4);
         let bytes = pixels.saturating_mul(self.flip.len() * 4).saturating_mul(outputs);
-        if bytes > self.options.memory {
+        if bytes > memory {
             return Ok(false);
         }
         let needed = self.runner.fits([1, 3, input[0], input[1]])?;
-        Ok(needed.is_some_and(|arena| arena.saturating_add(bytes) <= self.options.memory))
+        Ok(needed.is_some_and(|arena| arena.saturating_add(bytes) <= memory))
     }
 
     fn official_windows(&self, size: [usize; 2], scale: f64) -> Result<WindowPlan> {
