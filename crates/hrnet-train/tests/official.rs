@@ -102,7 +102,9 @@ fn free_run(setup: &Setup, net: &Net, case: &TrainCase, batch: &Batch) {
             }
         }
     }
-    println!("{}: free f32 run: losses off by {losses:.1e?}, worst gradient norm {worst:.1e?}", setup.name);
+    let shown: Vec<String> = losses.iter().map(|l| format!("{l:.1e}")).collect();
+    println!("{}: free f32 run: losses off by {}", setup.name, shown.join(", "));
+    println!("{}: free f32 run: worst gradient norm, {}, off by {:.1e}", setup.name, worst.1, worst.0);
     assert!(losses[0] < 1e-4, "{}: first loss off by {:.1e}", setup.name, losses[0]);
 }
 

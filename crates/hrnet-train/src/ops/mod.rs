@@ -33,7 +33,7 @@ pub(crate) enum Layer {
     Conv(Box<ConvLayer>),
     BatchNorm(BnLayer),
     Linear(LinearLayer),
-    Extra(ExtraLayer),
+    Extra(Box<ExtraLayer>),
 }
 
 /// What is the same for all units of a step.
@@ -137,7 +137,7 @@ impl Layer {
             &Kind::Linear { weight, bias } => {
                 Layer::Linear(LinearLayer::new(net, unit, weight, bias, params))
             }
-            &Kind::Extra(kind) => Layer::Extra(ExtraLayer::new(isa, kind, net, unit.out, params)),
+            &Kind::Extra(kind) => Layer::Extra(Box::new(ExtraLayer::new(isa, kind, net, unit.out, params))),
             Kind::UpsampleNearest { .. }
             | Kind::ResizeBilinear { .. }
             | Kind::Identity
