@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) enum Layer {
     None,
     Conv(Box<ConvLayer>),
-    BatchNorm(BnLayer),
+    BatchNorm(Box<BnLayer>),
     Linear(LinearLayer),
     Extra(Box<ExtraLayer>),
 }
@@ -133,7 +133,7 @@ impl Layer {
     pub fn new(net: &Net, unit: &Unit, memory: &Memory, isa: Isa, params: &Params) -> Self {
         match &unit.kind {
             Kind::Conv(conv) => Layer::Conv(Box::new(ConvLayer::new(net, unit, conv, memory, isa, params))),
-            Kind::BatchNorm(bn) => Layer::BatchNorm(BnLayer::new(bn, params)),
+            Kind::BatchNorm(bn) => Layer::BatchNorm(Box::new(BnLayer::new(bn, params))),
             &Kind::Linear { weight, bias } => {
                 Layer::Linear(LinearLayer::new(net, unit, weight, bias, params))
             }
