@@ -2,7 +2,8 @@
 //!
 //! A tensor of the right shape is kept. One that differs only in the number of outputs (the last layer of a head: other
 //! points, other classes) starts anew, but rows of outputs that both networks name alike may be kept. Tensors of a head
-//! that the weights lack or have in another shape start anew too. A backbone that does not fit is refused: what is left would be random anyway.
+//! that the weights lack or have in another shape start anew too. A backbone that does not fit is refused: what is left
+//! would be random anyway.
 
 use crate::init::{self, Init};
 use hrnet_ir::{Net, Op, Param, ParamRole, ShapeMismatch, Tensor, Weights};

@@ -73,6 +73,39 @@ fn run(setup: Setup) {
         }
     }
     check_samples(name, &reference, &case.params_after);
+    free_run(&setup, &net, &case, &batch);
+}
+
+fn options(setup: &Setup) -> TrainOptions {
+    let (isa, objective) = (Isa::from_env().unwrap(), setup.objective.clone());
+    let options = TrainOptions::new(isa, Arc::new(Pool::new(2)), objective, setup.config, setup.rate);
+    TrainOptions { dropout: false, ..options }
+}
+
+/// The f32 trainer by itself: what it reaches is printed, and the first loss is held to its bar.
+fn free_run(setup: &Setup, net: &Net, case: &TrainCase, batch: &Batch) {
+    let shape = batch.input.dims4().unwrap();
+    let mut trainer = Trainer::new(net, &formula::weights(net, &case.salt), options(setup), shape).unwrap();
+    let mut losses = Vec::new();
+    let mut worst = (0.0, "");
+    for (step, wanted) in case.losses.iter().enumerate() {
+        losses.push((trainer.step(batch).unwrap().loss - wanted).abs() / wanted);
+        if step == 0 {
+            let gradients = trainer.gradients();
+            let total = norm(case.grads_step0.values().map(|s| s.norm.unwrap()));
+            for (key, sampled) in &case.grads_step0 {
+                let (data, wanted) = (gradients.get(key).unwrap().data(), sampled.norm.unwrap());
+                let error = (norm(data.iter().map(|&v| f64::from(v))) - wanted).abs() / wanted;
+                if wanted > 1e-9 * total && error > worst.0 {
+                    worst = (error, key);
+                }
+            }
+        }
+    }
+    let shown: Vec<String> = losses.iter().map(|l| format!("{l:.1e}")).collect();
+    println!("{}: free f32 run: losses off by {}", setup.name, shown.join(", "));
+    println!("{}: free f32 run: worst gradient norm, {}, off by {:.1e}", setup.name, worst.1, worst.0);
+    assert!(losses[0] < 1e-4, "{}: first loss off by {:.1e}", setup.name, losses[0]);
 }
 
 /// The state of the reference as a checkpoint.
@@ -94,11 +127,7 @@ fn snapshot(reference: &Reference, setup: &Setup, input: [usize; 4], step: u64) 
 /// One step of the tape and of the reference from the same state; the reference is put back.
 fn compare_tape(setup: &Setup, net: &Net, before: &Checkpoint, batch: &Batch, reference: &mut Reference) {
     let name = setup.name;
-    let isa = Isa::from_env().unwrap();
-    let objective = setup.objective.clone();
-    let mut options = TrainOptions::new(isa, Arc::new(Pool::new(2)), objective, setup.config, setup.rate);
-    options.dropout = false;
-    let mut trainer = Trainer::resume(net, before, options).unwrap();
+    let mut trainer = Trainer::resume(net, before, options(setup)).unwrap();
     let report = trainer.step(batch).unwrap();
     let kept = (reference.params.clone(), reference.state.clone(), reference.steps);
 

@@ -112,7 +112,7 @@ impl PixelCrossEntropy {
         let (_, at, _) = sorted.select_nth_unstable_by(place, |a, b| b.total_cmp(a));
         let least = at.min(-(ohem.threshold.ln()) as f32);
         // NaN is hard: it must be seen.
-        let hard = |l: f32| !(l <= least);
+        let hard = |l: f32| l > least || l.is_nan();
         let counted = |i: usize| pixels.class(i).is_some() && hard(likelihoods[i]);
         let kept = (0..pixels.count()).filter(|&i| counted(i)).count();
         let one = if kept > 0 { 1.0 / kept as f64 } else { 0.0 };

@@ -31,9 +31,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) enum Layer {
     None,
     Conv(Box<ConvLayer>),
-    BatchNorm(BnLayer),
+    BatchNorm(Box<BnLayer>),
     Linear(LinearLayer),
-    Extra(ExtraLayer),
+    Extra(Box<ExtraLayer>),
 }
 
 /// What is the same for all units of a step.
@@ -133,11 +133,11 @@ impl Layer {
     pub fn new(net: &Net, unit: &Unit, memory: &Memory, isa: Isa, params: &Params) -> Self {
         match &unit.kind {
             Kind::Conv(conv) => Layer::Conv(Box::new(ConvLayer::new(net, unit, conv, memory, isa, params))),
-            Kind::BatchNorm(bn) => Layer::BatchNorm(BnLayer::new(bn, params)),
+            Kind::BatchNorm(bn) => Layer::BatchNorm(Box::new(BnLayer::new(bn, params))),
             &Kind::Linear { weight, bias } => {
                 Layer::Linear(LinearLayer::new(net, unit, weight, bias, params))
             }
-            &Kind::Extra(kind) => Layer::Extra(ExtraLayer::new(isa, kind, net, unit.out, params)),
+            &Kind::Extra(kind) => Layer::Extra(Box::new(ExtraLayer::new(isa, kind, net, unit.out, params))),
             Kind::UpsampleNearest { .. }
             | Kind::ResizeBilinear { .. }
             | Kind::Identity
