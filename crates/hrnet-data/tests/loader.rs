@@ -9,8 +9,8 @@ use hrnet_data::codec::heatmap::{Decoder, decode};
 use hrnet_data::geometry::input_to_heatmap;
 use hrnet_data::image::{Image, encode_png};
 use hrnet_data::loader::{
-    BadImages, Batch, BatchPlan, Batches, ImageOptions, LandmarkSet, Landmarks, LoaderError, Position, SampleSpec,
-    SetOptions, TrainSample,
+    BadImages, Batch, BatchPlan, Batches, ImageOptions, LandmarkSet, Landmarks, LoaderError, Position,
+    SampleSpec, SetOptions, TrainSample,
 };
 
 /// A folder with 11 pictures; each has two bright squares, on its two labelled points.
@@ -175,8 +175,7 @@ fn bad_settings_and_files_are_named() {
     let set = folder.set();
     let e = error(Batches::new(maker(&set), plan(1), Position { epoch: 0, batch: 9 }, 1));
     assert!(e.contains("batch 9"), "{e}");
-    let e =
-        error(Batches::new(maker(&set), BatchPlan { batch_size: 0, ..plan(1) }, Position::default(), 1));
+    let e = error(Batches::new(maker(&set), BatchPlan { batch_size: 0, ..plan(1) }, Position::default(), 1));
     assert!(e.contains("batch size of 0"), "{e}");
     let zero = SampleSpec { input: (0, 64), ..spec() };
     let no_size = Landmarks { set: Arc::clone(&set), augment: LandmarkAugment::none(), spec: zero };
@@ -203,7 +202,9 @@ fn bad_settings_and_files_are_named() {
     let options = SetOptions { images: memory(0), flip_pairs: Some(vec![(0, 1)]), ..SetOptions::default() };
     let set = Arc::new(folder.open(options).unwrap());
     let results: Vec<_> =
-        Batches::new(maker(&set), BatchPlan { batch_size: 1, ..plan(2) }, Position::default(), 1).unwrap().collect();
+        Batches::new(maker(&set), BatchPlan { batch_size: 1, ..plan(2) }, Position::default(), 1)
+            .unwrap()
+            .collect();
     assert_eq!((results.len(), results.iter().filter(|r| r.is_err()).count()), (11, 1));
 }
 

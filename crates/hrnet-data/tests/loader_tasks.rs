@@ -73,7 +73,15 @@ where
 }
 
 const NAMES: [&str; 10] = [
-    "head", "neck", "left_hand", "right_hand", "left_elbow", "right_elbow", "left_hip", "right_hip", "left_foot",
+    "head",
+    "neck",
+    "left_hand",
+    "right_hand",
+    "left_elbow",
+    "right_elbow",
+    "left_hip",
+    "right_hip",
+    "left_foot",
     "right_foot",
 ];
 
@@ -113,8 +121,7 @@ fn persons(folder: &Folder) -> PathBuf {
 
 fn poses(file: &Path, augment: LandmarkAugment, udp: bool, memory: usize) -> Poses {
     let set = coco::read(file, file.parent().unwrap(), &CocoOptions::default()).unwrap();
-    let form =
-        SampleSpec { input: (96, 64), heatmap: (24, 16), sigma: 1.5, mean: MEAN, std: STD };
+    let form = SampleSpec { input: (96, 64), heatmap: (24, 16), sigma: 1.5, mean: MEAN, std: STD };
     let spec = PoseSpec { form, padding: 1.25, udp, joint_weights: Vec::new() };
     Poses::open(set, options(memory), augment, spec).unwrap()
 }
@@ -169,7 +176,10 @@ fn points_of_persons_follow_the_pixels() {
                 if (2.0..62.0).contains(&x) && (2.0..94.0).contains(&y) {
                     let pixel = |c: usize| s.input[c * 96 * 64 + y as usize * 64 + x as usize] * 255.0;
                     let colour = [100.0 + 15.0 * label as f32, 250.0 - 20.0 * label as f32];
-                    assert!((pixel(0) - colour[0]).abs() < 3.0 && (pixel(1) - colour[1]).abs() < 3.0, "{joint}");
+                    assert!(
+                        (pixel(0) - colour[0]).abs() < 3.0 && (pixel(1) - colour[1]).abs() < 3.0,
+                        "{joint}"
+                    );
                     seen += 1;
                 }
             }
@@ -193,12 +203,15 @@ fn windows_and_settings_of_persons() {
     std::fs::write(&file, text).unwrap();
     let e = poses(&file, LandmarkAugment::default(), false, 0).check().unwrap_err().to_string();
     assert!(e.contains("flip_pairs") && e.contains("persons.json"), "{e}");
-    assert!(poses(&file, LandmarkAugment { flip_p: 0.0, ..LandmarkAugment::default() }, false, 0).check().is_ok());
+    assert!(
+        poses(&file, LandmarkAugment { flip_p: 0.0, ..LandmarkAugment::default() }, false, 0).check().is_ok()
+    );
     // Nobody to learn from.
     let text = std::fs::read_to_string(&file).unwrap().replace(",2,", ",0,");
     std::fs::write(&file, text).unwrap();
     let set = coco::read(&file, &folder.0, &CocoOptions::default()).unwrap();
-    let spec = PoseSpec { form: SampleSpec::square(32, 8, 1.0), padding: 1.25, udp: false, joint_weights: vec![] };
+    let spec =
+        PoseSpec { form: SampleSpec::square(32, 8, 1.0), padding: 1.25, udp: false, joint_weights: vec![] };
     let e = Poses::open(set, options(0), LandmarkAugment::none(), spec).err().unwrap().to_string();
     assert!(e.contains("none of the 7 persons"), "{e}");
 }
@@ -244,7 +257,8 @@ fn segments(list: &Path, classes: u8, augment: SegmentAugment, memory: usize) ->
 fn segments_are_pure() {
     let folder = Folder::new("segments");
     let list = quarters(&folder);
-    let augment = SegmentAugment { rare_p: 0.5, rotation_deg: 10.0, aspect: 0.2, ..SegmentAugment::default() };
+    let augment =
+        SegmentAugment { rare_p: 0.5, rotation_deg: 10.0, aspect: 0.2, ..SegmentAugment::default() };
     pure(|memory| segments(&list, 4, augment.clone(), memory));
 }
 

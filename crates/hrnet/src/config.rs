@@ -51,8 +51,8 @@ impl TrainConfig {
         let shown = path.display();
         let text =
             String::from_utf8(crate::io::read(path)?).with_context(|| format!("{shown}: not a text file"))?;
-        let mut config =
-            parse::config(&text, overrides).with_context(|| format!("{shown}: not a usable configuration"))?;
+        let mut config = parse::config(&text, overrides)
+            .with_context(|| format!("{shown}: not a usable configuration"))?;
         config.check().with_context(|| format!("{shown}: not a usable configuration"))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         config.paths().into_iter().filter(|p| p.is_relative()).for_each(|p| *p = folder.join(&*p));

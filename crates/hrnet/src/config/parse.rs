@@ -98,8 +98,7 @@ pub struct Overrides {
 }
 
 /// The sections; a file without `[data]` is one data section.
-const SECTIONS: [&str; 9] =
-    ["task", "seed", "model", "input", "data", "augment", "target", "train", "about"];
+const SECTIONS: [&str; 9] = ["task", "seed", "model", "input", "data", "augment", "target", "train", "about"];
 
 /// Puts the settings of the command line into the text. The text stays as it is, with its line numbers, where there are none.
 fn complete(text: &str, overrides: &Overrides) -> Result<String> {
@@ -108,9 +107,12 @@ fn complete(text: &str, overrides: &Overrides) -> Result<String> {
         return Ok(text.to_string());
     }
     if !table.contains_key("data") {
+        // `train` is a section, or the path of the training set.
+        let is_path = |k: &String| k == "train" && !table["train"].is_table();
         let keys: Vec<String> =
-            table.keys().filter(|k| !SECTIONS.contains(&k.as_str())).cloned().collect();
-        let data: toml::Table = keys.into_iter().filter_map(|k| Some((k.clone(), table.remove(&k)?))).collect();
+            table.keys().filter(|k| !SECTIONS.contains(&k.as_str()) || is_path(k)).cloned().collect();
+        let data: toml::Table =
+            keys.into_iter().filter_map(|k| Some((k.clone(), table.remove(&k)?))).collect();
         table.insert("data".into(), data.into());
     }
     let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -189,7 +191,8 @@ impl<A, L> Raw<A, L> {
         };
         let epochs = self.train.epochs.unwrap_or(epochs);
         let batch = self.train.batch.unwrap_or(batch);
-        let RawTrain { optimizer, schedule, ema, clip, checkpoint_steps, eval_epochs, patience, .. } = self.train;
+        let RawTrain { optimizer, schedule, ema, clip, checkpoint_steps, eval_epochs, patience, .. } =
+            self.train;
         TrainConfig {
             task: self.task,
             seed: self.seed,

@@ -73,7 +73,8 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
                 );
             }
             let set = Classes::open(set, image_options(config), augment.clone(), spec)?;
-            Some(Box::new(ClassJudge { set, net: model.build()?, spec, pool, last: Vec::new() }) as Box<dyn Judge>)
+            Some(Box::new(ClassJudge { set, net: model.build()?, spec, pool, last: Vec::new() })
+                as Box<dyn Judge>)
         }
     };
     // A table may leave its classes without names.
@@ -166,7 +167,13 @@ impl Judge for ClassJudge {
         for i in worst_of(&errors) {
             let (found, share, _) = self.last[i];
             let label = set.samples[i].class;
-            let caption = format!("{}: {}\nfound {} {:.2}", short_name(self.set.file(i)), name(label), name(found), share);
+            let caption = format!(
+                "{}: {}\nfound {} {:.2}",
+                short_name(self.set.file(i)),
+                name(label),
+                name(found),
+                share
+            );
             tiles.push(Tile { image: Image::clone(&*self.set.image(i)?), caption });
         }
         Ok(page(&tiles, [224, 224], title))

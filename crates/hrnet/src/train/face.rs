@@ -91,7 +91,8 @@ impl Judge for FaceJudge {
         let set = self.0.set();
         let error = |i: usize, found: &[[f64; 2]]| {
             let sample = &set.samples()[i];
-            let sum: f64 = found.iter().zip(&sample.points).map(|(p, t)| (p[0] - t[0]).hypot(p[1] - t[1])).sum();
+            let sum: f64 =
+                found.iter().zip(&sample.points).map(|(p, t)| (p[0] - t[0]).hypot(p[1] - t[1])).sum();
             sum / found.len() as f64 / (200.0 * sample.scale)
         };
         let errors: Vec<f64> = self.1.iter().enumerate().map(|(i, found)| error(i, found)).collect();
@@ -99,12 +100,14 @@ impl Judge for FaceJudge {
         for i in worst_of(&errors) {
             let map = Crop { rotation_deg: 0.0, ..set.crop(i) }.to_affine(TILE, TILE);
             let mut image = warp_bilinear_u8(&*set.image(i)?, &map, TILE, TILE);
-            let at = |points: &[[f64; 2]]| -> Vec<[f64; 2]> { points.iter().map(|p| map.apply(*p)).collect() };
+            let at =
+                |points: &[[f64; 2]]| -> Vec<[f64; 2]> { points.iter().map(|p| map.apply(*p)).collect() };
             let points = PointSet::of_count(set.points());
             let plain = Style { colour: Some([255; 3]), lines: false, ..Style::default() };
             draw_landmarks(&mut image, &at(&set.samples()[i].points), None, points, &plain);
             draw_landmarks(&mut image, &at(&self.1[i]), None, points, &Style::default());
-            let caption = format!("{}\nerror {:.3} of the face", short_name(&set.samples()[i].image), errors[i]);
+            let caption =
+                format!("{}\nerror {:.3} of the face", short_name(&set.samples()[i].image), errors[i]);
             tiles.push(Tile { image, caption });
         }
         Ok(page(&tiles, [TILE, TILE], title))

@@ -1,8 +1,8 @@
 //! What a run shows and keeps: progress with time left, a JSON line per report, checkpoints, the best model.
 
 use super::export;
-use super::interrupt;
 use super::folder::Folder;
+use super::interrupt;
 use super::job::{Facts, Judge};
 use super::plots::{self, Shown};
 use super::tensorboard::Events;

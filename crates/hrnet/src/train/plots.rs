@@ -58,7 +58,11 @@ mod tests {
     fn a_log_with_repeated_and_cut_lines() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log.jsonl");
-        std::fs::write(&log, "{\"step\":20,\"loss\":2.0}\n{\"step\":40,\"loss\":9.0}\n{\"step\":40,\"loss\":1.0}\n{\"ep").unwrap();
+        std::fs::write(
+            &log,
+            "{\"step\":20,\"loss\":2.0}\n{\"step\":40,\"loss\":9.0}\n{\"step\":40,\"loss\":1.0}\n{\"ep",
+        )
+        .unwrap();
         let lines = read_log(&log);
         assert_eq!(lines.len(), 3);
         assert_eq!(curve(&lines, "step", "loss"), [[20.0, 2.0], [40.0, 1.0]]);

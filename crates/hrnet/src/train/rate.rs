@@ -75,7 +75,8 @@ impl Watch {
 
 impl Observer for Watch {
     fn after_step(&mut self, _: &mut Trainer, report: &StepReport) -> Result<Control, BoxError> {
-        let on = report.skipped.is_none() && self.take(report.rate, report.loss) && !super::interrupt::asked();
+        let on =
+            report.skipped.is_none() && self.take(report.rate, report.loss) && !super::interrupt::asked();
         Ok(if on { Control::Continue } else { Control::Stop })
     }
 }
@@ -130,7 +131,12 @@ pub fn find(config: &TrainConfig, options: &RunOptions) -> Result<Rates> {
             "the loss falls fastest at a rate of {rate:.2e}: try train.schedule.base = {rate:.1e} ({})",
             picture.display()
         ),
-        None => eprintln!("no rate between {:.0e} and {:.0e} makes the loss fall ({})", RANGE[0], RANGE[1], picture.display()),
+        None => eprintln!(
+            "no rate between {:.0e} and {:.0e} makes the loss fall ({})",
+            RANGE[0],
+            RANGE[1],
+            picture.display()
+        ),
     }
     Ok(Rates { suggested, curve: watch.curve })
 }

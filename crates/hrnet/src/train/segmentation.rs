@@ -49,8 +49,10 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     for (name, _) in names.iter().zip(&counts).filter(|(_, n)| **n == 0) {
         eprintln!("warning: {}: no pixel is labelled {name}; it cannot be learned", list.display());
     }
-    let loss =
-        PixelCrossEntropy { class_weights: weights(&config.data.class_weights, &counts)?, ..loss.clone() };
+    let mut loss = loss.clone();
+    if config.data.class_weights != ClassWeights::None {
+        loss.class_weights = weights(&config.data.class_weights, &counts)?;
+    }
     let (size, stride) = (config.input.size, config.target.stride.unwrap_or(1));
     let plan = BatchPlan::training(config.train.batch, config.seed);
     let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples| {
@@ -62,7 +64,8 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
             let images = config.data.val_images.as_deref().or(config.data.images.as_deref());
             let set =
                 Segments::open(read(val, images)?, map, image_options(config), SegmentAugment::none(), spec)?;
-            let judge = SegmentJudge { set, net: model.build()?, names: names.clone(), spec, pool, last: Vec::new() };
+            let judge =
+                SegmentJudge { set, net: model.build()?, names: names.clone(), spec, pool, last: Vec::new() };
             Some(Box::new(judge) as Box<dyn Judge>)
         }
     };
