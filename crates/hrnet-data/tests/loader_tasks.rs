@@ -167,7 +167,11 @@ fn points_of_persons_follow_the_pixels() {
                 let label = if s.flipped && joint > 1 { joint ^ 1 } else { joint };
                 let at = s.to_input.apply(maker.person(index).0.points[label].at);
                 let want = maker.to_heatmap().apply(at);
-                assert!((peaks[joint].x - want[0]).hypot(peaks[joint].y - want[1]) < 0.05, "{joint}");
+                // UDP also draws the rim of a point that lies just outside the map.
+                if (0.0..15.0).contains(&want[0]) && (0.0..23.0).contains(&want[1]) {
+                    let off = (peaks[joint].x - want[0]).hypot(peaks[joint].y - want[1]);
+                    assert!(off < 0.05, "joint {joint}: {off}");
+                }
                 let (x, y) = (at[0].round(), at[1].round());
                 if (2.0..62.0).contains(&x) && (2.0..94.0).contains(&y) {
                     let pixel = |c: usize| s.input[c * 96 * 64 + y as usize * 64 + x as usize] * 255.0;
@@ -203,7 +207,7 @@ fn windows_and_settings_of_persons() {
         poses(&file, LandmarkAugment { flip_p: 0.0, ..LandmarkAugment::default() }, false, 0).check().is_ok()
     );
     // Nobody to learn from.
-    let text = std::fs::read_to_string(&file).unwrap().replace(",2", ",0");
+    let text = std::fs::read_to_string(&file).unwrap().replace(",2,", ",0,");
     std::fs::write(&file, text).unwrap();
     let set = coco::read(&file, &folder.0, &CocoOptions::default()).unwrap();
     let spec =

@@ -217,8 +217,26 @@ impl Points {
 /// `hrnet train`
 #[derive(Debug, Args)]
 pub struct Train {
-    /// Configuration file (TOML)
+    /// Configuration file (TOML); with --head a file that only names the data is enough
     pub config: PathBuf,
+    /// What is trained, where the file does not say it
+    #[arg(long, value_name = "TASK", value_parser = ["pose", "segmentation", "classification", "face"])]
+    pub head: Option<String>,
+    /// Network variant, in place of model.variant: w18-small, w18, w32, ...
+    #[arg(long, value_name = "VARIANT")]
+    pub arch: Option<String>,
+    /// Model file to start from, in place of model.start; what does not fit begins anew
+    #[arg(long, value_name = "FILE")]
+    pub start: Option<PathBuf>,
+    /// Passes over the training set, in place of train.epochs
+    #[arg(long)]
+    pub epochs: Option<u64>,
+    /// Images per step, in place of train.batch
+    #[arg(long)]
+    pub batch: Option<u64>,
+    /// Look for a learning rate in a short run, draw rate.png into the run folder, and stop
+    #[arg(long, conflicts_with = "resume")]
+    pub find_rate: bool,
     /// Continue from the newest good checkpoint of the run folder (auto), or from a checkpoint file
     #[arg(long, value_name = "auto|FILE")]
     pub resume: Option<String>,

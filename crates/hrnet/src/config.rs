@@ -6,6 +6,7 @@
 mod parse;
 mod sections;
 
+pub use parse::Overrides;
 pub use sections::{
     AboutSection, AugmentSection, ClassNames, ClassWeights, DataSection, InputSection, LossSection,
     ModelSection, PointMetric, TargetSection, Task, TrainSection,
@@ -42,19 +43,29 @@ pub struct TrainConfig {
 impl TrainConfig {
     /// Reads a configuration; relative paths become relative to the working folder.
     pub fn load(path: &Path) -> Result<Self> {
+        Self::load_with(path, &Overrides::default())
+    }
+
+    /// The same with settings of the command line in place of the file's.
+    pub fn load_with(path: &Path, overrides: &Overrides) -> Result<Self> {
         let shown = path.display();
         let text =
             String::from_utf8(crate::io::read(path)?).with_context(|| format!("{shown}: not a text file"))?;
-        let mut config =
-            Self::parse(&text).with_context(|| format!("{shown}: not a usable configuration"))?;
+        let mut config = parse::config(&text, overrides)
+            .with_context(|| format!("{shown}: not a usable configuration"))?;
+        config.check().with_context(|| format!("{shown}: not a usable configuration"))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         config.paths().into_iter().filter(|p| p.is_relative()).for_each(|p| *p = folder.join(&*p));
+        // A path of the command line counts from the working folder.
+        if let Some(start) = &overrides.start {
+            config.model.start = Some(start.clone());
+        }
         Ok(config)
     }
 
     /// Parses and checks; paths stay as they are written.
     pub fn parse(text: &str) -> Result<Self> {
-        let config = parse::config(text)?;
+        let config = parse::config(text, &Overrides::default())?;
         config.check()?;
         Ok(config)
     }
@@ -76,6 +87,15 @@ impl TrainConfig {
             }
         }
         Ok(toml::to_string_pretty(&table)?)
+    }
+
+    /// The same with absolute paths: what is written into the run folder can be used from anywhere.
+    pub fn to_absolute_toml(&self) -> Result<String> {
+        let mut config = self.clone();
+        for path in config.paths() {
+            *path = std::path::absolute(&*path).with_context(|| path.display().to_string())?;
+        }
+        config.to_toml()
     }
 
     fn paths(&mut self) -> Vec<&mut PathBuf> {
@@ -111,6 +131,7 @@ impl TrainConfig {
                 hrnet_ir::shape::MAX_BATCH
             );
         }
+        positive("train.patience", self.train.patience != Some(0))?;
         if self.train.ema.is_some_and(|d| !(0.0..1.0).contains(&d)) {
             bail!("train.ema must be at least 0 and below 1");
         }

@@ -4,12 +4,18 @@ mod classification;
 mod export;
 mod face;
 mod folder;
+mod interrupt;
 mod job;
 mod observer;
+mod plots;
 mod pose;
+mod rate;
 mod segmentation;
 mod source;
 mod start;
+mod tensorboard;
+
+pub use rate::{Rates, find as find_rate};
 
 use crate::config::TrainConfig;
 use anyhow::{Context, Result, bail};
@@ -53,6 +59,7 @@ pub struct Summary {
 
 /// Trains until the configured number of epochs is done.
 pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
+    interrupt::listen()?;
     let isa = Isa::from_env()?;
     let pool = Arc::new(Pool::new(options.threads));
     crate::io::create_folder(options.out)?;
@@ -92,7 +99,7 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
             Trainer::new(&net, &weights, train_options, input)?
         }
     };
-    crate::io::write_atomic(&options.out.join("config.toml"), config_text.as_bytes())?;
+    crate::io::write_atomic(&options.out.join("config.toml"), config.to_absolute_toml()?.as_bytes())?;
 
     eprintln!(
         "{model}: {} parameters, {per_epoch} steps per epoch, {} epochs, run folder {}",

@@ -2,7 +2,7 @@
 
 use super::TrainConfig;
 use super::sections::*;
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use hrnet_data::augment::{ClassAugment, LandmarkAugment, SegmentAugment};
 use hrnet_data::geometry::{IMAGENET_MEAN, IMAGENET_STD};
 use hrnet_train::loss::{CrossEntropy, PixelCrossEntropy};
@@ -17,6 +17,7 @@ struct Raw<A, L> {
     task: Task,
     #[serde(default = "one")]
     seed: u64,
+    #[serde(default)]
     model: ModelSection,
     #[serde(default)]
     input: RawInput,
@@ -24,6 +25,7 @@ struct Raw<A, L> {
     augment: Option<A>,
     #[serde(default)]
     target: TargetSection,
+    #[serde(default = "RawTrain::plain")]
     train: RawTrain<L>,
     #[serde(default)]
     about: AboutSection,
@@ -41,8 +43,8 @@ struct RawInput {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawTrain<L> {
-    epochs: u64,
-    batch: usize,
+    epochs: Option<u64>,
+    batch: Option<usize>,
     loss: Option<L>,
     optimizer: Option<OptimizerConfig>,
     schedule: Option<Schedule>,
@@ -52,6 +54,25 @@ struct RawTrain<L> {
     checkpoint_steps: u64,
     #[serde(default = "one")]
     eval_epochs: u64,
+    patience: Option<u64>,
+}
+
+impl<L> RawTrain<L> {
+    /// A file without the section.
+    fn plain() -> Self {
+        Self {
+            epochs: None,
+            batch: None,
+            loss: None,
+            optimizer: None,
+            schedule: None,
+            ema: Some(0.998),
+            clip: None,
+            checkpoint_steps: checkpoint_steps(),
+            eval_epochs: one(),
+            patience: None,
+        }
+    }
 }
 
 fn one() -> u64 {
@@ -61,12 +82,72 @@ fn checkpoint_steps() -> u64 {
     200
 }
 
+/// Settings of the command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// In place of `task`.
+    pub task: Option<String>,
+    /// In place of `model.variant`.
+    pub variant: Option<String>,
+    /// In place of `model.start`.
+    pub start: Option<std::path::PathBuf>,
+    /// In place of `train.epochs`.
+    pub epochs: Option<u64>,
+    /// In place of `train.batch`.
+    pub batch: Option<u64>,
+}
+
+/// The sections; a file without `[data]` is one data section.
+const SECTIONS: [&str; 9] = ["task", "seed", "model", "input", "data", "augment", "target", "train", "about"];
+
+/// Puts the settings of the command line into the text. The text stays as it is, with its line numbers, where there are none.
+fn complete(text: &str, overrides: &Overrides) -> Result<String> {
+    let mut table: toml::Table = read(text)?;
+    if *overrides == Overrides::default() && table.contains_key("data") {
+        return Ok(text.to_string());
+    }
+    if !table.contains_key("data") {
+        // `train` is a section, or the path of the training set.
+        let is_path = |k: &String| k == "train" && !table["train"].is_table();
+        let keys: Vec<String> =
+            table.keys().filter(|k| !SECTIONS.contains(&k.as_str()) || is_path(k)).cloned().collect();
+        let data: toml::Table =
+            keys.into_iter().filter_map(|k| Some((k.clone(), table.remove(&k)?))).collect();
+        table.insert("data".into(), data.into());
+    }
+    let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let mut put = |section: Option<&str>, key: &str, value: Option<toml::Value>| -> Result<()> {
+        let Some(value) = value else { return Ok(()) };
+        let home = match section {
+            None => &mut table,
+            Some(name) => {
+                let section = table.entry(name).or_insert_with(|| toml::Table::new().into());
+                section.as_table_mut().ok_or_else(|| anyhow!("`{name}` is not a section"))?
+            }
+        };
+        home.insert(key.into(), value);
+        Ok(())
+    };
+    put(None, "task", overrides.task.clone().map(Into::into))?;
+    put(Some("model"), "variant", overrides.variant.clone().map(Into::into))?;
+    put(Some("train"), "epochs", overrides.epochs.map(|n| whole(n).into()))?;
+    put(Some("train"), "batch", overrides.batch.map(|n| whole(n).into()))?;
+    if !table.contains_key("task") {
+        bail!(
+            "it does not say what is trained: add task = \"pose\", \"segmentation\", \"classification\" or \"face\", \
+             or give --head"
+        );
+    }
+    Ok(toml::to_string(&table)?)
+}
+
 /// Parses a file.
-pub(super) fn config(text: &str) -> Result<TrainConfig> {
+pub(super) fn config(text: &str, overrides: &Overrides) -> Result<TrainConfig> {
     #[derive(Deserialize)]
     struct OnlyTask {
         task: Task,
     }
+    let text = &complete(text, overrides)?;
     let OnlyTask { task } = read(text)?;
     match task {
         Task::Face | Task::Pose => {
@@ -103,7 +184,14 @@ impl<A, L> Raw<A, L> {
             Task::Segmentation => [384, 384],
             Task::Classification => [224, 224],
         };
-        let RawTrain { epochs, batch, optimizer, schedule, ema, clip, checkpoint_steps, eval_epochs, .. } =
+        let (epochs, batch) = match self.task {
+            Task::Face | Task::Pose => (60, 16),
+            Task::Segmentation => (100, 8),
+            Task::Classification => (60, 32),
+        };
+        let epochs = self.train.epochs.unwrap_or(epochs);
+        let batch = self.train.batch.unwrap_or(batch);
+        let RawTrain { optimizer, schedule, ema, clip, checkpoint_steps, eval_epochs, patience, .. } =
             self.train;
         TrainConfig {
             task: self.task,
@@ -132,6 +220,7 @@ impl<A, L> Raw<A, L> {
                 clip,
                 checkpoint_steps,
                 eval_epochs,
+                patience,
             },
             about: self.about,
         }
@@ -182,21 +271,53 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<TrainConfig> {
+        config(text, &Overrides::default())
+    }
+
     #[test]
     fn unknown_keys_get_a_suggestion() {
         assert_eq!((distance("sede", "seed"), distance("", "ab"), distance("abc", "abc")), (1, 2, 0));
         let text = "task = \"pose\"\n[model]\nvariant = \"w32\"\n[data]\ntrain = \"a\"\n[train]\nepochs = 1\nbatch = 1\n";
-        assert!(config(text).is_ok());
+        assert!(parse(text).is_ok());
         for (from, to, hint) in [
             ("[train]", "[train]\nepoch = 3", "`epochs`"),
             ("variant", "varient", "`variant`"),
             ("\"pose\"", "\"poes\"", "`pose`"),
             ("[data]", "[augment]\nflip = 0.5\n[data]", "`flip_p`"),
         ] {
-            let message = format!("{:#}", config(&text.replacen(from, to, 1)).unwrap_err());
+            let message = format!("{:#}", parse(&text.replacen(from, to, 1)).unwrap_err());
             assert!(message.contains("did you mean") && message.contains(hint), "{message}");
         }
-        let message = format!("{:#}", config(&text.replace("[data]", "[data]\nzzzzzzzz = 1")).unwrap_err());
+        let message = format!("{:#}", parse(&text.replace("[data]", "[data]\nzzzzzzzz = 1")).unwrap_err());
         assert!(message.contains("zzzzzzzz") && !message.contains("did you mean"), "{message}");
+    }
+
+    #[test]
+    fn a_file_of_paths_is_enough() {
+        let text = "train = \"a.json\"\nval = \"b.json\"\n";
+        let message = parse(text).unwrap_err().to_string();
+        assert!(message.contains("--head"), "{message}");
+        let wanted = Overrides {
+            task: Some("pose".into()),
+            variant: Some("w18-small".into()),
+            epochs: Some(7),
+            ..Overrides::default()
+        };
+        let got = config(text, &wanted).unwrap();
+        assert_eq!((got.task, got.train.epochs, got.train.batch), (Task::Pose, 7, 16));
+        assert_eq!(got.data.val, Some("b.json".into()));
+        assert_eq!(got.model.variant, "w18-small");
+        // What is printed is the whole configuration.
+        assert_eq!(parse(&got.to_toml().unwrap()).unwrap(), got);
+        for task in ["face", "segmentation", "classification"] {
+            let got = config(text, &Overrides { task: Some(task.into()), ..Overrides::default() }).unwrap();
+            assert_eq!(parse(&got.to_toml().unwrap()).unwrap(), got, "{task}");
+        }
+        // Keys of another task and misspelt ones are named.
+        let e = config(&format!("{text}ignore = [3]\n"), &wanted).unwrap().check().unwrap_err().to_string();
+        assert!(e.contains("data.ignore") && e.contains("segmentation"), "{e}");
+        let e = config(&format!("{text}imagse = \"x\"\n"), &wanted).unwrap_err().to_string();
+        assert!(e.contains("did you mean `images`"), "{e}");
     }
 }

@@ -44,6 +44,7 @@ impl Task {
 #[serde(deny_unknown_fields)]
 pub struct ModelSection {
     /// `w18-small-v1`, `w18`, `w32`, ...
+    #[serde(default = "variant")]
     pub variant: String,
     /// Another number of channels on the top branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +61,23 @@ pub struct ModelSection {
     /// Rule for the initial weights otherwise.
     #[serde(default)]
     pub init: Init,
+}
+
+fn variant() -> String {
+    "w18-small-v1".into()
+}
+
+impl Default for ModelSection {
+    fn default() -> Self {
+        Self {
+            variant: variant(),
+            width: None,
+            modules: None,
+            blocks: None,
+            start: None,
+            init: Init::default(),
+        }
+    }
 }
 
 /// What the network sees.
@@ -291,6 +309,9 @@ pub struct TrainSection {
     pub checkpoint_steps: u64,
     /// Epochs between evaluations.
     pub eval_epochs: u64,
+    /// The run ends after so many evaluations in a row that are no new best.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
 }
 
 /// Text for the recipe.

@@ -80,11 +80,18 @@ impl Evaluator {
         Ok(Some(Self { set: Arc::new(set), config: config.clone(), model: *model, normaliser, pool }))
     }
 
-    /// The figures of some weights.
-    pub fn measure(&self, weights: &Weights) -> Result<NmeReport> {
+    /// The faces.
+    pub fn set(&self) -> &LandmarkSet {
+        &self.set
+    }
+
+    /// The figures of some weights, and the points of every face.
+    pub fn measure_with_points(&self, weights: &Weights) -> Result<(NmeReport, Vec<Vec<[f64; 2]>>)> {
         let recipe = recipe_for(&self.config, &self.model, None);
         let mut model = TopDown::new(weights.clone(), recipe, self.pool.clone())?;
-        let (nme, _) = measure(&mut model, &self.set, self.normaliser, &Find::default(), |_, _, _| {})?;
-        nme.compute().context("the validation set is empty")
+        let mut found = Vec::with_capacity(self.set.len());
+        let keep = |_: usize, _: &Image, points: &[[f64; 2]]| found.push(points.to_vec());
+        let (nme, _) = measure(&mut model, &self.set, self.normaliser, &Find::default(), keep)?;
+        Ok((nme.compute().context("the validation set is empty")?, found))
     }
 }

@@ -1,13 +1,17 @@
 //! Classification: a folder per class or a table, top-1 and top-5.
 
-use super::job::{Facts, Job, Judge, Judged, image_options};
+use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
 use super::source::{Source, stack};
 use crate::config::{AugmentSection, LossSection, TrainConfig};
 use crate::runner::Runner;
 use anyhow::{Context, Result, bail};
+use hrnet_data::codec::classification::softmax;
+use hrnet_data::codec::heatmap::argmax;
 use hrnet_data::dataset::classification::{read_folder, read_table};
 use hrnet_data::dataset::model::{ClassSet, ReadOptions};
+use hrnet_data::draw::Tile;
 use hrnet_data::geometry::{ColourMap, Crop, warp_bilinear_f32};
+use hrnet_data::image::Image;
 use hrnet_data::loader::{BatchPlan, ClassSpec, Classes, Samples};
 use hrnet_data::metric::topk::TopK;
 use hrnet_ir::{Net, Tensor, Weights};
@@ -69,7 +73,8 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
                 );
             }
             let set = Classes::open(set, image_options(config), augment.clone(), spec)?;
-            Some(Box::new(ClassJudge { set, net: model.build()?, spec, pool }) as Box<dyn Judge>)
+            Some(Box::new(ClassJudge { set, net: model.build()?, spec, pool, last: Vec::new() })
+                as Box<dyn Judge>)
         }
     };
     // A table may leave its classes without names.
@@ -97,6 +102,8 @@ struct ClassJudge {
     net: Net,
     spec: ClassSpec,
     pool: Arc<Pool>,
+    /// Class and its probability in the last measurement, and the probability of the label.
+    last: Vec<(usize, f32, f32)>,
 }
 
 impl Judge for ClassJudge {
@@ -120,6 +127,7 @@ impl Judge for ClassJudge {
         let mut runner = Runner::new(&self.net, weights.clone(), self.pool.clone())?;
         let (h, w) = self.spec.input;
         let colour = ColourMap::normalise(self.spec.mean, self.spec.std);
+        self.last.clear();
         let mut top = TopK::new(&[1, 5]);
         let indices: Vec<usize> = (0..self.set.len()).collect();
         for chunk in indices.chunks(BATCH) {
@@ -135,12 +143,39 @@ impl Judge for ClassJudge {
             let logits = runner.run(&Tensor::new([chunk.len(), 3, h, w], data)?)?.swap_remove(0);
             let classes = logits.len() / chunk.len();
             for (&i, row) in chunk.iter().zip(logits.data().chunks_exact(classes)) {
-                top.update(row, self.set.set().samples[i].class)?;
+                let label = self.set.set().samples[i].class;
+                top.update(row, label)?;
+                let shares = softmax(row);
+                let (best, share) = argmax(&shares);
+                self.last.push((best, share, shares[label]));
             }
         }
         let report = top.compute().context("the validation set is empty")?;
         let percent = |k: usize| report.error(k).map_or(0.0, |e| 100.0 * (1.0 - e));
         let figures = [("top1_percent", json!(percent(1))), ("top5_percent", json!(percent(5)))];
         Ok(Judged { percent: percent(1), figures: Map::from_iter(figures.map(|(k, v)| (k.to_string(), v))) })
+    }
+
+    fn worst(&mut self, title: &str) -> Result<Option<Image>> {
+        let set = self.set.set();
+        let name = |class: usize| match set.classes[class].as_str() {
+            "" => class.to_string(),
+            name => name.to_string(),
+        };
+        let errors: Vec<f64> = self.last.iter().map(|l| 1.0 - f64::from(l.2)).collect();
+        let mut tiles = Vec::new();
+        for i in worst_of(&errors) {
+            let (found, share, _) = self.last[i];
+            let label = set.samples[i].class;
+            let caption = format!(
+                "{}: {}\nfound {} {:.2}",
+                short_name(self.set.file(i)),
+                name(label),
+                name(found),
+                share
+            );
+            tiles.push(Tile { image: Image::clone(&*self.set.image(i)?), caption });
+        }
+        Ok(page(&tiles, [224, 224], title))
     }
 }

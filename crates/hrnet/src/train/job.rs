@@ -4,6 +4,8 @@ use super::source::Source;
 use super::{classification, face, pose, segmentation};
 use crate::config::{Task, TrainConfig};
 use anyhow::Result;
+use hrnet_data::draw::{Tile, tile_sheet};
+use hrnet_data::image::Image;
 use hrnet_data::loader::ImageOptions;
 use hrnet_ir::{Model, Weights};
 use hrnet_kernels::Pool;
@@ -57,6 +59,8 @@ pub(super) trait Judge {
     fn higher_is_better(&self) -> bool;
     /// The figures of some weights.
     fn measure(&mut self, weights: &Weights) -> Result<Judged>;
+    /// The worst samples of the last measurement as a page under a title.
+    fn worst(&mut self, title: &str) -> Result<Option<Image>>;
 }
 
 impl Job {
@@ -74,4 +78,25 @@ impl Job {
 /// How the images of a set are opened.
 pub(super) fn image_options(config: &TrainConfig) -> ImageOptions {
     ImageOptions { memory_budget: config.data.memory_mb.saturating_mul(1 << 20), ..ImageOptions::default() }
+}
+
+/// Samples on a page of the worst ones.
+const WORST: usize = 12;
+
+/// The indices of the largest values, the largest first.
+pub(super) fn worst_of(values: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    order.sort_by(|&a, &b| values[b].total_cmp(&values[a]).then(a.cmp(&b)));
+    order.truncate(WORST);
+    order
+}
+
+/// A page of samples.
+pub(super) fn page(tiles: &[Tile], cell: [usize; 2], title: &str) -> Option<Image> {
+    tile_sheet(tiles, 4, cell, title)
+}
+
+/// The name of a file without its folders.
+pub(super) fn short_name(path: &std::path::Path) -> String {
+    path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }

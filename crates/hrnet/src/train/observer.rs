@@ -2,10 +2,14 @@
 
 use super::export;
 use super::folder::Folder;
+use super::interrupt;
 use super::job::{Facts, Judge};
+use super::plots::{self, Shown};
+use super::tensorboard::Events;
 use super::{RunOptions, Summary};
 use crate::config::TrainConfig;
 use anyhow::{Context, Result};
+use hrnet_data::image::encode_png;
 use hrnet_formats::Metric;
 use hrnet_ir::{Model, Weights};
 use hrnet_train::{BoxError, Checkpoints, Control, FitEnd, Observer, StepReport, Trainer};
@@ -32,6 +36,11 @@ pub(super) struct Progress<'a> {
     judge: Option<Box<dyn Judge>>,
     bar: ProgressBar,
     log: File,
+    events: Events,
+    /// Evaluations in a row that were no new best.
+    stale: u64,
+    /// Whether the run ended by `train.patience`.
+    early: bool,
     started: Instant,
     loss_sum: f64,
     loss_count: u32,
@@ -53,9 +62,13 @@ impl<'a> Progress<'a> {
         judge: Option<Box<dyn Judge>>,
         done: hrnet_train::trainer::Progress,
     ) -> Result<Self> {
+        crate::io::create_folder(&options.out.join("tensorboard"))?;
         let path = options.out.join("log.jsonl");
         let log = OpenOptions::new().create(true).append(true).open(&path);
         let log = log.with_context(|| format!("{}: cannot be opened", path.display()))?;
+        let stale = stale_evaluations(&path, done.epochs_reported);
+        let events = Events::create(&options.out.join("tensorboard"));
+        let events = events.with_context(|| format!("{}: no event file", options.out.display()))?;
         let total = config.train.epochs.saturating_mul(per_epoch);
         let bar = ProgressBar::new(options.max_steps.map_or(total, |m| m.min(total)));
         let style = "{bar:30} step {pos}/{len}  {elapsed_precise} elapsed, {eta_precise} left  {msg}";
@@ -72,6 +85,9 @@ impl<'a> Progress<'a> {
             judge,
             bar,
             log,
+            events,
+            stale,
+            early: false,
             started: Instant::now(),
             loss_sum: 0.0,
             loss_count: 0,
@@ -103,12 +119,28 @@ impl<'a> Progress<'a> {
         let best = trainer.note_metric(judged.percent, judge.higher_is_better());
         let note = if best { " (best)" } else { "" };
         self.bar.println(format!("epoch {}: {} {:.3} %{note}", epoch + 1, judge.title(), judged.percent));
+        self.stale = if best { 0 } else { self.stale + 1 };
+        let title = format!("{} (epoch {}, {:.3} %)", judge.title(), epoch + 1, judged.percent);
+        let sheet = judge.worst(&title)?;
+        let step = trainer.progress().step;
+        let scalars: Vec<(String, f64)> = judged
+            .figures
+            .iter()
+            .filter_map(|(name, value)| Some((format!("val/{name}"), value.as_f64()?)))
+            .collect();
+        let scalars: Vec<(&str, f64)> = scalars.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        self.events.scalars(step, &scalars)?;
+        let shown = Shown { key: judge.key(), title: judge.title() };
         let mut line = judged.figures;
         line.insert("epoch".into(), json!(epoch + 1));
-        line.insert("step".into(), json!(trainer.progress().step));
+        line.insert("step".into(), json!(step));
         line.insert("best".into(), json!(best));
         line.insert("judge_seconds".into(), json!(started.elapsed().as_secs_f64()));
-        self.write_log(&Value::Object(line))?;
+        writeln!(self.log, "{}", Value::Object(line)).context("log.jsonl cannot be written")?;
+        plots::draw(&self.out, Some(shown))?;
+        if let Some(sheet) = sheet {
+            crate::io::write_atomic(&self.out.join("worst.png"), &encode_png(&sheet)?)?;
+        }
         self.lap = (Instant::now(), self.waited.load(Ordering::Relaxed));
         if best {
             self.export(&weights, "best.safetensors", Some(judged.percent))?;
@@ -130,6 +162,7 @@ impl<'a> Progress<'a> {
 
     /// The last checkpoint and the last model.
     pub(super) fn finish(mut self, trainer: &mut Trainer, end: FitEnd) -> Result<Summary> {
+        let end = if self.early { FitEnd::Finished } else { end };
         self.save(trainer)?;
         let weights = trainer.ema_weights().unwrap_or_else(|| trainer.weights());
         let metric = match (&mut self.judge, end) {
@@ -137,6 +170,7 @@ impl<'a> Progress<'a> {
             _ => None,
         };
         self.export(&weights, "last.safetensors", metric)?;
+        plots::draw(&self.out, self.judge.as_ref().map(|j| Shown { key: j.key(), title: j.title() }))?;
         self.bar.finish_and_clear();
         let step = trainer.progress().step;
         let out = self.out.display();
@@ -175,17 +209,26 @@ impl Observer for Progress<'_> {
             let (then, waited) = self.lap;
             self.lap = (Instant::now(), self.waited.load(Ordering::Relaxed));
             let seconds = then.elapsed().as_secs_f64();
+            let images = (LOG_STEPS * self.config.train.batch as u64) as f64 / seconds;
+            let wait = (self.lap.1 - waited) as f64 * 1e-6;
+            let scalars = [
+                ("train/loss", loss),
+                ("train/rate", report.rate),
+                ("train/grad_norm", report.grad_norm.unwrap_or(f64::NAN)),
+                ("speed/images_per_second", images),
+                ("speed/data_wait_seconds", wait),
+            ];
+            self.events.scalars(report.step, &scalars)?;
             self.write_log(&json!({
                 "step": report.step, "epoch": report.epoch, "loss": loss, "rate": report.rate,
                 "grad_norm": report.grad_norm, "seconds": self.started.elapsed().as_secs_f64(),
-                "images_per_second": (LOG_STEPS * self.config.train.batch as u64) as f64 / seconds,
-                "data_wait_seconds": (self.lap.1 - waited) as f64 * 1e-6,
+                "images_per_second": images, "data_wait_seconds": wait,
             }))?;
         }
         if report.step.is_multiple_of(self.config.train.checkpoint_steps) {
             self.save(trainer)?;
         }
-        let stop = self.max_steps.is_some_and(|max| report.step >= max);
+        let stop = self.max_steps.is_some_and(|max| report.step >= max) || interrupt::asked();
         Ok(if stop { Control::Stop } else { Control::Continue })
     }
 
@@ -194,6 +237,23 @@ impl Observer for Progress<'_> {
         {
             self.judge(trainer, epoch)?;
         }
-        Ok(Control::Continue)
+        match self.config.train.patience {
+            Some(patience) if self.judge.is_some() && self.stale >= patience => {
+                self.bar.println(format!("no new best in {} evaluations: the run ends early", self.stale));
+                self.early = true;
+                Ok(Control::Stop)
+            }
+            _ => Ok(Control::Continue),
+        }
     }
+}
+
+/// Evaluations up to an epoch since the last one that was a new best, as the log tells them.
+fn stale_evaluations(log: &std::path::Path, epochs: u64) -> u64 {
+    let judged: std::collections::BTreeMap<u64, bool> = plots::read_log(log)
+        .iter()
+        .filter_map(|line| Some((line.get("epoch")?.as_u64()?, line.get("best")?.as_bool()?)))
+        .filter(|(epoch, _)| *epoch <= epochs)
+        .collect();
+    judged.values().rev().take_while(|best| !**best).count() as u64
 }

@@ -1,7 +1,7 @@
 //! Pose: COCO key points, a V1 network, PCK by torso and AP on the labelled boxes.
 
 use super::face::map_form;
-use super::job::{Facts, Job, Judge, Judged, image_options};
+use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
 use super::source::{Source, heatmaps};
 use crate::config::{AugmentSection, LossSection, PointMetric, TrainConfig};
 use crate::runner::Runner;
@@ -10,7 +10,10 @@ use hrnet_data::augment::LandmarkAugment;
 use hrnet_data::codec::heatmap::{self, Decoder};
 use hrnet_data::dataset::coco::{self, CocoOptions};
 use hrnet_data::dataset::model::{Category, PoseSample, PoseSet};
-use hrnet_data::loader::{BatchPlan, PoseSpec, Poses, Samples};
+use hrnet_data::draw::{Person, PoseStyle, Schema, Tile, draw_people};
+use hrnet_data::geometry::warp_bilinear_u8;
+use hrnet_data::image::Image;
+use hrnet_data::loader::{BatchPlan, PoseSpec, Poses, Samples, pose_window};
 use hrnet_data::metric::Protocol;
 use hrnet_data::metric::coco::{Ap, Detection, Params, Truth};
 use hrnet_data::metric::pck::{Pck, torso_length};
@@ -24,6 +27,8 @@ use std::sync::Arc;
 
 /// Persons per run of the network while judging.
 const BATCH: usize = 20;
+/// Side of a picture on the page of the worst persons.
+const TILE: usize = 256;
 /// A point is right within this share of the torso.
 const PCK_THRESHOLD: f64 = 0.2;
 
@@ -125,6 +130,8 @@ struct PoseJudge {
     sigmas: Vec<f64>,
     metric: PointMetric,
     pool: Arc<Pool>,
+    /// Points of the last measurement.
+    last: Vec<Vec<heatmap::Peak>>,
 }
 
 impl PoseJudge {
@@ -165,7 +172,7 @@ impl PoseJudge {
             false => config.target.decoder,
         };
         let set = Poses::open(set, image_options(config), LandmarkAugment::none(), spec)?;
-        Ok(Self { set, net: model.build()?, decoder, torso, sigmas, metric, pool })
+        Ok(Self { set, net: model.build()?, decoder, torso, sigmas, metric, pool, last: Vec::new() })
     }
 
     /// Points and scores of every person.
@@ -290,6 +297,49 @@ impl Judge for PoseJudge {
             let joints: Vec<Option<f64>> = report.per_joint.iter().map(|&v| percent(v)).collect();
             figures.insert("pck_joints_percent".into(), json!(joints));
         }
+        self.last = peaks;
         Ok(Judged { percent: 100.0 * value, figures })
+    }
+
+    fn worst(&mut self, title: &str) -> Result<Option<Image>> {
+        let errors: Vec<f64> = self.last.iter().enumerate().map(|(i, peaks)| self.error(i, peaks)).collect();
+        let schema = Schema::of_category(self.set.category());
+        let style = PoseStyle { threshold: 0.0, labels: false, boxes: false, ..PoseStyle::default() };
+        let mut tiles = Vec::new();
+        for i in worst_of(&errors) {
+            let (person, bbox) = self.set.person(i);
+            let window = pose_window(bbox, [1, 1], self.set.spec().padding);
+            let map = window.to_affine(TILE, TILE);
+            let mut image = warp_bilinear_u8(&*self.set.image(i)?, &map, TILE, TILE);
+            let (truth, labelled) = truth_of(person);
+            let truth: Vec<[f64; 2]> = truth
+                .iter()
+                .zip(&labelled)
+                .map(|(p, l)| if *l { map.apply(*p) } else { [f64::NAN; 2] })
+                .collect();
+            let found: Vec<[f64; 2]> = self.last[i].iter().map(|p| map.apply(p.point())).collect();
+            let plain = PoseStyle { colour: Some([255; 3]), opacity: 0.6, ..style };
+            let drawn = |points| Person { points, scores: None, bbox: None, label: None, id: None };
+            draw_people(&mut image, &schema, &[drawn(&truth)], &plain);
+            draw_people(&mut image, &schema, &[drawn(&found)], &style);
+            let caption = format!("{}\nerror {:.2} of the box", short_name(self.set.file(i)), errors[i]);
+            tiles.push(Tile { image, caption });
+        }
+        Ok(page(&tiles, [TILE, TILE], title))
+    }
+}
+
+impl PoseJudge {
+    /// Mean error of a person over the longer side of the box.
+    fn error(&self, index: usize, peaks: &[heatmap::Peak]) -> f64 {
+        let (person, bbox) = self.set.person(index);
+        let (truth, labelled) = truth_of(person);
+        let errors: Vec<f64> = peaks
+            .iter()
+            .zip(truth.iter().zip(&labelled))
+            .filter(|(_, (_, l))| **l)
+            .map(|(p, (t, _))| (p.x - t[0]).hypot(p.y - t[1]) / bbox[2].max(bbox[3]))
+            .collect();
+        errors.iter().sum::<f64>() / errors.len().max(1) as f64
     }
 }

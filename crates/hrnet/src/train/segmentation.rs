@@ -1,6 +1,6 @@
 //! Segmentation: a list of images and labels, a V2 network, mIoU.
 
-use super::job::{Facts, Job, Judge, Judged, image_options};
+use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
 use super::source::{Source, stack};
 use crate::config::{AugmentSection, ClassNames, ClassWeights, LossSection, TrainConfig};
 use crate::runner::Runner;
@@ -10,7 +10,11 @@ use hrnet_data::codec::segmentation::label_map;
 use hrnet_data::dataset::label_map::{self as numbering, IGNORE, LabelMap};
 use hrnet_data::dataset::model::{ReadOptions, SegSet};
 use hrnet_data::dataset::segmentation::read_list;
+use hrnet_data::draw::Tile;
+use hrnet_data::draw::mask::{Mask, MaskStyle, overlay};
+use hrnet_data::draw::palette::Palette;
 use hrnet_data::geometry::{ColourMap, Crop, warp_bilinear_f32};
+use hrnet_data::image::Image;
 use hrnet_data::loader::{BatchPlan, Samples, SegmentSample, SegmentSpec, Segments};
 use hrnet_data::metric::segmentation::Confusion;
 use hrnet_ir::{Net, Tensor, Weights};
@@ -45,8 +49,10 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     for (name, _) in names.iter().zip(&counts).filter(|(_, n)| **n == 0) {
         eprintln!("warning: {}: no pixel is labelled {name}; it cannot be learned", list.display());
     }
-    let loss =
-        PixelCrossEntropy { class_weights: weights(&config.data.class_weights, &counts)?, ..loss.clone() };
+    let mut loss = loss.clone();
+    if config.data.class_weights != ClassWeights::None {
+        loss.class_weights = weights(&config.data.class_weights, &counts)?;
+    }
     let (size, stride) = (config.input.size, config.target.stride.unwrap_or(1));
     let plan = BatchPlan::training(config.train.batch, config.seed);
     let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples| {
@@ -58,7 +64,8 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
             let images = config.data.val_images.as_deref().or(config.data.images.as_deref());
             let set =
                 Segments::open(read(val, images)?, map, image_options(config), SegmentAugment::none(), spec)?;
-            let judge = SegmentJudge { set, net: model.build()?, names: names.clone(), spec, pool };
+            let judge =
+                SegmentJudge { set, net: model.build()?, names: names.clone(), spec, pool, last: Vec::new() };
             Some(Box::new(judge) as Box<dyn Judge>)
         }
     };
@@ -162,6 +169,8 @@ struct SegmentJudge {
     names: Vec<String>,
     spec: SegmentSpec,
     pool: Arc<Pool>,
+    /// Classes found in the last measurement, and the share of wrong pixels.
+    last: Vec<(Vec<u8>, f64)>,
 }
 
 impl Judge for SegmentJudge {
@@ -184,6 +193,7 @@ impl Judge for SegmentJudge {
     fn measure(&mut self, weights: &Weights) -> Result<Judged> {
         let mut runner = Runner::new(&self.net, weights.clone(), self.pool.clone())?;
         let colour = ColourMap::normalise(self.spec.mean, self.spec.std);
+        self.last.clear();
         let mut confusion = Confusion::new(self.names.len(), Some(i64::from(IGNORE)));
         for i in 0..self.set.len() {
             let (image, labels) = (self.set.image(i)?, self.set.labels(i)?);
@@ -202,6 +212,11 @@ impl Judge for SegmentJudge {
             confusion
                 .update(&seen, &labels.classes)
                 .with_context(|| self.set.file(i).display().to_string())?;
+            let counted = labels.classes.iter().filter(|&&c| c != IGNORE).count();
+            let pairs = seen.iter().zip(&labels.classes);
+            let wrong = pairs.filter(|(s, l)| **l != IGNORE && **s != u16::from(**l)).count();
+            let found = seen.iter().map(|&c| u8::try_from(c).unwrap_or(IGNORE)).collect();
+            self.last.push((found, wrong as f64 / counted.max(1) as f64));
         }
         let report = confusion.compute(hrnet_data::metric::Protocol::Default);
         let miou = 100.0 * report.mean_iou.context("the validation set has no labelled pixel")?;
@@ -217,5 +232,28 @@ impl Judge for SegmentJudge {
             ("iou_percent", json!(classes)),
         ];
         Ok(Judged { percent: miou, figures: Map::from_iter(figures.map(|(k, v)| (k.to_string(), v))) })
+    }
+
+    fn worst(&mut self, title: &str) -> Result<Option<Image>> {
+        let errors: Vec<f64> = self.last.iter().map(|l| l.1).collect();
+        let palette = Palette::distinct(self.names.len());
+        let mut tiles = Vec::new();
+        for i in worst_of(&errors) {
+            let (image, labels) = (self.set.image(i)?, self.set.labels(i)?);
+            let (w, h) = (image.width(), image.height());
+            // What was found above what is labelled.
+            let mut both = Image::filled(w, 2 * h, [0; 3]);
+            for (part, classes) in [&self.last[i].0, &labels.classes].into_iter().enumerate() {
+                let mut shown = Image::clone(&image);
+                let ids: Vec<u16> = classes.iter().map(|&c| u16::from(c)).collect();
+                let mask = Mask::new(w, h, &ids).context("a class per pixel")?.ignoring(u16::from(IGNORE));
+                overlay(&mut shown, &mask, &palette, &MaskStyle::default());
+                let from = part * h * w * 3;
+                both.data_mut()[from..from + h * w * 3].copy_from_slice(shown.data());
+            }
+            let caption = format!("{}\n{:.1} % wrong", short_name(self.set.file(i)), 100.0 * errors[i]);
+            tiles.push(Tile { image: both, caption });
+        }
+        Ok(page(&tiles, [320, 480], title))
     }
 }
