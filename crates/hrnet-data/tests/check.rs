@@ -165,7 +165,8 @@ fn cases() -> Vec<(Code, Case, usize)> {
     let mut unknown = masks(&[three(), three()]);
     unknown.options.classes = None;
     let mut cityscapes = masks(&[label(|i| [7, 40][i % 2]), label(|_| 7)]);
-    cityscapes.options = CheckOptions { label_map: Some(label_map::CITYSCAPES.clone()), ..CheckOptions::default() };
+    cityscapes.options =
+        CheckOptions { label_map: Some(label_map::CITYSCAPES.clone()), ..CheckOptions::default() };
     let pts = |p: &str| format!("version: 1\nn_points: 3\n{{\n{p}\n}}\n").into_bytes();
     let two = |second: Case| {
         let mut case = coco(&[]);
@@ -187,7 +188,11 @@ fn cases() -> Vec<(Code, Case, usize)> {
     let folders = vec![("x/a.png", png(1)), ("y/b.png", png(2))];
     vec![
         (Code::MissingImage, coco(&[]).without("b.png"), 1),
-        (Code::MissingLabel, masks(&[three(), three()]).with("l.lst", "images/a.png labels/no.png").at("l.lst"), 1),
+        (
+            Code::MissingLabel,
+            masks(&[three(), three()]).with("l.lst", "images/a.png labels/no.png").at("l.lst"),
+            1,
+        ),
         (Code::UnreadableImage, coco(&[]).with("b.png", "hello"), 1),
         (Code::TruncatedImage, coco(&[]).with("b.png", &png(2)[..60]), 1),
         (Code::DuplicateEntry, coco(&[("\"id\":2,\"image_id\":2", "\"id\":1,\"image_id\":2")]), 1),
@@ -199,7 +204,11 @@ fn cases() -> Vec<(Code, Case, usize)> {
         (Code::NotANumber, faces(&[("a.png", "0.1", "nan,1,2,3,4,5"), ("b.png", "0.1", "1,1,2,3,20,5")]), 1),
         (Code::SizeMismatch, coco(&[("\"width\":40", "\"width\":41")]), 1),
         (Code::TurnedImage, coco(&[]).with("b.png", turned()), 1),
-        (Code::NoLabels, coco(&[("5,6,2,7.5,8,2,9,9,2", "0,0,0,0,0,0,0,0,0"), ("6,6,2,7,8,1,9,9,2", "0,0,0,0,0,0,0,0,0")]), 1),
+        (
+            Code::NoLabels,
+            coco(&[("5,6,2,7.5,8,2,9,9,2", "0,0,0,0,0,0,0,0,0"), ("6,6,2,7,8,1,9,9,2", "0,0,0,0,0,0,0,0,0")]),
+            1,
+        ),
         (Code::UnlabelledSample, keypoints("0,0,0,0,0,0,0,0,0"), 1),
         (Code::AllAtOrigin, keypoints("0,0,2,0,0,2,0,0,1"), 1),
         (Code::PointAtOrigin, keypoints("0,0,2,0,0,2,9,9,1"), 2),
@@ -208,15 +217,14 @@ fn cases() -> Vec<(Code, Case, usize)> {
         (Code::SampleOutside, keypoints("105,6,2,155,8,2,109,9,2"), 1),
         (
             Code::NormalisedCoordinates,
-            coco(&[("5,6,2,7.5,8,2,9,9,2", "0.1,0.2,2,0.3,0.3,2,0.5,0.2,2"), ("6,6,2,7,8,1,9,9,2", "0.6,0.6,2,0,0,0,0.1,0.9,2")]),
+            coco(&[
+                ("5,6,2,7.5,8,2,9,9,2", "0.1,0.2,2,0.3,0.3,2,0.5,0.2,2"),
+                ("6,6,2,7,8,1,9,9,2", "0.6,0.6,2,0,0,0,0.1,0.9,2"),
+            ]),
             1,
         ),
         (Code::OneBased, keypoints("5,30,2,40,8,2,9,9,2"), 2),
-        (
-            Code::ZeroBased,
-            files(vec![("a.pts", pts("0 5\n10 12\n13 14")), ("a.png", png(1))], &["."]),
-            1,
-        ),
+        (Code::ZeroBased, files(vec![("a.pts", pts("0 5\n10 12\n13 14")), ("a.png", png(1))], &["."]), 1),
         (Code::EmptyBox, bbox("4,4,0,9"), 1),
         (Code::BoxOutside, bbox("50,4,5,9"), 1),
         (Code::BoxIsCorners, bbox("25,15,38,28"), 1),
@@ -228,7 +236,14 @@ fn cases() -> Vec<(Code, Case, usize)> {
         (Code::NoFlipPairs, names("[\"nose\",\"tip\",\"tail\"]", ""), 1),
         (Code::SkeletonIndex, coco(&[("[[1,2]],\"flip", "[[0,1]],\"flip")]), 1),
         (Code::PointNeverLabelled, coco(&[("9,9,2]},", "0,0,0]},"), ("9,9,2]}", "0,0,0]}")]), 1),
-        (Code::EmptyCategory, coco(&[("\"categories\":[", "\"categories\":[{\"id\":9,\"name\":\"cat\",\"keypoints\":[\"nose\",\"left_eye\",\"right_eye\"]},")]), 1),
+        (
+            Code::EmptyCategory,
+            coco(&[(
+                "\"categories\":[",
+                "\"categories\":[{\"id\":9,\"name\":\"cat\",\"keypoints\":[\"nose\",\"left_eye\",\"right_eye\"]},",
+            )]),
+            1,
+        ),
         (Code::PointsDiffer, two(names("[\"tip\",\"left_eye\",\"right_eye\"]", "")), 1),
         (Code::ReaderNote, coco(&[("\"keypoints\":[5", "\"num_keypoints\":1,\"keypoints\":[5")]), 1),
         (Code::LabelFormat, masks(&[three(), encode_jpeg(&picture(40, 30, 1), 90).unwrap()]), 1),
@@ -237,7 +252,11 @@ fn cases() -> Vec<(Code, Case, usize)> {
         (Code::OutOfRange, masks(&[three(), label(|i| (i % 3 + 5 * (i / 600)) as u8)]), 3),
         (Code::OutOfRange, cityscapes, 1),
         (Code::LabelBase, masks(&[label(|i| (i % 3 + 1) as u8), label(|i| (i % 2 + 1) as u8)]), 1),
-        (Code::BlurredLabels, masks(&[three(), label(|i| if i < 20 { 10 + i as u8 } else { (i % 3) as u8 })]), 1),
+        (
+            Code::BlurredLabels,
+            masks(&[three(), label(|i| if i < 20 { 10 + i as u8 } else { (i % 3) as u8 })]),
+            1,
+        ),
         (
             Code::LabelSize,
             masks(&[three(), three()]).with("images/b.png", encode_png(&picture(30, 40, 3)).unwrap()),
@@ -279,8 +298,11 @@ fn every_code_is_found_where_it_is_and_counted() {
         let finding = report.findings.iter().find(|f| f.code == code);
         let finding = finding.unwrap_or_else(|| panic!("{code}: {:#?}", report.findings));
         assert_eq!(finding.count, count, "{code}: {finding:?}");
-        assert!(!finding.examples.is_empty() && finding.examples.iter().all(|e| !e.what.is_empty()), "{finding:?}");
-        assert_eq!(report.has_defects(), codes(&report, Severity::Defect) != [], "{code}");
+        assert!(
+            !finding.examples.is_empty() && finding.examples.iter().all(|e| !e.what.is_empty()),
+            "{finding:?}"
+        );
+        assert_eq!(report.has_defects(), !codes(&report, Severity::Defect).is_empty(), "{code}");
         let page = report.text();
         assert!(page.contains(code.name()) && page.contains(code.fix()), "{page}");
         found.insert(code);
@@ -298,7 +320,9 @@ fn a_defect_brings_no_others_with_it() {
         let related: &[Code] = match code {
             Code::Leak | Code::ConflictingLabel => &[Code::DuplicateImage],
             Code::DuplicateFile => &[Code::DuplicateFile],
-            Code::BoxIsCorners | Code::BoxOutside | Code::SampleOutside | Code::PointOutside => &[Code::PointsOutsideBox],
+            Code::BoxIsCorners | Code::BoxOutside | Code::SampleOutside | Code::PointOutside => {
+                &[Code::PointsOutsideBox]
+            }
             Code::NormalisedCoordinates | Code::AllAtOrigin | Code::PointAtOrigin | Code::OneBased => {
                 &[Code::PointsOutsideBox]
             }
@@ -310,8 +334,10 @@ fn a_defect_brings_no_others_with_it() {
             _ => &[],
         };
         let report = case.report(&format!("alone{i}"));
-        let others: Vec<Code> =
-            codes(&report, Severity::Warning).into_iter().filter(|c| *c != code && !related.contains(c)).collect();
+        let others: Vec<Code> = codes(&report, Severity::Warning)
+            .into_iter()
+            .filter(|c| *c != code && !related.contains(c))
+            .collect();
         assert!(others.is_empty(), "{code} brings {others:?}: {}", report.text());
     }
 }
@@ -341,7 +367,9 @@ fn good_sets_have_no_findings() {
 #[test]
 fn names_of_codes_are_stable_and_in_the_page() {
     let mut names: Vec<_> = Code::ALL.iter().map(|c| c.name()).collect();
-    assert!(names.iter().all(|n| n.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')));
+    assert!(
+        names.iter().all(|n| n.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'))
+    );
     let page = std::fs::read_to_string(hrnet_testkit::repository().join("docs/data.md")).unwrap();
     for code in Code::ALL {
         let row = format!("| `{}` |", code.name());
@@ -366,7 +394,11 @@ fn what_a_path_is() {
     for (name, content, kind) in [
         ("coco.json", GOOD, Some(Kind::Coco)),
         ("aic.json", r#"[{"image_id":"a","keypoint_annotations":{}}]"#, Some(Kind::AiChallenger)),
-        ("mpii.json", r#"[{"joints_vis":[],"joints":[],"image":"a.jpg","scale":1,"center":[1,2]}]"#, Some(Kind::Mpii)),
+        (
+            "mpii.json",
+            r#"[{"joints_vis":[],"joints":[],"image":"a.jpg","scale":1,"center":[1,2]}]"#,
+            Some(Kind::Mpii),
+        ),
         ("det.json", r#"[{"image_id":1,"score":0.5}]"#, None),
         ("labelme.json", r#"{"version":"5","shapes":[],"imagePath":"a.jpg"}"#, Some(Kind::LabelMe)),
         ("wflw.txt", wflw.as_str(), Some(Kind::Wflw)),
