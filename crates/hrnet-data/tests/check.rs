@@ -302,7 +302,7 @@ fn every_code_is_found_where_it_is_and_counted() {
             !finding.examples.is_empty() && finding.examples.iter().all(|e| !e.what.is_empty()),
             "{finding:?}"
         );
-        assert_eq!(report.has_defects(), codes(&report, Severity::Defect) != [], "{code}");
+        assert_eq!(report.has_defects(), !codes(&report, Severity::Defect).is_empty(), "{code}");
         let page = report.text();
         assert!(page.contains(code.name()) && page.contains(code.fix()), "{page}");
         found.insert(code);

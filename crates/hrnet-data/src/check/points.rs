@@ -45,7 +45,7 @@ pub(super) fn check(
     let mut seen: Vec<Vec<usize>> = pose.categories.iter().map(|c| vec![0; c.points.len()]).collect();
     let mut samples_of = vec![0u64; pose.categories.len()];
     let mut borders = Borders::default();
-    let (mut labelled, mut unlabelled) = (0usize, 0usize);
+    let mut labelled = 0usize;
     let (mut boxes, mut corners) = (0usize, Vec::new());
     for sample in &pose.samples {
         if let Some(n) = samples_of.get_mut(sample.category) {
@@ -67,7 +67,6 @@ pub(super) fn check(
         if points.is_empty() {
             let category = pose.categories.get(sample.category);
             if category.is_some_and(|c| !c.points.is_empty()) && !sample.crowd {
-                unlabelled += 1;
                 findings.add(Code::UnlabelledSample, index, || set.place(sample), || "no point".into());
             }
         } else {
@@ -95,7 +94,6 @@ pub(super) fn check(
         findings.add(Code::NoLabels, index, || set.path.display().to_string(), || "no samples".into());
     }
     findings.of(Code::UnlabelledSample, index, pose.samples.len());
-    debug_assert!(unlabelled <= pose.samples.len());
     for code in [Code::PointOutside, Code::PointAtOrigin] {
         findings.of(code, index, labelled);
     }
