@@ -143,7 +143,6 @@ fn search(
     for &(x, y, _) in group.joints.iter().flatten() {
         visit(&mut best, x, y);
     }
-    let bounds: Vec<f32> = tiles.iter().map(|t| t.bound(tag)).collect();
     let (maxima, per_row) = (maps.maxima(joint), width.div_ceil(BLOCK));
     let look = |best: &mut Option<(f32, usize)>, tile: &Tile| {
         let mut lines: Vec<Lines> = tag.iter().map(|_| Lines::default()).collect();
