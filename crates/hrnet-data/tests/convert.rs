@@ -86,7 +86,10 @@ const JOINTS: [&str; 17] = [
 ];
 
 /// A COCO file of two images; persons with boxes and flags, some of them of no point.
-fn coco(persons: &[(bool, Vec<(f64, f64, u8)>, [f64; 4])]) -> String {
+/// Crowd, points with their flags, box.
+type Labelled = (bool, Vec<(f64, f64, u8)>, [f64; 4]);
+
+fn coco(persons: &[Labelled]) -> String {
     let annotations: Vec<Value> = persons
         .iter()
         .enumerate()
@@ -115,7 +118,10 @@ fn with_images(folder: &Folder, at: &str) {
 }
 
 /// Samples by image name, in order: points with flags, box.
-fn comparable(set: &LabelSet) -> Vec<(String, Vec<([f64; 2], Visibility)>, Option<[f64; 4]>)> {
+/// Image, points, box.
+type Comparable = (String, Vec<([f64; 2], Visibility)>, Option<[f64; 4]>);
+
+fn comparable(set: &LabelSet) -> Vec<Comparable> {
     let pose = pose(set);
     let mut out = Vec::new();
     for (i, list) in pose.by_image().iter().enumerate() {

@@ -211,7 +211,7 @@ impl<A, L> Raw<A, L> {
                 batch,
                 loss: loss(self.train.loss),
                 optimizer: optimizer.unwrap_or_else(OptimizerConfig::adam),
-                schedule: schedule.unwrap_or_else(|| Schedule {
+                schedule: schedule.unwrap_or(Schedule {
                     base: 1e-3,
                     warmup: Some(Warmup { steps: 100, start: 0.1 }),
                     decay: Decay::Cosine { epochs, end: 0.0 },
