@@ -315,7 +315,7 @@ fn annotations(instances: &[Instance; 2]) -> String {
         .enumerate()
         .map(|(i, p)| {
             let points: Vec<f64> = p.points.iter().flat_map(|p| [p.at[0], p.at[1], 2.0]).collect();
-            json!({"id": i + 1, "image_id": [42, 7][i], "category_id": 1, "bbox": [0, 0, 100, 100], "area": 5000.0,
+            json!({"id": i + 1, "image_id": if i == 0 { 42 } else { 7 }, "category_id": 1, "bbox": [0, 0, 100, 100], "area": 5000.0,
                    "iscrowd": 0, "num_keypoints": 17, "keypoints": points})
         })
         .collect();
