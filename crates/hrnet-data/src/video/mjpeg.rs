@@ -151,6 +151,8 @@ impl<R: Read> Mjpeg<R> {
                         }
                         _ => None,
                     },
+                    // The second byte of the marker is not there yet.
+                    (Some(0xff), None) => None,
                     // Decoders pass over bytes between segments; so does this.
                     (Some(_), _) => Some(1),
                     _ => None,

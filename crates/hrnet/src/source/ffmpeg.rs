@@ -11,8 +11,9 @@ use std::ffi::OsString;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Said when the program is missing.
 pub const WITHOUT: &str = "reading this needs the ffmpeg program, which was not found; install it (apt install ffmpeg, brew install \
@@ -24,6 +25,8 @@ const PROTOCOLS: [&str; 11] =
     ["http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt", "mms"];
 /// Bytes of its messages that are kept.
 const MESSAGES: usize = 16 << 10;
+/// How long its last words are waited for: a program that it started may hold the pipe open.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Which program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +102,7 @@ pub(super) fn kill(handle: &Handle) {
 pub(super) struct Pipe {
     frames: Y4m<BufReader<ChildStdout>>,
     child: Handle,
-    messages: Option<JoinHandle<String>>,
+    messages: Receiver<String>,
     input: Vec<String>,
     given: u64,
     /// The number of the first frame.
@@ -152,7 +155,11 @@ impl Ffmpeg {
         *handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
         let guard = Guard(handle);
         let (stdout, stderr) = stdout.zip(stderr).context("ffmpeg has no output")?;
-        let messages = std::thread::Builder::new().spawn(move || last_line(stderr)).ok();
+        let (sender, messages) = std::sync::mpsc::channel();
+        // Without this thread a program with much to say would wait for ever; then it is better not to begin.
+        std::thread::Builder::new()
+            .spawn(move || sender.send(last_line(stderr)))
+            .context("no thread for the messages of ffmpeg")?;
         let limits = video::Limits {
             max_pixels: ask.limits.max_pixels,
             max_side: ask.limits.max_side,
@@ -163,7 +170,7 @@ impl Ffmpeg {
             Err(e @ video::VideoError::Limit { .. }) => return Err(e.into()),
             // It ended without a frame; its own words say why.
             Err(_) => {
-                let said = ended(handle, messages, ask.input, false).1;
+                let said = ended(handle, &messages, ask.input, false).1;
                 bail!("ffmpeg: {}", said.unwrap_or_else(|| "it gave no frame and no reason".into()));
             }
         };
@@ -213,7 +220,7 @@ impl Pipe {
             return Ok(Some(frame));
         }
         let at_end = !matches!(frame, Err(ref e) if !matches!(e, video::VideoError::Truncated { .. }));
-        let (good, said) = ended(&self.child, self.messages.take(), &self.input, at_end);
+        let (good, said) = ended(&self.child, &self.messages, &self.input, at_end);
         match (frame, good, said) {
             // A damaged video ends early and looks like a shorter one; its messages tell.
             (_, _, Some(said)) => bail!("ffmpeg, after {} frames: {said}", self.given),
@@ -227,7 +234,7 @@ impl Pipe {
 /// Waits for the end of the program: whether it was a good one, and the last line it said.
 fn ended(
     handle: &Handle,
-    messages: Option<JoinHandle<String>>,
+    messages: &Receiver<String>,
     input: &[String],
     at_end: bool,
 ) -> (bool, Option<String>) {
@@ -239,7 +246,7 @@ fn ended(
         }
         child.wait().is_ok_and(|status| status.success())
     });
-    let said = messages.and_then(|m| m.join().ok()).filter(|line| !line.is_empty());
+    let said = messages.recv_timeout(LAST_WORDS).ok().filter(|line| !line.is_empty());
     let said =
         said.map(|line| input.iter().fold(line, |line, part| line.replace(part, &without_password(part))));
     (good, said)

@@ -319,7 +319,7 @@ fn script(dir: &TempDir, does: &str) -> Options {
         dir,
         "fake-ffmpeg",
         format!(
-            "#!/bin/sh\nprintf '%s\\n' \"$@\" > '{0}/arguments'\ncd '{0}'\n{does}\n",
+            "#!/bin/sh\n[ \"$1\" = warm ] && exit 0\nprintf '%s\\n' \"$@\" > '{0}/arguments'\ncd '{0}'\n{does}\n",
             dir.path().display()
         ),
     );
@@ -378,8 +378,8 @@ fn ffmpeg_that_fails_is_quoted() {
         ("cat frames.y4m; echo 'error while decoding' >&2", 6, "after 6 frames: error while decoding"),
         ("cat frames.y4m; exit 2", 6, "failed after 6 frames"),
         ("head -c 80 frames.y4m", 2, "truncated"),
-        ("printf 'YUV4MPEG2 W90000 H90000 F1:1\\n'; sleep 60", 0, "longer side"),
-        ("cat frames.y4m; printf 'rubbish\\n'; yes", 6, "FRAME is missing"),
+        ("printf 'YUV4MPEG2 W90000 H90000 F1:1\\n'; exec sleep 60", 0, "longer side"),
+        ("cat frames.y4m; printf 'rubbish\\n'; exec yes", 6, "FRAME is missing"),
     ] {
         let options = script(&dir, does);
         for ahead in [0, 2] {
@@ -392,8 +392,7 @@ fn ffmpeg_that_fails_is_quoted() {
         }
     }
     // One that never ends is ended with the reading.
-    let options =
-        script(&dir, "case \"$1\" in -nostdin) echo $$ > pid; cat frames.y4m; exec sleep 600;; esac");
+    let options = script(&dir, "echo $$ > pid; cat frames.y4m; exec sleep 600");
     let mut frames = Sources::of(&film, &options).unwrap().frames();
     assert!(frames.next().unwrap().is_ok());
     let pid = std::fs::read_to_string(dir.path().join("pid")).unwrap();
