@@ -104,7 +104,15 @@ pub(super) fn check(
         findings.of(code, index, boxes);
     }
     check_numbers(set, index, extent, labelled, borders, findings);
+    // Categories with the same points (AP-10K's animals) are one list of points.
+    let mut lists: Vec<(&Category, Vec<usize>)> = Vec::new();
     for (category, seen) in pose.categories.iter().zip(&seen) {
+        match lists.iter_mut().find(|(c, _)| c.points == category.points) {
+            Some((_, total)) => total.iter_mut().zip(seen).for_each(|(t, n)| *t += n),
+            None => lists.push((category, seen.clone())),
+        }
+    }
+    for (category, seen) in &lists {
         let used = seen.iter().any(|&n| n > 0);
         for (name, _) in category.points.iter().zip(seen).filter(|(_, n)| used && **n == 0) {
             findings.add(Code::PointNeverLabelled, index, || category.name.clone(), || name.clone());
