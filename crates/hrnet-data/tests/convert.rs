@@ -85,10 +85,10 @@ const JOINTS: [&str; 17] = [
     "right_ankle",
 ];
 
-/// A COCO file of two images; persons with boxes and flags, some of them of no point.
-/// Crowd, points with their flags, box.
+/// Whether in the second image, points with their flags, box.
 type Labelled = (bool, Vec<(f64, f64, u8)>, [f64; 4]);
 
+/// A COCO file of two images; persons with boxes and flags, some of them of no point.
 fn coco(persons: &[Labelled]) -> String {
     let annotations: Vec<Value> = persons
         .iter()

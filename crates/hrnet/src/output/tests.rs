@@ -69,7 +69,7 @@ fn written(
     }
     writer.failed("b/missing.jpg", None, "no such file").unwrap();
     let done = writer.finish(None).unwrap();
-    assert_eq!(done.files, [path.clone()]);
+    assert_eq!(done.files, std::slice::from_ref(&path));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside the file");
     (std::fs::read_to_string(&path).unwrap(), done)
 }

@@ -98,8 +98,11 @@ fn folders_patterns_and_lists() {
     };
     let (plain, deep) = (Options::default(), Options { recursive: true, ..Options::default() });
     let root = dir.path().to_path_buf();
-    assert_eq!(names(&[root.clone()], &plain), ["a.PNG", "b.jpg", "c.webp"]);
-    assert_eq!(names(&[root.clone()], &deep), ["a.PNG", "b.jpg", "c.webp", "sub/d.jpeg", "sub/deep/a.png"]);
+    assert_eq!(names(std::slice::from_ref(&root), &plain), ["a.PNG", "b.jpg", "c.webp"]);
+    assert_eq!(
+        names(std::slice::from_ref(&root), &deep),
+        ["a.PNG", "b.jpg", "c.webp", "sub/d.jpeg", "sub/deep/a.png"]
+    );
     assert_eq!(names(&[root.join("*.jpg"), root.clone()], &plain), ["b.jpg", "a.PNG", "c.webp"]);
     assert_eq!(
         names(&[root.join("notes.md")], &plain),
@@ -113,7 +116,7 @@ fn folders_patterns_and_lists() {
         "\u{feff}# a comment\r\nb.jpg\r\n\r\nsub/*.jpeg\tlabels/d.png\r\nmissing.jpg\r\nsub/deep\r\n",
     );
     let want = ["b.jpg", "sub/d.jpeg", "missing.jpg", "sub/deep/a.png"];
-    assert_eq!(names(&[list.clone()], &plain), want);
+    assert_eq!(names(std::slice::from_ref(&list), &plain), want);
     assert_eq!(names(&[format!("@{}", list.display()).into()], &plain), want);
     assert_eq!(expand(&[list]).unwrap().len(), 4);
 
