@@ -166,13 +166,15 @@ fn shown(path: &Path) -> (usize, usize) {
 #[test]
 fn show_draws_a_sheet() {
     let scratch = Scratch::new();
-    let set = good(&scratch);
+    // In a folder of its own: images are also looked for one folder up, which must be the test's too.
+    scratch.write("s/a.png", picture());
+    let set = scratch.write("s/set.json", GOOD);
     let png = scratch.path("sheet.png");
     let ran = hrnet!["data", "show", &set, &png, "--cell", "100"].ok();
     assert!(ran.out.contains("a.png: 1 samples, 3 points, 1 of them hidden"), "{ran:#?}");
     assert_eq!(shown(&png), (112, 112));
     // An image that is missing is said, and a grey tile.
-    std::fs::remove_file(scratch.path("a.png")).unwrap();
+    std::fs::remove_file(scratch.path("s/a.png")).unwrap();
     let json = hrnet!["data", "show", &set, &png, "--json"].ok().json();
     assert_eq!(json["schema"], "hrnet.data-show/1");
     assert!(json["tiles"][0]["error"].as_str().unwrap().contains("a.png"));
