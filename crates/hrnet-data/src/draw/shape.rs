@@ -177,6 +177,8 @@ fn frame(image: &mut Image, [x, y, w, h]: [f64; 4], width: f64, rgb: [u8; 3], al
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::draw::{Style, draw_landmarks};
+    use crate::points::FACE68;
 
     #[test]
     fn shapes_cover_what_they_should() {
