@@ -10,6 +10,7 @@ use super::group::Group;
 use super::maps::{TILE, Window};
 use super::{Aggregated, Joint, Options, Person};
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 /// Tiles along the side of a square of tiles.
 const SQUARE: usize = 4;
@@ -67,36 +68,45 @@ fn squares(tiles: &[f32], per_row: usize, start: f32, join: impl Fn(f32, f32) ->
 }
 
 impl Level {
-    /// No value of the entry is above this.
-    fn bound(&self, i: usize, tag: &[f32]) -> f32 {
-        let mut square = 0.0f32;
+    /// For each entry of a range, what no value of it exceeds; the entries of `out` become one for each.
+    fn bounds(&self, range: Range<usize>, tag: &[f32], out: &mut Vec<f32>) {
+        let larger = |a: f32, b: f32| if a > b { a } else { b };
+        out.clear();
+        out.resize(range.len(), 0.0);
         for ([low, high], &mean) in self.tags.iter().zip(tag) {
-            let (low, high) = (low[i], high[i]);
-            // Interpolation and distance are rounded to 32 bits: some 1e-6 of the numbers.
-            let slack = 1e-5 * low.abs().max(high.abs()).max(mean.abs());
-            let apart = ((low - mean).max(mean - high) - slack).max(0.0);
-            square += apart * apart;
+            for ((out, low), high) in out.iter_mut().zip(&low[range.clone()]).zip(&high[range.clone()]) {
+                // Interpolation and distance are rounded to 32 bits: some 1e-6 of the numbers. What is not a number ends as 0.
+                let slack = 1e-5 * larger(larger(low.abs(), high.abs()), mean.abs());
+                let apart = larger(larger(low - mean, mean - high) - slack, 0.0);
+                *out += apart * apart;
+            }
         }
-        square *= 1.0 - 1e-5;
-        // The rounded distance, or less.
-        let least = if square <= 0.25 {
-            0.0
-        } else if square <= 2.25 {
-            1.0
-        } else {
-            square.sqrt() * (1.0 - 1e-5) - 0.5
-        };
-        let bound = self.heat[i] - least;
-        // What is not a number bounds nothing.
-        if bound.is_nan() { f32::INFINITY } else { bound }
+        for (out, heat) in out.iter_mut().zip(&self.heat[range]) {
+            let square = *out * (1.0 - 1e-5);
+            let far = square.sqrt() * (1.0 - 1e-5) - 0.5;
+            // The rounded distance, or less.
+            let least = if square > 2.25 { far } else { 1.0 };
+            let least = if square > 0.25 { least } else { 0.0 };
+            let bound = heat - least;
+            // Infinities of both signs bound nothing.
+            *out = if bound.is_nan() { f32::INFINITY } else { bound };
+        }
     }
 }
 
-/// The distance, rounded to a whole number, ties to even.
-fn rounded(distance: f32) -> f32 {
+/// Heat less the distance, rounded to a whole number, ties to even.
+fn values(heat: &[f32], squares: &[f32], out: &mut [f32]) {
     // At this size numbers have no fraction: adding rounds, by the same rule, without a call.
     const WHOLE: f32 = 8_388_608.0;
-    if distance < 4_194_304.0 { (distance + WHOLE) - WHOLE } else { distance.round_ties_even() }
+    if squares.iter().all(|s| *s < 1e13) {
+        for ((out, v), square) in out.iter_mut().zip(heat).zip(squares) {
+            *out = v - ((square.sqrt() + WHOLE) - WHOLE);
+        }
+    } else {
+        for ((out, v), square) in out.iter_mut().zip(heat).zip(squares) {
+            *out = v - square.sqrt().round_ties_even();
+        }
+    }
 }
 
 /// Something to look at: the greatest bound first, then the first entry.
@@ -131,6 +141,8 @@ pub(super) struct Search<'a> {
     values: Vec<f32>,
     window: Window,
     due: BinaryHeap<Due>,
+    /// Bounds of squares, then of tiles.
+    room: Vec<f32>,
 }
 
 impl<'a> Search<'a> {
@@ -144,6 +156,7 @@ impl<'a> Search<'a> {
             values: Vec::new(),
             window: Window::default(),
             due: BinaryHeap::new(),
+            room: Vec::new(),
         }
     }
 
@@ -188,11 +201,12 @@ impl<'a> Search<'a> {
                 let t = maps.tag(part, self.joint, x, y);
                 square + (t - mean) * (t - mean)
             });
-            visit(&mut best, maps.heat_at(self.joint, x, y) - rounded(f32::sqrt(square)), y * width + x);
+            let distance = f32::sqrt(square).round_ties_even();
+            visit(&mut best, maps.heat_at(self.joint, x, y) - distance, y * width + x);
         }
         self.due.clear();
-        for i in 0..self.bounds.squares.heat.len() {
-            let bound = self.bounds.squares.bound(i, tag);
+        self.bounds.squares.bounds(0..self.bounds.squares.heat.len(), tag, &mut self.room);
+        for (i, &bound) in self.room.iter().enumerate() {
             if best.is_none_or(|(v, _)| bound >= v) {
                 self.due.push(Due { bound, square: true, i });
             }
@@ -206,8 +220,9 @@ impl<'a> Search<'a> {
                 let (per_row, tiles) = (self.bounds.per_row, self.bounds.tiles.heat.len());
                 let columns = columns * SQUARE..((columns + 1) * SQUARE).min(per_row);
                 for first in (rows * SQUARE..(rows + 1) * SQUARE).map(|r| r * per_row).filter(|&f| f < tiles) {
-                    for i in columns.clone().map(|c| first + c) {
-                        let bound = self.bounds.tiles.bound(i, tag);
+                    let range = first + columns.start..first + columns.end;
+                    self.bounds.tiles.bounds(range.clone(), tag, &mut self.room);
+                    for (i, &bound) in range.zip(&self.room) {
                         if best.is_none_or(|(v, _)| bound >= v) {
                             self.due.push(Due { bound, square: false, i });
                         }
@@ -224,9 +239,7 @@ impl<'a> Search<'a> {
                 square.iter_mut().zip(tags).for_each(|(s, t)| *s += (t - mean) * (t - mean));
             }
             let mut value = [0.0f32; TILE * TILE];
-            for ((value, &v), square) in value.iter_mut().zip(heat).zip(&square) {
-                *value = v - rounded(square.sqrt());
-            }
+            values(heat, &square[..n], &mut value[..n]);
             let most = value[..n].iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
             if best.is_none_or(|(v, _)| most >= v) {
                 for (i, &value) in value[..n].iter().enumerate() {
