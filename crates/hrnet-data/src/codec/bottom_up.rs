@@ -25,18 +25,20 @@
 //! Where several assignments cost the same, the official code takes the one that the Munkres package happens to find; this may
 //! differ.
 //!
-//! The tags at full size never exist: they are interpolated where they are read.
+//! Neither heat maps nor tags ever exist at full size: they are interpolated where they are read [maps].
 
 use super::Protocol;
 
 mod aggregate;
 mod assign;
 mod group;
+mod maps;
 mod peaks;
 mod refine;
 
-pub use aggregate::{Aggregated, Aggregator, Outputs};
+pub use aggregate::{Aggregator, Outputs};
 pub use assign::assign;
+pub use maps::Aggregated;
 
 /// Why maps are not decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -158,10 +160,21 @@ pub struct Person {
 /// Finds the persons.
 pub fn decode(maps: &Aggregated, options: &Options) -> Result<Vec<Person>, BottomUpError> {
     options.check(maps.joints)?;
-    let found = peaks::find(maps, options);
+    let bounds: Vec<Vec<f32>> = (0..maps.joints).map(|joint| maps.heat_bounds(joint)).collect();
+    let found: Vec<_> =
+        bounds.iter().enumerate().map(|(j, bounds)| peaks::find(maps, j, bounds, options)).collect();
     let groups = group::group(maps, &found, options);
-    let mut tiles = refine::Tiles::new(maps.joints);
-    Ok(groups.iter().map(|g| refine::person(maps, &mut tiles, g, options)).collect())
+    let mut people: Vec<Person> = groups.iter().map(|g| refine::person(maps, g, options)).collect();
+    if options.refine {
+        let tags: Vec<Vec<f32>> = groups.iter().map(|g| refine::mean_tag(maps, g)).collect();
+        for (joint, bounds) in bounds.into_iter().enumerate() {
+            if groups.iter().any(|g| g.joints[joint].is_none()) {
+                let mut search = refine::Search::new(maps, joint, bounds);
+                search.complete(&groups, &tags, &mut people, options.protocol);
+            }
+        }
+    }
+    Ok(people)
 }
 
 #[cfg(test)]

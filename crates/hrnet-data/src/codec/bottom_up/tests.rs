@@ -103,8 +103,9 @@ type Named = (f32, Vec<Option<(usize, usize, f32)>>, Vec<f32>);
 /// trying all of them.
 fn plain(maps: &Aggregated) -> Vec<Person> {
     let [h, w] = maps.size();
+    let heat: Vec<Vec<f32>> = (0..J).map(|j| maps.heat(j)).collect();
     let at = |j: usize, x: i64, y: i64| {
-        maps.heat(j)[y.clamp(0, h as i64 - 1) as usize * w + x.clamp(0, w as i64 - 1) as usize]
+        heat[j][y.clamp(0, h as i64 - 1) as usize * w + x.clamp(0, w as i64 - 1) as usize]
     };
     let mut people: Vec<Named> = Vec::new();
     for j in Options::new(J, Protocol::Official).joint_order {
@@ -174,12 +175,12 @@ fn plain(maps: &Aggregated) -> Vec<Person> {
             let mut best = (f32::NEG_INFINITY, 0);
             for i in 0..h * w {
                 let d = (maps.tag(0, j, i % w, i / w) - mean).powi(2).sqrt();
-                let v = maps.heat(j)[i] - d.round_ties_even();
+                let v = heat[j][i] - d.round_ties_even();
                 if v > best.0 {
                     best = (v, i);
                 }
             }
-            let v = maps.heat(j)[best.1];
+            let v = heat[j][best.1];
             if v > 0.0 { place(j, best.1 % w, best.1 / w, v) } else { Joint::default() }
         });
         Person { joints: complete.collect(), score: score as f32 }
