@@ -137,7 +137,7 @@ fn eval_with_any_number_of_threads() {
         result
     };
     let first = run(THREADS[0]);
-    assert_eq!(first["images"], 9);
+    assert_eq!(first["samples"], 9);
     for threads in &THREADS[1..] {
         assert_eq!(run(threads), first, "{threads} threads");
     }

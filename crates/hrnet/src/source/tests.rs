@@ -329,6 +329,7 @@ fn script(dir: &TempDir, does: &str) -> Options {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     // While another thread starts a program, this file may still be open for writing there.
     while std::process::Command::new(&path)
+        .arg("warm")
         .output()
         .is_err_and(|e| e.kind() == std::io::ErrorKind::ExecutableFileBusy)
     {
