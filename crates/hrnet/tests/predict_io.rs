@@ -36,7 +36,8 @@ fn coded_videos_match_what_ffmpeg_shows() {
     else {
         return;
     };
-    let rgb = ffmpeg(&["-i", &film, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]).unwrap();
+    let accurate = "scale=flags=bicubic+accurate_rnd+full_chroma_int";
+    let rgb = ffmpeg(&["-i", &film, "-vf", accurate, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]).unwrap();
     let frames: Vec<_> = Sources::of(&[film.clone().into()], &Options::default())
         .unwrap()
         .frames()
