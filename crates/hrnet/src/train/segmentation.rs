@@ -19,7 +19,7 @@ use hrnet_data::loader::{BatchPlan, Samples, SegmentSample, SegmentSpec, Segment
 use hrnet_data::metric::segmentation::Confusion;
 use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::Pool;
-use hrnet_train::loss::{PixelCrossEntropy, PixelLabels};
+use hrnet_train::loss::PixelLabels;
 use hrnet_train::{Batch, BoxError, Loss, Target};
 use serde_json::{Map, json};
 use std::borrow::Cow;
