@@ -1,8 +1,8 @@
 //! Grouping of peaks into persons, joint by joint, by the distance of their tags from the mean tags of the persons so far.
 
 use super::super::Protocol;
-use super::peaks::Found;
 use super::munkres::munkres;
+use super::peaks::Found;
 use super::{Aggregated, Options, assign};
 
 /// A person in the making.

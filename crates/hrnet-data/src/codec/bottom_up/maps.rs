@@ -46,7 +46,13 @@ pub(super) struct Tags {
 impl Tags {
     pub fn new(data: Vec<f32>, size: [usize; 2], fine: [usize; 2], full: [usize; 2], mirrored: bool) -> Self {
         let taps = |from: [usize; 2], to: [usize; 2]| [0, 1].map(|a| axis(from[a], to[a], false));
-        Self { data, size, mirror: mirrored.then_some(fine[1]), fine: taps(size, fine), full: taps(fine, full) }
+        Self {
+            data,
+            size,
+            mirror: mirrored.then_some(fine[1]),
+            fine: taps(size, fine),
+            full: taps(fine, full),
+        }
     }
 
     fn plane(&self, joint: usize) -> &[f32] {

@@ -18,7 +18,14 @@ pub(super) fn munkres(cost: &[f64], rows: usize, columns: usize) -> Vec<usize> {
         let least = row.iter().copied().fold(f64::INFINITY, f64::min);
         row.iter_mut().for_each(|v| *v -= least);
     }
-    let mut state = State { n, c, row_covered: vec![false; n], column_covered: vec![false; n], star: vec![None; n], prime: vec![None; n] };
+    let mut state = State {
+        n,
+        c,
+        row_covered: vec![false; n],
+        column_covered: vec![false; n],
+        star: vec![None; n],
+        prime: vec![None; n],
+    };
     for row in 0..n {
         let free = |column: &usize| state.c[row * n + column] == 0.0 && !state.column_covered[*column];
         if let Some(column) = (0..n).find(free) {

@@ -23,7 +23,9 @@ pub(super) fn find(maps: &Aggregated, joint: usize, bounds: &[f32], options: &Op
     for (row, bounds) in bounds.chunks_exact(per_row).enumerate() {
         let rows = row * TILE..((row + 1) * TILE).min(maps.height);
         let mut at = 0;
-        for run in bounds.chunk_by(|a, b| (*a > options.detection_threshold) == (*b > options.detection_threshold)) {
+        for run in
+            bounds.chunk_by(|a, b| (*a > options.detection_threshold) == (*b > options.detection_threshold))
+        {
             let columns = at * TILE..((at + run.len()) * TILE).min(maps.width);
             at += run.len();
             if run[0] > options.detection_threshold {
@@ -73,7 +75,10 @@ fn search(
         room.flags.extend(here.iter().map(|&v| u8::from(v > options.detection_threshold)));
         // Most of what is above the threshold has a larger neighbour above or below, which is seen for many pixels at a time.
         if reach > 0 {
-            for next in [(row > 0).then(|| at - width), (row + 1 < maps.height).then_some(at + width)].into_iter().flatten() {
+            for next in [(row > 0).then(|| at - width), (row + 1 < maps.height).then_some(at + width)]
+                .into_iter()
+                .flatten()
+            {
                 let other = &heat[next..next + columns.len()];
                 for ((flag, &v), &n) in room.flags.iter_mut().zip(here).zip(other) {
                     *flag &= u8::from(!(n > v));

@@ -216,10 +216,12 @@ impl<'a> Search<'a> {
                 break;
             }
             if next.square {
-                let (rows, columns) = (next.i / self.bounds.squares_per_row, next.i % self.bounds.squares_per_row);
+                let (rows, columns) =
+                    (next.i / self.bounds.squares_per_row, next.i % self.bounds.squares_per_row);
                 let (per_row, tiles) = (self.bounds.per_row, self.bounds.tiles.heat.len());
                 let columns = columns * SQUARE..((columns + 1) * SQUARE).min(per_row);
-                for first in (rows * SQUARE..(rows + 1) * SQUARE).map(|r| r * per_row).filter(|&f| f < tiles) {
+                for first in (rows * SQUARE..(rows + 1) * SQUARE).map(|r| r * per_row).filter(|&f| f < tiles)
+                {
                     let range = first + columns.start..first + columns.end;
                     self.bounds.tiles.bounds(range.clone(), tag, &mut self.room);
                     for (i, &bound) in range.zip(&self.room) {
@@ -251,7 +253,13 @@ impl<'a> Search<'a> {
     }
 
     /// The joint of the persons that lack it, or nothing.
-    pub fn complete(&mut self, groups: &[Group], tags: &[Vec<f32>], people: &mut [Person], protocol: Protocol) {
+    pub fn complete(
+        &mut self,
+        groups: &[Group],
+        tags: &[Vec<f32>],
+        people: &mut [Person],
+        protocol: Protocol,
+    ) {
         for ((group, tag), person) in groups.iter().zip(tags).zip(people) {
             if group.joints[self.joint].is_none()
                 && let Some((x, y)) = self.best(group, tag)
@@ -259,7 +267,8 @@ impl<'a> Search<'a> {
                 let value = self.maps.heat_at(self.joint, x, y);
                 if value > 0.0 && value.is_finite() {
                     let [dx, dy] = offset(self.maps, self.joint, x, y, protocol);
-                    person.joints[self.joint] = Joint { x: x as f64 + 0.5 + dx, y: y as f64 + 0.5 + dy, score: value };
+                    person.joints[self.joint] =
+                        Joint { x: x as f64 + 0.5 + dx, y: y as f64 + 0.5 + dy, score: value };
                 }
             }
         }
