@@ -86,7 +86,7 @@ impl State {
         let around = |from: usize| (from..self.n).chain(0..from);
         around(row).filter(|&r| !self.row_covered[r]).find_map(|r| {
             let zero = |c: &usize| self.c[r * self.n + c] == 0.0 && !self.column_covered[*c];
-            around(column).filter(zero).last().map(|c| [r, c])
+            around(column).rfind(zero).map(|c| [r, c])
         })
     }
 
