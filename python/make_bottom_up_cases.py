@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Writes crates/hrnet-data/testdata/bottom_up.json: made-up scenes and the persons that the published rules find in them.
 
-    pip install numpy torch munkres
+    pip install numpy torch "munkres<2"
     python make_bottom_up_cases.py [number of scenes] [seed] [file]
 
 An independent statement of the rules of reference section 6.5 (HigherHRNet): aggregation by torch's bilinear resize, maxima by
-torch's pooling, assignment by the munkres package. A scene is stored by its people; `maps` says how maps are made of them with
+torch's pooling, assignment by the munkres package, of the versions that the published
+code was run with (1.x): version 3 takes other ones of several that cost the same. A scene is stored by its people; `maps` says how maps are made of them with
 additions, multiplications and divisions only, so that every language makes the same numbers.
 """
 import json
@@ -34,10 +35,12 @@ def scene(rng, side):
         missing = rng.choice([0.0, 0.2, 0.6])
         joints = []
         for _ in range(J):
-            at = np.round(np.clip(centre + spread * rng.normal(size=2), 2, 4 * side - 3) * 256) / 256
+            # Four different distances from the borders: people in a corner whose maps are their own mirror images have equal
+            # maxima, and the last bit of torch's interpolation decides.
+            low, high = np.array([2, 2.7]), 4 * side - np.array([3.3, 3.9])
+            at = np.round(np.clip(centre + spread * rng.normal(size=2), low, high) * 256) / 256
             height = int(rng.integers(12, 61)) / 64
             joints.append(None if rng.random() < missing else [float(at[0]), float(at[1]), height])
-        # Tags more than one apart: a tie of assignments has no published answer.
         tag = int(round((2.5 * p - 4 + rng.uniform(-0.4, 0.4)) * 64)) / 64
         people.append({"centre": [float(v) for v in centre], "joints": joints, "tag": tag})
     for p in people:
@@ -117,6 +120,9 @@ def peaks(heat, tags):
         flat = kept[j].ravel()
         best = np.argsort(-flat, kind="stable")[:PEOPLE]
         best = best[flat[best] > DETECTION]
+        for y, x in zip(best // width, best % width):
+            window = heat[j, max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
+            close.append(np.sum(window > heat[j, y, x] - 2e-6) > 1)
         out.append([(int(i % width), int(i // width), flat[i], tags[j, i // width, i % width]) for i in best])
     return out
 
@@ -133,8 +139,10 @@ def group(found):
             continue
         keys = list(people)[:PEOPLE]
         means = np.array([np.mean(names[k], axis=0) for k in keys])
-        distance = np.linalg.norm(np.array([f[3] for f in found[j]])[:, None] - means[None], axis=2)
-        cost = np.round(distance) * 100 - np.array([f[2] for f in found[j]])[:, None]
+        # The published code keeps peaks in one float64 array, and tags of persons in float32.
+        tags = np.array([f[3] for f in found[j]], np.float64)
+        distance = np.linalg.norm(tags[:, None] - means[None], axis=2)
+        cost = np.round(distance) * 100 - np.array([f[2] for f in found[j]], np.float64)[:, None]
         if cost.shape[0] > cost.shape[1]:
             cost = np.concatenate([cost, np.full((cost.shape[0], cost.shape[0] - cost.shape[1]), 1e10)], axis=1)
         for row, column in Munkres().compute(cost.tolist()):
@@ -147,10 +155,14 @@ def group(found):
     return list(people.values())
 
 
+close = []  # whether a scene hangs on the last bit of an interpolation, which no library promises
+
+
 def quarter(heat, x, y):
     h, w = heat.shape
     right, left = heat[y, min(x + 1, w - 1)], heat[y, max(x - 1, 0)]
     below, above = heat[min(y + 1, h - 1), x], heat[max(y - 1, 0), x]
+    close.append(min(abs(right - left), abs(below - above)) < 2e-6)
     return x + 0.5 + (0.25 if right > left else -0.25), y + 0.5 + (0.25 if below > above else -0.25)
 
 
@@ -162,6 +174,7 @@ def complete(person, heat, tags):
         if f is None:
             distance = np.sqrt(((tags[j] - mean) ** 2).sum(axis=2))
             value = heat[j] - np.round(distance)
+            close.append(np.sum(value > value.max() - 2e-6) > 1)
             y, x = np.unravel_index(np.argmax(value), value.shape)
             f = (int(x), int(y), heat[j, y, x]) if heat[j, y, x] > 0 else None
         joints.append([0.0, 0.0, 0.0] if f is None else [*quarter(heat[j], f[0], f[1]), round(float(f[2]), 6)])
@@ -173,11 +186,13 @@ def main():
     rng = np.random.default_rng(int(sys.argv[2]) if len(sys.argv) > 2 else 4)
     path = sys.argv[3] if len(sys.argv) > 3 else "crates/hrnet-data/testdata/bottom_up.json"
     cases = []
-    for _ in range(count):
+    while len(cases) < count:
+        close.clear()
         s = scene(rng, int(rng.integers(10, 21)))
         heat, tags = aggregate(s)
         persons = [complete(p, heat, tags) for p in group(peaks(heat, tags))]
-        cases.append({**s, "persons": persons})
+        if not any(close):
+            cases.append({**s, "persons": persons})
     with open(path, "w") as out:
         out.write("[\n" + ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases) + "\n]\n")
     print(count, "scenes,", sum(len(c["persons"]) for c in cases), "persons")

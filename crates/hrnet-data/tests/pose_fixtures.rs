@@ -74,7 +74,8 @@ fn crops() {
             histogram[usize::from(a.abs_diff(*b))] += 1;
         }
         // The warp itself is within one level (tests/warps.rs and, for these crops, checked on pixels that OpenCV decoded).
-        // What is left comes from the JPEG decoders, which differ in chroma smoothing: at most 3 levels, on few pixels.
+        // What is left comes from the JPEG decoders, whose inverse transforms round differently (1 level in Y, Cb, Cr): at most
+        // 3 levels of RGB, on few pixels.
         let (total, near) = (crop.data().len(), histogram[0] + histogram[1]);
         assert!(
             histogram[4..].iter().all(|&n| n == 0) && near * 1000 >= total * 999,

@@ -22,8 +22,8 @@
 //! * a joint moves by a quarter pixel on each axis even where both neighbours are equal (default: vertex of the parabola);
 //! * persons beyond `max_people` are created, but never extended (default: not created).
 //!
-//! Where several assignments cost the same, the official code takes the one that the Munkres package happens to find; this may
-//! differ.
+//! Where several assignments cost the same, which is common with whole distances, the official protocol takes the one that the
+//! published code's solver (the package munkres 1.x) finds [munkres].
 //!
 //! Neither heat maps nor tags ever exist at full size: they are interpolated where they are read [maps].
 
@@ -33,6 +33,7 @@ mod aggregate;
 mod assign;
 mod group;
 mod maps;
+mod munkres;
 mod peaks;
 mod refine;
 

@@ -123,7 +123,7 @@ pub enum ClassWeights {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PointMetric {
-    /// Share of points within 0.2 of the torso.
+    /// Share of points within 0.2 of the torso, of the longer side of the box where points have no such names.
     Pck,
     /// COCO's average precision on the labelled boxes.
     Ap,
@@ -148,7 +148,7 @@ pub struct DataSection {
     /// Face: 0-based points whose distance normalises the error [default: the outer eye corners of a known point set].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normaliser: Option<[usize; 2]>,
-    /// Pose: 0-based points whose distance is the torso [default: left shoulder and right hip by name].
+    /// Pose: 0-based points whose distance is the torso [default: left shoulder and right hip, else right shoulder and left hip].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub torso: Option<[usize; 2]>,
     /// Pose: what decides [default: ap for the 17 points of COCO, else pck].

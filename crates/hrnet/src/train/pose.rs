@@ -1,9 +1,10 @@
-//! Pose: COCO key points, a V1 network, PCK by torso and AP on the labelled boxes.
+//! Pose: COCO key points, a V1 network, PCK and AP on the labelled boxes.
 
 use super::face::map_form;
 use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
 use super::source::{Source, heatmaps};
 use crate::config::{AugmentSection, LossSection, PointMetric, TrainConfig};
+use crate::measure::pose::correct::{Length, length_of};
 use crate::runner::Runner;
 use anyhow::{Context, Result, bail};
 use hrnet_data::augment::LandmarkAugment;
@@ -16,7 +17,7 @@ use hrnet_data::image::Image;
 use hrnet_data::loader::{BatchPlan, PoseSpec, Poses, Samples, pose_window};
 use hrnet_data::metric::Protocol;
 use hrnet_data::metric::coco::{Ap, Detection, Params, Truth};
-use hrnet_data::metric::pck::{Pck, torso_length};
+use hrnet_data::metric::pck::{Pck, PckReport};
 use hrnet_ir::{Model, Net, Tensor, Weights};
 use hrnet_kernels::Pool;
 use hrnet_train::Loss;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 const BATCH: usize = 20;
 /// Side of a picture on the page of the worst persons.
 const TILE: usize = 256;
-/// A point is right within this share of the torso.
+/// A point is right within this share of the person's length.
 const PCK_THRESHOLD: f64 = 0.2;
 
 pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
@@ -110,23 +111,12 @@ fn leave_out(set: &mut PoseSet, list: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The points that span the torso: the configured ones, or left shoulder and right hip by name.
-fn torso(named: Option<[usize; 2]>, names: &[String]) -> Option<[usize; 2]> {
-    let find = |words: [&str; 2]| {
-        names.iter().position(|n| {
-            let n = n.to_lowercase();
-            words.iter().all(|w| n.contains(w))
-        })
-    };
-    named.or_else(|| Some([find(["left", "shoulder"])?, find(["right", "hip"])?]))
-}
-
 /// Judges by persons in their labelled boxes.
 struct PoseJudge {
     set: Poses,
     net: Net,
     decoder: Decoder,
-    torso: Option<[usize; 2]>,
+    length: Length,
     sigmas: Vec<f64>,
     metric: PointMetric,
     pool: Arc<Pool>,
@@ -149,18 +139,16 @@ impl PoseJudge {
         if category.points != trained.points {
             bail!("{}: its points have other names than those of the training set", val.display());
         }
-        let torso = torso(config.data.torso, &category.points);
-        if let Some(bad) = torso.iter().flatten().find(|&&p| p >= category.points.len()) {
+        if let Some(bad) = config.data.torso.iter().flatten().find(|&&p| p >= category.points.len()) {
             bail!("data.torso names point {bad}; there are {} points", category.points.len());
         }
+        let named = config.data.torso.map(|first| Length::Torso { first, second: None });
+        let length = named.unwrap_or_else(|| Length::of(&category));
         let is_coco = category.points.len() == 17 && category.points[0] == "nose";
-        let metric = config.data.metric.unwrap_or(match is_coco || torso.is_none() {
+        let metric = config.data.metric.unwrap_or(match is_coco || length == Length::Box {
             true => PointMetric::Ap,
             false => PointMetric::Pck,
         });
-        if metric == PointMetric::Pck && torso.is_none() {
-            bail!("data.metric = \"pck\" needs data.torso: no points are called left shoulder and right hip");
-        }
         let sigmas = match (&category.sigmas, is_coco) {
             (Some(sigmas), _) => sigmas.clone(),
             (None, true) => hrnet_data::metric::oks::COCO_SIGMAS.to_vec(),
@@ -172,7 +160,7 @@ impl PoseJudge {
             false => config.target.decoder,
         };
         let set = Poses::open(set, image_options(config), LandmarkAugment::none(), spec)?;
-        Ok(Self { set, net: model.build()?, decoder, torso, sigmas, metric, pool, last: Vec::new() })
+        Ok(Self { set, net: model.build()?, decoder, length, sigmas, metric, pool, last: Vec::new() })
     }
 
     /// Points and scores of every person.
@@ -200,21 +188,18 @@ impl PoseJudge {
         Ok(all)
     }
 
-    /// PCK at 0.2 of the torso: mean over points, pooled, and per point. Persons without a labelled torso are left out.
-    fn pck(&self, peaks: &[Vec<heatmap::Peak>]) -> Result<Option<hrnet_data::metric::pck::PckReport>> {
-        let Some([a, b]) = self.torso else { return Ok(None) };
+    /// PCK at 0.2 of the person's length: mean over points, pooled, and per point. Persons without a length are left out.
+    fn pck(&self, peaks: &[Vec<heatmap::Peak>]) -> Result<PckReport> {
         let mut pck = Pck::new(self.set.category().points.len(), Protocol::Default);
         for (i, peaks) in peaks.iter().enumerate() {
             let (person, _) = self.set.person(i);
             let (truth, labelled) = truth_of(person);
-            let both = labelled.get(a) == Some(&true) && labelled.get(b) == Some(&true);
-            let length = torso_length(&truth, a, b).filter(|l| both && *l > 0.0);
-            let Some(length) = length else { continue };
+            let Some(length) = length_of(person, self.length) else { continue };
             let predicted: Vec<[f64; 2]> = peaks.iter().map(heatmap::Peak::point).collect();
             pck.update(&predicted, &truth, &labelled, [length; 2])
                 .with_context(|| self.set.file(i).display().to_string())?;
         }
-        Ok(Some(pck.compute(PCK_THRESHOLD)))
+        Ok(pck.compute(PCK_THRESHOLD))
     }
 
     fn ap(&self, peaks: &[Vec<heatmap::Peak>]) -> Result<Option<f64>> {
@@ -270,7 +255,7 @@ impl Judge for PoseJudge {
 
     fn metric(&self) -> String {
         match self.metric {
-            PointMetric::Pck => "PCK@0.2 percent of the torso, labelled boxes".into(),
+            PointMetric::Pck => format!("PCK@0.2 percent ({}), labelled boxes", self.length.words()),
             PointMetric::Ap => "AP percent, labelled boxes".into(),
         }
     }
@@ -283,7 +268,7 @@ impl Judge for PoseJudge {
         let peaks = self.predict(weights)?;
         let (pck, ap) = (self.pck(&peaks)?, self.ap(&peaks)?);
         let percent = |v: Option<f64>| v.map(|v| 100.0 * v);
-        let (mean, pooled) = (pck.as_ref().and_then(|r| r.mean), pck.as_ref().and_then(|r| r.pooled));
+        let (mean, pooled) = (pck.mean, pck.pooled);
         let value = match self.metric {
             PointMetric::Pck => mean,
             PointMetric::Ap => ap,
@@ -293,10 +278,8 @@ impl Judge for PoseJudge {
         figures.insert("pck_percent".into(), json!(percent(mean)));
         figures.insert("pck_pooled_percent".into(), json!(percent(pooled)));
         figures.insert("ap_percent".into(), json!(percent(ap)));
-        if let Some(report) = &pck {
-            let joints: Vec<Option<f64>> = report.per_joint.iter().map(|&v| percent(v)).collect();
-            figures.insert("pck_joints_percent".into(), json!(joints));
-        }
+        let joints: Vec<Option<f64>> = pck.per_joint.iter().map(|&v| percent(v)).collect();
+        figures.insert("pck_joints_percent".into(), json!(joints));
         self.last = peaks;
         Ok(Judged { percent: 100.0 * value, figures })
     }

@@ -1,6 +1,7 @@
 //! Grouping of peaks into persons, joint by joint, by the distance of their tags from the mean tags of the persons so far.
 
 use super::super::Protocol;
+use super::munkres::munkres;
 use super::peaks::Found;
 use super::{Aggregated, Options, assign};
 
@@ -12,23 +13,31 @@ pub(super) struct Group {
     key: f32,
     /// Sum and number of the tags.
     sum: Vec<f64>,
+    /// The same with 32 bits, as the official code has it: it decides where distances are close to a half.
+    short_sum: Vec<f32>,
     count: usize,
 }
 
 impl Group {
     fn new(joints: usize, found: &Found) -> Self {
-        Self { joints: vec![None; joints], key: found.tag[0], sum: vec![0.0; found.tag.len()], count: 0 }
+        let n = found.tag.len();
+        let (joints, key) = (vec![None; joints], found.tag[0]);
+        Self { joints, key, sum: vec![0.0; n], short_sum: vec![0.0; n], count: 0 }
     }
 
     fn add(&mut self, joint: usize, found: &Found) {
         self.joints[joint] = Some((found.x, found.y, found.score));
         self.sum.iter_mut().zip(&found.tag).for_each(|(s, &t)| *s += f64::from(t));
+        self.short_sum.iter_mut().zip(&found.tag).for_each(|(s, &t)| *s += t);
         self.count += 1;
     }
 
-    fn distance(&self, tag: &[f32]) -> f64 {
-        let square = |(s, &t): (&f64, &f32)| (f64::from(t) - s / self.count as f64).powi(2);
-        self.sum.iter().zip(tag).map(square).sum::<f64>().sqrt()
+    fn distance(&self, tag: &[f32], protocol: Protocol) -> f64 {
+        let mean = |i: usize| match protocol {
+            Protocol::Official => f64::from(self.short_sum[i] / self.count as f32),
+            Protocol::Default => self.sum[i] / self.count as f64,
+        };
+        tag.iter().enumerate().map(|(i, &t)| (f64::from(t) - mean(i)).powi(2)).sum::<f64>().sqrt()
     }
 }
 
@@ -38,6 +47,7 @@ fn start(groups: &mut Vec<Group>, joints: usize, joint: usize, found: &Found, op
         Protocol::Official => {
             if let Some(same) = groups.iter_mut().find(|g| g.key == found.tag[0]) {
                 same.sum.fill(0.0);
+                same.short_sum.fill(0.0);
                 same.count = 0;
                 return same.add(joint, found);
             }
@@ -68,15 +78,19 @@ pub(super) fn group(maps: &Aggregated, found: &[Vec<Found>], options: &Options) 
         let mut cost = vec![NOBODY; peaks.len() * columns];
         for (row, peak) in peaks.iter().enumerate() {
             for (column, group) in groups[..known].iter().enumerate() {
-                let d = group.distance(&peak.tag);
+                let d = group.distance(&peak.tag, options.protocol);
                 let fine = if options.protocol == Protocol::Official { 0.0 } else { d };
                 let c = d.round_ties_even() * 100.0 - f64::from(peak.score) + fine;
                 distances[row * columns + column] = d;
                 // Tags that are not numbers, or nowhere near, are as good as nobody.
-                cost[row * columns + column] = if c < NOBODY { c } else { NOBODY };
+                cost[row * columns + column] = if c.abs() < NOBODY { c } else { NOBODY };
             }
         }
-        for (row, column) in assign(&cost, peaks.len(), columns).into_iter().enumerate() {
+        let assigned = match options.protocol {
+            Protocol::Official => munkres(&cost, peaks.len(), columns),
+            Protocol::Default => assign(&cost, peaks.len(), columns),
+        };
+        for (row, column) in assigned.into_iter().enumerate() {
             if column < known && distances[row * columns + column] < options.tag_threshold {
                 groups[column].add(joint, &peaks[row]);
             } else {

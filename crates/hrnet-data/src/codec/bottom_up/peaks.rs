@@ -81,7 +81,8 @@ fn search(
             {
                 let other = &heat[next..next + columns.len()];
                 for ((flag, &v), &n) in room.flags.iter_mut().zip(here).zip(other) {
-                    *flag &= u8::from(!(n > v));
+                    // As a number that is not one hides no pixel.
+                    *flag &= 1 - u8::from(n > v);
                 }
             }
         }

@@ -274,10 +274,12 @@ fn assignments_are_the_cheapest() {
             sorted.sort_unstable();
             sorted.dedup();
             assert_eq!(sorted.len(), rows);
-            let total: f64 = got.iter().enumerate().map(|(r, &c)| cost[r * columns + c]).sum();
             let ((best, _), ()) =
                 try_all(&|r, c| cost[r * columns + c], rows, columns, &mut vec![false; columns], 0);
-            assert!((total - best).abs() < 1e-3, "{total} {best}");
+            for (got, by) in [(got, "paths"), (munkres::munkres(&cost, rows, columns), "zeros")] {
+                let total: f64 = got.iter().enumerate().map(|(r, &c)| cost[r * columns + c]).sum();
+                assert!(got.len() == rows && (total - best).abs() < 1e-3, "{by}: {total} {best}");
+            }
         }
     }
     // Costs that are no numbers still give every row a column of its own.

@@ -23,8 +23,8 @@ pub enum Length {
     Torso {
         /// Left shoulder and right hip.
         first: [usize; 2],
-        /// Right shoulder and left hip.
-        second: [usize; 2],
+        /// Right shoulder and left hip, where `first` is not labelled.
+        second: Option<[usize; 2]>,
     },
     /// The longer side of the box.
     Box,
@@ -36,7 +36,7 @@ impl Length {
         let find = |name: &str| category.points.iter().position(|p| normal(p) == name);
         let names = ["left_shoulder", "right_hip", "right_shoulder", "left_hip"].map(find);
         match names {
-            [Some(a), Some(b), Some(c), Some(d)] => Self::Torso { first: [a, b], second: [c, d] },
+            [Some(a), Some(b), Some(c), Some(d)] => Self::Torso { first: [a, b], second: Some([c, d]) },
             _ => Self::Box,
         }
     }
@@ -44,19 +44,22 @@ impl Length {
     /// In words.
     pub fn words(self) -> &'static str {
         match self {
-            Self::Torso { .. } => "torso: left shoulder to right hip, else right shoulder to left hip",
+            Self::Torso { second: Some(_), .. } => {
+                "torso: left shoulder to right hip, else right shoulder to left hip"
+            }
+            Self::Torso { .. } => "torso: the two points that the configuration names",
             Self::Box => "longer side of the box",
         }
     }
 }
 
-/// The length of a person; `None` where its torso is not labelled or has no size.
+/// The length of a person, the same for `eval` and for training; `None` where its torso is not labelled or has no size.
 pub fn length_of(sample: &PoseSample, length: Length) -> Option<f64> {
     let points: Vec<[f64; 2]> = sample.points.iter().map(|p| p.at).collect();
     let labelled = |i: usize| sample.points.get(i).is_some_and(|p| p.visibility.labelled());
     let found = match length {
-        Length::Torso { first, second } => [first, second]
-            .into_iter()
+        Length::Torso { first, second } => std::iter::once(first)
+            .chain(second)
             .find(|&[a, b]| labelled(a) && labelled(b))
             .and_then(|[a, b]| torso_length(&points, a, b)),
         Length::Box => box_of(sample).map(box_length),
