@@ -36,8 +36,7 @@ pub(super) fn run(args: &Train) -> Outcome {
         max_steps: args.max_steps,
     };
     if args.find_rate {
-        let rates =
-            crate::train::find_rate(&config, &options).with_context(|| path.display().to_string())?;
+        let rates = crate::train::find_rate(&config, &options).with_context(|| path.display().to_string())?;
         if args.json {
             say!("{}", serde_json::to_string(&rates)?);
         }

@@ -46,9 +46,9 @@ impl Facts<'_> {
 
     pub fn wholes(&self, key: &str) -> Option<Vec<i64>> {
         match self.settings.get(key) {
-            Some(Value::List(items)) => {
-                Some(items.iter().filter_map(|v| if let Value::Int(n) = v { Some(*n) } else { None }).collect())
-            }
+            Some(Value::List(items)) => Some(
+                items.iter().filter_map(|v| if let Value::Int(n) = v { Some(*n) } else { None }).collect(),
+            ),
             // Keys whose table row says one number, asked for as a list.
             Some(&Value::Int(n)) => Some(vec![n]),
             _ => None,
@@ -133,7 +133,8 @@ pub(super) fn convert(
     let input = match repository {
         Repository::Segmentation { .. } => facts.size("TRAIN.IMAGE_SIZE", [1024, 512])?,
         Repository::Higher => {
-            let side = network::bounded("DATASET.INPUT_SIZE", facts.whole("DATASET.INPUT_SIZE", 512), 1 << 16)?;
+            let side =
+                network::bounded("DATASET.INPUT_SIZE", facts.whole("DATASET.INPUT_SIZE", 512), 1 << 16)?;
             facts.only_wholes("DATASET.OUTPUT_SIZE", &[side as i64 / 4, side as i64 / 2])?;
             [side, side]
         }
@@ -144,7 +145,11 @@ pub(super) fn convert(
         if maps.map(|n| n * 4) != input {
             let [h, w] = input;
             let found = format!("[{}, {}]", maps[1], maps[0]);
-            return Err(fail("MODEL.HEATMAP_SIZE", &found, &format!("[{}, {}], a quarter of the input", w / 4, h / 4)));
+            return Err(fail(
+                "MODEL.HEATMAP_SIZE",
+                &found,
+                &format!("[{}, {}], a quarter of the input", w / 4, h / 4),
+            ));
         }
     }
     let mut remarks = Vec::new();
@@ -158,7 +163,12 @@ pub(super) fn convert(
 }
 
 /// The run, with its remarks.
-fn train(facts: &Facts, model: &Model, input: [usize; 2], remarks: &mut Vec<String>) -> Result<TrainConfig, String> {
+fn train(
+    facts: &Facts,
+    model: &Model,
+    input: [usize; 2],
+    remarks: &mut Vec<String>,
+) -> Result<TrainConfig, String> {
     let table = sections::table(facts, model, input, remarks).map_err(|e| e.to_string())?;
     let text = toml::to_string(&table).map_err(|e| e.to_string())?;
     let config = TrainConfig::parse(&text).map_err(|e| format!("{e:#}"))?;
@@ -169,7 +179,10 @@ fn train(facts: &Facts, model: &Model, input: [usize; 2], remarks: &mut Vec<Stri
         return Err(format!("a configuration has no way to say {}", model.arch.variant()));
     }
     if ours.arch.fuse != model.arch.fuse {
-        remarks.push("MODEL.ALIGN_CORNERS = true: the exchange of a network trained here does not align corners".into());
+        remarks.push(
+            "MODEL.ALIGN_CORNERS = true: the exchange of a network trained here does not align corners"
+                .into(),
+        );
     }
     if ours.arch.bn_momentum != model.arch.bn_momentum {
         let (theirs, ours) = (model.arch.bn_momentum, ours.arch.bn_momentum);
@@ -199,7 +212,10 @@ fn kept_out(facts: &Facts) -> Vec<String> {
     }
     let coded = matches!(facts.repository, Repository::Pose | Repository::Face | Repository::Higher);
     if coded && facts.settings.keys().any(|k| k.starts_with("MODEL.EXTRA.STAGE1.")) {
-        lines.push("MODEL.EXTRA.STAGE1: the code of this repository does not read it; stage 1 has 4 blocks of 64".into());
+        lines.push(
+            "MODEL.EXTRA.STAGE1: the code of this repository does not read it; stage 1 has 4 blocks of 64"
+                .into(),
+        );
     }
     if !idle.is_empty() {
         lines.push(format!("without effect on results here: {}", idle.join(", ")));

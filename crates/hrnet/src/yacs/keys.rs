@@ -37,7 +37,10 @@ impl Repository {
     pub fn of(name: &str) -> Result<Self, YacsError> {
         NAMES.into_iter().find(|(n, _)| *n == name).map(|(_, r)| r).ok_or_else(|| {
             let name = Value::Text(name.into());
-            YacsError::Setting(format!("MODEL.NAME: {name} is no network of ours; it is one of {}", Self::names()))
+            YacsError::Setting(format!(
+                "MODEL.NAME: {name} is no network of ours; it is one of {}",
+                Self::names()
+            ))
         })
     }
 
@@ -345,7 +348,8 @@ fn nearest(repository: Repository, path: &str) -> Option<String> {
     }
     let wanted = general(path);
     let last = |p: &str| p.rsplit('.').next().unwrap_or(p).to_string();
-    let known = of(repository).flat_map(|k| k.path.match_indices('.').map(|(i, _)| &k.path[..i]).chain([k.path]));
+    let known =
+        of(repository).flat_map(|k| k.path.match_indices('.').map(|(i, _)| &k.path[..i]).chain([k.path]));
     let (wrong, near) = known.map(|k| (distance(&wanted, k), k)).min()?;
     // Half of the letters of its last word may be wrong; beyond that the same word in another section is the better guess.
     let near = if wrong * 2 <= last(&wanted).chars().count() {
@@ -353,7 +357,10 @@ fn nearest(repository: Repository, path: &str) -> Option<String> {
     } else {
         of(repository).map(|k| k.path).find(|k| last(k) == last(&wanted))?
     };
-    let stage = path.split_once("STAGE").and_then(|(_, rest)| rest.chars().next()).filter(|c| ('1'..='4').contains(c));
+    let stage = path
+        .split_once("STAGE")
+        .and_then(|(_, rest)| rest.chars().next())
+        .filter(|c| ('1'..='4').contains(c));
     Some(near.replace('#', &stage.unwrap_or('2').to_string()))
 }
 
@@ -366,7 +373,9 @@ pub(super) fn check(repository: Repository, path: &str, value: Value) -> Result<
             other => Err(format!("{path}: a section with keys is wanted, not {} ({other})", other.kind())),
         };
     };
-    let wrong = |value: &Value, wanted: &str| Err(format!("{path}: {wanted} is wanted, not {} ({value})", value.kind()));
+    let wrong = |value: &Value, wanted: &str| {
+        Err(format!("{path}: {wanted} is wanted, not {} ({value})", value.kind()))
+    };
     let list = |value: Value, wanted: &str, one: fn(Value) -> Result<Value, Value>| {
         let items = match value {
             Value::List(items) => items,

@@ -67,14 +67,17 @@ fn read(text: &str, repository: Option<Repository>) -> Result<Settings, YacsErro
             return Err(YacsError::Text("more than 64 open brackets".into()));
         }
     }
-    let shared = Shared { repository, left: Cell::new(MAX_VALUES), problem: RefCell::default(), settings: RefCell::default() };
+    let shared = Shared {
+        repository,
+        left: Cell::new(MAX_VALUES),
+        problem: RefCell::default(),
+        settings: RefCell::default(),
+    };
     let reader = Section { shared: &shared, path: String::new(), depth: 0 };
     match reader.deserialize(yaml_serde::Deserializer::from_str(text)) {
         Ok(()) => Ok(shared.settings.into_inner()),
         Err(error) => Err(match (shared.problem.into_inner(), error.location()) {
-            (Some(problem), Some(at)) => {
-                YacsError::Place { line: at.line(), column: at.column(), problem }
-            }
+            (Some(problem), Some(at)) => YacsError::Place { line: at.line(), column: at.column(), problem },
             (Some(problem), None) => YacsError::Text(problem),
             (None, _) => YacsError::Text(format!("not a YAML file: {error}")),
         }),

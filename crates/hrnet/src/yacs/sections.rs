@@ -310,7 +310,8 @@ fn loss(facts: &Facts, remarks: &mut Vec<String>) -> Result<Table, YacsError> {
             let weighted = facts.bool("LOSS.USE_TARGET_WEIGHT", true);
             table.insert("form".into(), if weighted { "joints" } else { "mean" }.into());
             if !weighted {
-                remarks.push("LOSS.USE_TARGET_WEIGHT = false: the mean form is twice the official loss".into());
+                remarks
+                    .push("LOSS.USE_TARGET_WEIGHT = false: the mean form is twice the official loss".into());
             }
         }
         Repository::Face => {
@@ -327,7 +328,9 @@ fn loss(facts: &Facts, remarks: &mut Vec<String>) -> Result<Table, YacsError> {
             }
             table.insert("ignore".into(), ignore.into());
             table.insert("align_corners".into(), facts.align_corners().into());
-            if facts.text("DATASET.DATASET").eq_ignore_ascii_case("cityscapes") && facts.whole("DATASET.NUM_CLASSES", 19) == 19 {
+            if facts.text("DATASET.DATASET").eq_ignore_ascii_case("cityscapes")
+                && facts.whole("DATASET.NUM_CLASSES", 19) == 19
+            {
                 table.insert("class_weights".into(), CITYSCAPES_WEIGHTS.to_vec().into());
             }
             if facts.bool("LOSS.USE_OHEM", false) {
@@ -355,11 +358,16 @@ fn optimizer(facts: &Facts, remarks: &mut Vec<String>) -> Result<Table, YacsErro
     match kind {
         "adam" => {
             if decay != 0.0 {
-                remarks.push(format!("TRAIN.WD = {decay}: 0, because the official code does not pass it to Adam"));
+                remarks.push(format!(
+                    "TRAIN.WD = {decay}: 0, because the official code does not pass it to Adam"
+                ));
             }
         }
         "sgd" => {
-            table.insert("momentum".into(), facts.number("TRAIN.MOMENTUM", if face { 0.0 } else { 0.9 }).into());
+            table.insert(
+                "momentum".into(),
+                facts.number("TRAIN.MOMENTUM", if face { 0.0 } else { 0.9 }).into(),
+            );
             table.insert("nesterov".into(), facts.bool("TRAIN.NESTEROV", false).into());
             table.insert("weight_decay".into(), decay.into());
         }
