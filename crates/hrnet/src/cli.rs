@@ -218,7 +218,17 @@ impl Points {
 #[derive(Debug, Args)]
 pub struct Train {
     /// Configuration file (TOML); with --head a file that only names the data is enough
-    pub config: PathBuf,
+    #[arg(required_unless_present = "cfg")]
+    pub config: Option<PathBuf>,
+    /// Configuration of an official repository (YAML) instead; KEY VALUE pairs behind it replace its settings
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["head", "arch", "start", "epochs", "batch"])]
+    pub cfg: Option<PathBuf>,
+    /// With --cfg: the folder of its relative paths [default: DATA_DIR of the file, else the working folder]
+    #[arg(long, value_name = "DIR", requires = "cfg")]
+    pub data_dir: Option<PathBuf>,
+    /// With --cfg: settings in place of the file's, such as TRAIN.LR 0.01
+    #[arg(value_name = "KEY VALUE", requires = "cfg", allow_negative_numbers = true)]
+    pub settings: Vec<String>,
     /// What is trained, where the file does not say it
     #[arg(long, value_name = "TASK", value_parser = ["pose", "segmentation", "classification", "face"])]
     pub head: Option<String>,
@@ -259,7 +269,7 @@ pub struct Train {
 /// `hrnet info`
 #[derive(Debug, Args)]
 pub struct Info {
-    /// A variant such as pose_w32, or a checkpoint file; `list` shows the published networks
+    /// A variant such as pose_w32, a checkpoint file, or a configuration of an official repository (YAML); `list` shows the published networks
     pub what: String,
     /// Input size, height x width [default: the published one]
     #[arg(long, value_name = "HxW", value_parser = parse_size)]
@@ -285,6 +295,10 @@ pub struct Convert {
     /// align_corners of a segmentation network, which no checkpoint tells
     #[arg(long)]
     pub align_corners: Option<bool>,
+    /// Configuration of an official repository (YAML): its network must be that of the checkpoint, and its input size and
+    /// align_corners go into the recipe
+    #[arg(long, value_name = "FILE", conflicts_with = "align_corners")]
+    pub cfg: Option<PathBuf>,
     /// Print JSON on stdout
     #[arg(long)]
     pub json: bool,

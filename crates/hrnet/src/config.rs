@@ -7,6 +7,7 @@ mod parse;
 mod sections;
 
 pub use parse::Overrides;
+pub(crate) use parse::distance;
 pub use sections::{
     AboutSection, AugmentSection, ClassNames, ClassWeights, DataSection, InputSection, LossSection,
     ModelSection, PointMetric, TargetSection, Task, TrainSection,

@@ -26,3 +26,4 @@ pub mod track;
 pub mod train;
 pub mod verify;
 pub mod view;
+pub mod yacs;

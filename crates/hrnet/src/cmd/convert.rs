@@ -16,14 +16,18 @@ pub(super) fn run(args: &Convert) -> Outcome {
             "{output}: the output is a safetensors file; give it that extension"
         )));
     }
+    let described = args.cfg.as_deref().map(|path| super::yacs::network(path)).transpose()?;
     let options = LoadOptions {
         allow_non_finite: args.allow_non_finite,
-        align_corners: args.align_corners,
+        align_corners: described.as_ref().map_or(args.align_corners, |d| d.align_corners()),
         ..Default::default()
     };
     let mut loaded = LoadedModel::open(&args.input, &options)?;
     if loaded.recipe.source.is_none() {
         loaded.recipe.source = args.input.file_name().map(|n| n.to_string_lossy().into_owned());
+    }
+    if let Some(described) = &described {
+        described.complete(&mut loaded)?;
     }
     let precision = match args.precision {
         Precision::F32 => Stored::F32,

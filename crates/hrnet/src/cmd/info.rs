@@ -1,9 +1,11 @@
 //! `hrnet info`: what a variant or a checkpoint is, and what is odd about it.
 
 use crate::cli::Info;
+use crate::config::TrainConfig;
 use crate::model::created_by;
 use crate::outcome::{Failure, Outcome};
 use crate::say;
+use crate::yacs::Imported;
 use anyhow::Context;
 use hrnet_formats::{LoadOptions, Recipe, inspect_path, load_path};
 use hrnet_ir::summary::Summary;
@@ -16,6 +18,9 @@ pub(super) fn run(args: &Info) -> Outcome {
         return list(args);
     }
     let path = Path::new(&args.what);
+    if crate::yacs::is_yaml(path) {
+        return yaml(args, path);
+    }
     if path.exists() {
         return file(args, path);
     }
@@ -105,6 +110,32 @@ fn file(args: &Info, path: &Path) -> Outcome {
         problems.iter().for_each(|problem| say!("problem: {problem}"));
     }
     unrecognised(path, summary.is_none(), &problems)
+}
+
+/// A configuration of an official repository: the network that it describes, and what a run of ours would not take over.
+fn yaml(args: &Info, path: &Path) -> Outcome {
+    let read = Imported::read(path, &[], None)?;
+    let summary = summarise(&read.model, args.input_size.unwrap_or(read.input))?;
+    if args.json {
+        let mut object = describe_json(&read.model, &summary);
+        let config = read.config.as_ref().ok().map(TrainConfig::to_toml).transpose()?;
+        object.insert("file".into(), json!(path));
+        object.insert("repository".into(), json!(read.repository.to_string()));
+        object.insert("config".into(), json!(config));
+        object.insert("remarks".into(), json!(read.remarks));
+        object.insert("problems".into(), json!(read.config.as_ref().err().into_iter().collect::<Vec<_>>()));
+        say!("{}", Value::Object(object));
+        return Ok(());
+    }
+    say!("{}: {}, a configuration of {}", path.display(), read.model, read.repository);
+    read.remarks.iter().for_each(|remark| say!("  {remark}"));
+    say!();
+    print_summary(&summary);
+    match &read.config {
+        Ok(_) => say!("as our configuration: hrnet train --cfg {} --print-config", path.display()),
+        Err(why) => say!("not trained: {why}"),
+    }
+    Ok(())
 }
 
 /// A file that is no network at all is an error; an odd network is described.

@@ -11,6 +11,7 @@ mod predict;
 mod run;
 mod train;
 mod verify;
+mod yacs;
 
 use crate::cli::{Cli, Compute, Verb};
 use crate::outcome::Outcome;

@@ -16,12 +16,18 @@ pub(super) fn run(args: &Train) -> Outcome {
         epochs: args.epochs,
         batch: args.batch,
     };
-    let config = TrainConfig::load_with(&args.config, &overrides)?;
+    let (config, path) = match &args.cfg {
+        Some(path) => (super::yacs::config(args, path)?, path),
+        None => {
+            let path = args.config.as_ref().context("name a configuration file")?;
+            (TrainConfig::load_with(path, &overrides)?, path)
+        }
+    };
     if args.print_config {
         say!("{}", config.to_toml()?.trim_end());
         return Ok(());
     }
-    let name = args.config.file_stem().map_or_else(|| "run".into(), |s| s.to_string_lossy().into_owned());
+    let name = path.file_stem().map_or_else(|| "run".into(), |s| s.to_string_lossy().into_owned());
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(name));
     let options = RunOptions {
         out: &out,
@@ -30,14 +36,13 @@ pub(super) fn run(args: &Train) -> Outcome {
         max_steps: args.max_steps,
     };
     if args.find_rate {
-        let rates =
-            crate::train::find_rate(&config, &options).with_context(|| args.config.display().to_string())?;
+        let rates = crate::train::find_rate(&config, &options).with_context(|| path.display().to_string())?;
         if args.json {
             say!("{}", serde_json::to_string(&rates)?);
         }
         return Ok(());
     }
-    let summary = run_training(&config, &options).with_context(|| args.config.display().to_string())?;
+    let summary = run_training(&config, &options).with_context(|| path.display().to_string())?;
     if args.json {
         say!("{}", serde_json::to_string(&summary)?);
     }
