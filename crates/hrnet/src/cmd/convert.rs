@@ -16,7 +16,7 @@ pub(super) fn run(args: &Convert) -> Outcome {
             "{output}: the output is a safetensors file; give it that extension"
         )));
     }
-    let described = args.cfg.as_deref().map(|path| super::yacs::network(path)).transpose()?;
+    let described = args.cfg.as_deref().map(super::yacs::network).transpose()?;
     let options = LoadOptions {
         allow_non_finite: args.allow_non_finite,
         align_corners: described.as_ref().map_or(args.align_corners, |d| d.align_corners()),
