@@ -6,8 +6,11 @@ use hrnet_ir::{Model, Weights};
 use std::path::Path;
 
 /// The built-in models (see docs/models.md): task, name, file.
-const BUNDLED: [(Task, &str, &[u8]); 1] =
-    [(Task::Face, "face68", include_bytes!("../models/face68.safetensors"))];
+const BUNDLED: [(Task, &str, &[u8]); 3] = [
+    (Task::Face, "face68", include_bytes!("../models/face68.safetensors")),
+    (Task::Pose, "pose14", include_bytes!("../models/pose14.safetensors")),
+    (Task::Segmentation, "camvid11", include_bytes!("../models/camvid11.safetensors")),
+];
 
 /// A task as people say it.
 pub fn task_name(task: Task) -> &'static str {

@@ -644,3 +644,45 @@ fn the_built_in_model_is_as_good_as_promised() {
     assert!(3.0 * figure("nme") <= figure("mean_shape_nme"), "{result}");
     assert!(figure("failure_rate_08") < 0.1 && figure("auc_08") > 0.3, "{result}");
 }
+
+#[test]
+fn every_built_in_model_is_found_by_its_task() {
+    let scratch = Scratch::new();
+    let out = scratch.path("out");
+    let run = |task: &str, more: &[&str]| {
+        let mut arguments: Vec<std::ffi::OsString> =
+            vec!["predict".into(), astronaut().into(), "--task".into(), task.into()];
+        arguments.extend(more.iter().map(Into::into));
+        arguments.extend(["--out".into(), out.clone().into(), "--json".into()]);
+        common::run(arguments).ok().json()
+    };
+    let pose = run("pose", &["--box", "20,20,400,490"]);
+    assert_eq!((&pose["task"], pose["points"].as_array().unwrap().len()), (&json!("pose"), 14));
+    // The head is where it is in the picture.
+    let head = pose["points"].as_array().unwrap().iter().find(|p| p["name"] == "head_top").unwrap();
+    let at = [number(&head["x"]), number(&head["y"])];
+    assert!((150.0..300.0).contains(&at[0]) && (0.0..120.0).contains(&at[1]), "{head}");
+    let street = run("segmentation", &[]);
+    assert_eq!((&street["task"], street["names"].as_array().unwrap().len()), (&json!("segmentation"), 11));
+    let mask = image_of(&out.join("astronaut.mask.png"));
+    assert_eq!((mask.width(), mask.height()), (512, 512));
+    // No model for every task is built in, and the error says which are.
+    let ran = hrnet!["predict", astronaut(), "--task", "classification", "--out", &out];
+    ran.fails(1, &["classification", "face68", "pose14", "camvid11", "--model"]);
+}
+
+/// The figures of docs/models.md, on data that may not be copied.
+#[test]
+fn the_other_built_in_models_are_as_good_as_promised() {
+    let Some(data) = hrnet_testkit::shared().map(|s| s.join("data")).filter(|d| d.join("lspet").is_dir())
+    else {
+        return;
+    };
+    let labels = data.join("lspet/annotations/val.json");
+    let result = hrnet!["eval", "--task", "pose", "--data", labels, "--json"].ok().json();
+    assert!(number(&result["figures"]["pck"]) > 0.47, "{}", result["figures"]);
+    let list = data.join("camvid/val.lst");
+    let result =
+        hrnet!["eval", "--task", "segmentation", "--data", list, "--ignore", "11", "--json"].ok().json();
+    assert!(number(&result["figures"]["mean_iou"]) > 0.61, "{}", result["figures"]);
+}
