@@ -326,6 +326,7 @@ fn script(dir: &TempDir, does: &str) -> Options {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     // While another thread starts a program, this file may still be open for writing there.
     while std::process::Command::new(&path)
+        .arg("warm")
         .output()
         .is_err_and(|e| e.kind() == std::io::ErrorKind::ExecutableFileBusy)
     {
@@ -503,6 +504,11 @@ fn boxes_from_coco_files() {
 fn wrong_kinds_are_refused_where_files_are_wanted() {
     let dir = tempfile::tempdir().unwrap();
     let film = put(&dir, "film.y4m", y4m(1));
-    assert!(expand(&[film]).unwrap_err().to_string().contains("not an image file"));
+    assert_eq!(
+        expand(std::slice::from_ref(&film)).unwrap(),
+        [film],
+        "reading it as an image will say what it is"
+    );
+    assert!(expand(&["rtsp://camera/1".into()]).unwrap_err().to_string().contains("not an image file"));
     assert!(expand(&[Path::new("-").into()]).is_err());
 }
