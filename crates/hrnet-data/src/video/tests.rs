@@ -313,7 +313,7 @@ fn kinds_from_first_bytes() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     /// Any bytes, and any change of a good stream, end in frames and perhaps an error.
     #[test]

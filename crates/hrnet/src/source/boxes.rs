@@ -42,13 +42,6 @@ pub struct Boxes {
     by_number: HashMap<i64, Vec<Boxed>>,
 }
 
-/// The line of a record. The position is that of the empty lines before it, where there are any.
-fn line_of(text: &str, at: &csv::Position) -> u64 {
-    let rest = usize::try_from(at.byte()).ok().and_then(|start| text.get(start..)).unwrap_or_default();
-    let empty = rest.chars().take_while(|c| matches!(c, '\n' | '\r')).filter(|&c| c == '\n').count();
-    at.line() + empty as u64
-}
-
 impl Boxes {
     /// Reads a file: JSON where it begins with a bracket, else CSV.
     ///
@@ -117,26 +110,34 @@ impl Boxes {
         let mut boxes = Self::default();
         for record in reader.records() {
             let record = record.with_context(|| shown.to_string())?;
-            let line = record.position().map_or(0, |at| line_of(text, at));
-            let field =
-                |i: usize| record.get(i).with_context(|| format!("{shown}, line {line}: too few columns"));
+            let place = record.position().map_or(0, csv::Position::byte);
+            let field = |i: usize| {
+                record
+                    .get(i)
+                    .with_context(|| format!("{shown}, line {}: too few columns", line_of(text, place)))
+            };
             let number = |i: usize| -> Result<f64> {
-                let text = field(i)?;
-                text.parse().ok().with_context(|| format!("{shown}, line {line}: '{text}' is no number"))
+                let field = field(i)?;
+                field.parse().ok().with_context(|| {
+                    format!("{shown}, line {}: '{field}' is no number", line_of(text, place))
+                })
             };
             let mut rect = [0.0; 4];
             for (v, &place) in rect.iter_mut().zip(&places) {
                 *v = number(place)?;
             }
-            check_box(rect).map_err(|e| anyhow::anyhow!("{shown}, line {line}: {e}"))?;
+            check_box(rect).map_err(|e| anyhow::anyhow!("{shown}, line {}: {e}", line_of(text, place)))?;
             let filled = |i: &usize| record.get(*i).is_some_and(|t| !t.is_empty());
             let score = score.filter(filled).map(number).transpose()?;
             let frame = match frame.filter(filled) {
                 None => None,
                 Some(i) => {
-                    let text = field(i)?;
-                    Some(text.parse::<u64>().ok().with_context(|| {
-                        format!("{shown}, line {line}: '{text}' is no frame number; frames count from 0")
+                    let field = field(i)?;
+                    Some(field.parse::<u64>().ok().with_context(|| {
+                        format!(
+                            "{shown}, line {}: '{field}' is no frame number; frames count from 0",
+                            line_of(text, place)
+                        )
                     })?)
                 }
             };
@@ -219,6 +220,14 @@ impl Boxes {
             .map_or_else(|| name.to_string(), |n| n.to_string_lossy().into_owned());
         self.by_name.entry(last).or_default()
     }
+}
+
+/// The line of a record, from the place where the reader began to look for it: empty lines may come first.
+fn line_of(text: &str, byte: u64) -> usize {
+    let at = usize::try_from(byte).unwrap_or(usize::MAX).min(text.len());
+    let (before, rest) = text.as_bytes().split_at(at);
+    let empty = rest.iter().take_while(|b| matches!(b, b'\r' | b'\n'));
+    1 + before.iter().chain(empty).filter(|b| **b == b'\n').count()
 }
 
 impl BoxOptions {

@@ -114,7 +114,10 @@ pub(super) fn files(arguments: &[PathBuf], options: &Options) -> Result<Vec<Path
             match kind {
                 Kind::Image(path) => files.push(path),
                 Kind::Sequence(frames) => files.extend(frames.into_iter().map(|f| f.1)),
-                _ => bail!("{name}: not an image file"),
+                // Reading it fails and says what it is.
+                Kind::Y4m(path) | Kind::Mjpeg(path) | Kind::Avi(path) => files.push(path),
+                Kind::Ffmpeg(_) if Path::new(&name).exists() => files.push(name.into()),
+                Kind::Ffmpeg(_) | Kind::Stdin => bail!("{name}: not an image file"),
             }
         }
     }

@@ -507,6 +507,11 @@ fn boxes_from_coco_files() {
 fn wrong_kinds_are_refused_where_files_are_wanted() {
     let dir = tempfile::tempdir().unwrap();
     let film = put(&dir, "film.y4m", y4m(1));
-    assert!(expand(&[film]).unwrap_err().to_string().contains("not an image file"));
+    assert_eq!(
+        expand(std::slice::from_ref(&film)).unwrap(),
+        [film],
+        "reading it as an image will say what it is"
+    );
+    assert!(expand(&["rtsp://camera/1".into()]).unwrap_err().to_string().contains("not an image file"));
     assert!(expand(&[Path::new("-").into()]).is_err());
 }
