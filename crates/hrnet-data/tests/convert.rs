@@ -85,11 +85,13 @@ const JOINTS: [&str; 17] = [
     "right_ankle",
 ];
 
-/// Whether in the second image, points with their flags, box.
-type Labelled = (bool, Vec<(f64, f64, u8)>, [f64; 4]);
+/// In the second image; points with flags; box.
+type Person = (bool, Vec<(f64, f64, u8)>, [f64; 4]);
+/// Image, points with flags, box.
+type Sample = (String, Vec<([f64; 2], Visibility)>, Option<[f64; 4]>);
 
 /// A COCO file of two images; persons with boxes and flags, some of them of no point.
-fn coco(persons: &[Labelled]) -> String {
+fn coco(persons: &[Person]) -> String {
     let annotations: Vec<Value> = persons
         .iter()
         .enumerate()
@@ -118,10 +120,7 @@ fn with_images(folder: &Folder, at: &str) {
 }
 
 /// Samples by image name, in order: points with flags, box.
-/// Image, points, box.
-type Comparable = (String, Vec<([f64; 2], Visibility)>, Option<[f64; 4]>);
-
-fn comparable(set: &LabelSet) -> Vec<Comparable> {
+fn comparable(set: &LabelSet) -> Vec<Sample> {
     let pose = pose(set);
     let mut out = Vec::new();
     for (i, list) in pose.by_image().iter().enumerate() {
@@ -153,7 +152,7 @@ prop_compose! {
         points in prop::collection::vec((0.0..40.0f64, 0.0..30.0f64, 0u8..3), 17),
         first in (0.5..39.0f64, 0.5..29.0f64),
         b in (0.0..30.0f64, 0.0..20.0f64, 0.5..10.0f64, 0.5..10.0f64),
-    ) -> (bool, Vec<(f64, f64, u8)>, [f64; 4]) {
+    ) -> Person {
         let mut points = points;
         // Enough points that LabelMe, which has no list of them, tells the set by their names.
         points.iter_mut().take(9).for_each(|p| p.2 = p.2.max(1));

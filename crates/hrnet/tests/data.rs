@@ -187,8 +187,8 @@ fn every_set_of_the_shared_folder() {
     let scratch = Scratch::new();
     let png = scratch.path("sheet.png");
     // Labels, further arguments, images, samples, and the defects that the set is known to have.
-    type Set<'a> = (&'a str, &'a [&'a str], u64, u64, &'a [&'a str]);
-    let sets: &[Set] = &[
+    type Row = (&'static str, &'static [&'static str], u64, u64, &'static [&'static str]);
+    let sets: &[Row] = &[
         ("coco-mini/annotations/person_keypoints_val2017.json", &[], 79, 118, &[]),
         ("formats/300w/test_300w.json", &[], 2, 2, &[]),
         ("formats/wflw/test_wflw.json", &[], 2, 4, &[]),
