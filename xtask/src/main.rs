@@ -10,6 +10,7 @@ mod repo;
 mod scan;
 mod supply;
 mod tidy;
+mod translation;
 
 use std::process::ExitCode;
 

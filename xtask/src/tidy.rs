@@ -81,6 +81,7 @@ pub fn run(root: &Path) -> Result<Report> {
     images(&files, &mut report);
     links(&files, &mut report);
     readme_commands(&files, &mut report);
+    crate::translation::check(&files, &mut report);
     Ok(report)
 }
 
