@@ -102,6 +102,9 @@ pub struct TrainOptions {
     pub clip_norm: Option<f64>,
     /// Batches per optimiser step; their losses are averaged.
     pub accumulate: u32,
+    /// Keep only the inputs of chains of layers and compute what is inside again in the backward pass: less memory, more
+    /// time, the same bits.
+    pub recompute: bool,
     /// So many non-finite steps in a row are an error.
     pub max_bad_steps: u32,
     /// The configuration as text, recorded in checkpoints.
@@ -122,6 +125,7 @@ impl TrainOptions {
             ema: None,
             clip_norm: None,
             accumulate: 1,
+            recompute: false,
             max_bad_steps: 10,
             config: String::new(),
         }
@@ -230,7 +234,8 @@ impl Trainer {
         input: [usize; 4],
     ) -> Result<Self, TrainError> {
         options.check()?;
-        let tape = Tape::new(net, weights, options.isa, options.pool.clone(), input)?;
+        let (isa, pool) = (options.isa, options.pool.clone());
+        let tape = Tape::with_memory(net, weights, isa, pool, input, options.recompute)?;
         if tape.outputs() != 1 {
             let op = format!("a loss on {} outputs", tape.outputs());
             return Err(TapeError::NotTrainable { node: "network".into(), op }.into());
@@ -425,7 +430,6 @@ impl Trainer {
         }
         let params = &mut self.tape.params;
         self.optimizer.step(&pool, &mut params.values, &params.grads, rate);
-        self.tape.repack();
         self.tape.commit_statistics();
         if let Some(ema) = &mut self.ema {
             ema.update(&pool, &self.tape.params);

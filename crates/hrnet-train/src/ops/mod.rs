@@ -10,6 +10,7 @@ pub(crate) mod global_pool;
 pub(crate) mod identity;
 pub(crate) mod linear;
 pub(crate) mod resize;
+pub(crate) mod shared;
 
 use crate::memory::{Dest, Memory};
 use crate::params::Params;
@@ -19,13 +20,23 @@ use conv::ConvLayer;
 use hrnet_ir::Net;
 use hrnet_kernels::{AlignedBuf, Isa, Pool, Shape};
 use linear::LinearLayer;
+use shared::Shared;
 
 /// What a unit computes with, beside its values.
 pub(crate) enum Layer {
     None,
-    Conv(Box<ConvLayer>),
+    Conv(ConvLayer),
     BatchNorm(BnLayer),
     Linear(LinearLayer),
+}
+
+/// Which walk a unit runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Forward,
+    /// Forward once more, with the statistics of the first time.
+    Again,
+    Backward,
 }
 
 /// A unit that runs, and where its values are.
@@ -36,12 +47,14 @@ pub(crate) struct Ctx<'a> {
     /// The source or addend whose buffer the result overwrites.
     pub host: Option<usize>,
     pub memory: &'a Memory,
+    pub phase: Phase,
     pub bufs: &'a [AlignedBuf],
 }
 
 impl<'a> Ctx<'a> {
     pub fn value(&self, v: usize) -> &'a [f32] {
-        &self.bufs[self.memory.values[v]]
+        let buf = if self.phase == Phase::Forward { self.memory.values[v] } else { self.memory.again[v] };
+        &self.bufs[buf]
     }
 
     pub fn shape(&self, v: usize) -> Shape {
@@ -92,10 +105,17 @@ impl Grads {
 }
 
 impl Layer {
-    /// The layer of a unit, with its parameters packed.
-    pub fn new(net: &Net, unit: &Unit, memory: &Memory, isa: Isa, params: &Params) -> Self {
+    /// The layer of a unit.
+    pub fn new(
+        net: &Net,
+        unit: &Unit,
+        memory: &Memory,
+        isa: Isa,
+        params: &Params,
+        shared: &mut Shared,
+    ) -> Self {
         match &unit.kind {
-            Kind::Conv(conv) => Layer::Conv(Box::new(ConvLayer::new(net, unit, conv, memory, isa, params))),
+            Kind::Conv(conv) => Layer::Conv(ConvLayer::new(net, unit, conv, memory, isa, params, shared)),
             Kind::BatchNorm(bn) => Layer::BatchNorm(BnLayer::new(bn, params)),
             &Kind::Linear { weight, bias } => {
                 Layer::Linear(LinearLayer::new(net, unit, weight, bias, params))
@@ -108,24 +128,9 @@ impl Layer {
         }
     }
 
-    /// Whether the layer was made for the shapes of `memory`.
-    pub fn fits(&self, unit: &Unit, memory: &Memory) -> bool {
-        match self {
-            Layer::Conv(conv) => conv.fits(unit, memory),
-            _ => true,
-        }
-    }
-
-    /// Packs the weights anew after they changed.
-    pub fn repack(&mut self, values: &[f32]) {
-        if let Layer::Conv(conv) = self {
-            conv.repack(values);
-        }
-    }
-
-    pub fn forward(&mut self, ctx: &Ctx, params: &Params, dst: &mut [f32]) {
+    pub fn forward(&mut self, ctx: &Ctx, params: &Params, shared: &mut Shared, dst: &mut [f32]) {
         match (ctx.unit.kind, self) {
-            (Kind::Conv(_), Layer::Conv(layer)) => layer.forward(ctx, dst),
+            (Kind::Conv(_), Layer::Conv(layer)) => layer.forward(ctx, params, shared, dst),
             (Kind::BatchNorm(_), Layer::BatchNorm(layer)) => layer.forward(ctx, params, dst),
             (Kind::Linear { .. }, Layer::Linear(layer)) => layer.forward(ctx, params, dst),
             (Kind::UpsampleNearest { factor }, _) => resize::nearest(ctx, factor, dst),
@@ -139,17 +144,16 @@ impl Layer {
         }
     }
 
-    /// `scratch` holds anything and grows as needed.
     pub fn backward(
         &mut self,
         ctx: &Ctx,
         params: &mut Params,
+        shared: &mut Shared,
         dy: &[f32],
         grads: &mut Grads,
-        scratch: &mut AlignedBuf,
     ) {
         match (ctx.unit.kind, self) {
-            (Kind::Conv(_), Layer::Conv(layer)) => layer.backward(ctx, params, dy, grads, scratch),
+            (Kind::Conv(_), Layer::Conv(layer)) => layer.backward(ctx, params, shared, dy, grads),
             (Kind::BatchNorm(_), Layer::BatchNorm(layer)) => layer.backward(ctx, params, dy, grads),
             (Kind::Linear { .. }, Layer::Linear(layer)) => layer.backward(ctx, params, dy, grads),
             (Kind::UpsampleNearest { factor }, _) => resize::nearest_backward(ctx, factor, dy, grads),
