@@ -43,6 +43,8 @@ pub struct LandmarkAugment {
     pub noise_p: f64,
     /// Largest deviation of the noise, in grey levels.
     pub noise: f64,
+    /// Persons only: probability of looking at the upper or the lower body alone.
+    pub half_body_p: f64,
 }
 
 impl Default for LandmarkAugment {
@@ -63,8 +65,175 @@ impl Default for LandmarkAugment {
             blur_p: 0.1,
             noise_p: 0.0,
             noise: 8.0,
+            half_body_p: 0.0,
         }
     }
+}
+
+/// Random colours, for segmentation and classification.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ColourJitter {
+    /// Brightness factor `1 ± brightness`.
+    pub brightness: f64,
+    /// Contrast factor `1 ± contrast` about mid-grey.
+    pub contrast: f64,
+    /// Saturation factor `1 ± saturation`.
+    pub saturation: f64,
+    /// Factor `1 ± tint` per channel.
+    pub tint: f64,
+    /// Probability of a grey picture.
+    pub grey_p: f64,
+}
+
+impl Default for ColourJitter {
+    fn default() -> Self {
+        Self { brightness: 0.3, contrast: 0.3, saturation: 0.3, tint: 0.1, grey_p: 0.0 }
+    }
+}
+
+impl ColourJitter {
+    /// No change.
+    pub const NONE: Self = Self { brightness: 0.0, contrast: 0.0, saturation: 0.0, tint: 0.0, grey_p: 0.0 };
+
+    /// Checks every setting.
+    pub fn validate(&self) -> Result<(), AugmentError> {
+        for (name, value) in [
+            ("brightness", self.brightness),
+            ("contrast", self.contrast),
+            ("saturation", self.saturation),
+            ("tint", self.tint),
+            ("grey_p", self.grey_p),
+        ] {
+            check(name, value, 0.0, 1.0, "0 to 1")?;
+        }
+        Ok(())
+    }
+
+    /// The matrix of one sample, in the order of [`LandmarkAugment::draw`].
+    pub fn draw(&self, rng: &mut Rng) -> Option<[[f32; 4]; 3]> {
+        let mut around_one = |range: f64| rng.range(1.0 - range, 1.0 + range);
+        let (brightness, contrast) = (around_one(self.brightness), around_one(self.contrast));
+        let saturation = around_one(self.saturation);
+        let tint = [around_one(self.tint), around_one(self.tint), around_one(self.tint)];
+        let saturation = if rng.coin(self.grey_p) { 0.0 } else { saturation };
+        colour_matrix(brightness, contrast, saturation, tint)
+    }
+}
+
+/// Changes of a segmentation sample.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SegmentAugment {
+    /// Factor on the size of the picture, uniform in its logarithm between the two.
+    pub scale: [f64; 2],
+    /// Factor on the aspect ratio, `1 ± aspect`.
+    pub aspect: f64,
+    /// Largest rotation in degrees, uniform to both sides.
+    pub rotation_deg: f64,
+    /// Probability of mirroring.
+    pub flip_p: f64,
+    /// Probability of putting the crop about a pixel of a class drawn from those of the picture, all classes alike; otherwise
+    /// it lies anywhere.
+    pub rare_p: f64,
+    /// Colours.
+    pub colour: ColourJitter,
+}
+
+impl Default for SegmentAugment {
+    fn default() -> Self {
+        Self {
+            scale: [0.5, 2.0],
+            aspect: 0.0,
+            rotation_deg: 0.0,
+            flip_p: 0.5,
+            rare_p: 0.0,
+            colour: ColourJitter::default(),
+        }
+    }
+}
+
+impl SegmentAugment {
+    /// No change but the crop.
+    pub fn none() -> Self {
+        Self {
+            scale: [1.0, 1.0],
+            aspect: 0.0,
+            rotation_deg: 0.0,
+            flip_p: 0.0,
+            rare_p: 0.0,
+            colour: ColourJitter::NONE,
+        }
+    }
+
+    /// Checks every setting.
+    pub fn validate(&self) -> Result<(), AugmentError> {
+        check("scale[0]", self.scale[0], 0.05, 20.0, "0.05 to 20")?;
+        check("scale[1]", self.scale[1], self.scale[0], 20.0, "scale[0] to 20")?;
+        check("aspect", self.aspect, 0.0, 0.9, "0 to 0.9")?;
+        check("rotation_deg", self.rotation_deg, 0.0, 180.0, "0 to 180")?;
+        check("flip_p", self.flip_p, 0.0, 1.0, "0 to 1")?;
+        check("rare_p", self.rare_p, 0.0, 1.0, "0 to 1")?;
+        self.colour.validate()
+    }
+}
+
+/// Changes of a classification sample: a random resized crop, mirror, colours.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClassAugment {
+    /// Area of the crop as a share of the picture's, uniform between the two.
+    pub area: [f64; 2],
+    /// Aspect ratio of the crop, uniform in its logarithm between the two.
+    pub ratio: [f64; 2],
+    /// Probability of mirroring.
+    pub flip_p: f64,
+    /// Probability of erasing a rectangle.
+    pub erase_p: f64,
+    /// Largest side of that rectangle, as a share of the input's side.
+    pub erase_size: f64,
+    /// Colours.
+    pub colour: ColourJitter,
+}
+
+impl Default for ClassAugment {
+    fn default() -> Self {
+        Self {
+            area: [0.25, 1.0],
+            ratio: [0.75, 4.0 / 3.0],
+            flip_p: 0.5,
+            erase_p: 0.0,
+            erase_size: 0.4,
+            colour: ColourJitter::default(),
+        }
+    }
+}
+
+impl ClassAugment {
+    /// Checks every setting.
+    pub fn validate(&self) -> Result<(), AugmentError> {
+        check("area[0]", self.area[0], 0.001, 1.0, "0.001 to 1")?;
+        check("area[1]", self.area[1], self.area[0], 1.0, "area[0] to 1")?;
+        check("ratio[0]", self.ratio[0], 0.05, 20.0, "0.05 to 20")?;
+        check("ratio[1]", self.ratio[1], self.ratio[0], 20.0, "ratio[0] to 20")?;
+        for (name, value) in
+            [("flip_p", self.flip_p), ("erase_p", self.erase_p), ("erase_size", self.erase_size)]
+        {
+            check(name, value, 0.0, 1.0, "0 to 1")?;
+        }
+        self.colour.validate()
+    }
+}
+
+fn check(
+    name: &'static str,
+    value: f64,
+    low: f64,
+    high: f64,
+    wanted: &'static str,
+) -> Result<(), AugmentError> {
+    // Written so that NaN fails.
+    if value >= low && value <= high { Ok(()) } else { Err(AugmentError { name, value, wanted }) }
 }
 
 /// A setting that cannot be used.
@@ -113,6 +282,7 @@ impl LandmarkAugment {
             blur_p: 0.0,
             noise_p: 0.0,
             noise: 0.0,
+            half_body_p: 0.0,
         }
     }
 
@@ -123,9 +293,6 @@ impl LandmarkAugment {
 
     /// Checks every setting.
     pub fn validate(&self) -> Result<(), AugmentError> {
-        let check = |name, value: f64, low: f64, high: f64, wanted| {
-            if value >= low && value <= high { Ok(()) } else { Err(AugmentError { name, value, wanted }) }
-        };
         check("scale[0]", self.scale[0], 0.05, 20.0, "0.05 to 20")?;
         check("scale[1]", self.scale[1], self.scale[0], 20.0, "scale[0] to 20")?;
         check("rotation_deg", self.rotation_deg, 0.0, 180.0, "0 to 180")?;
@@ -137,6 +304,7 @@ impl LandmarkAugment {
             ("erase_p", self.erase_p),
             ("blur_p", self.blur_p),
             ("noise_p", self.noise_p),
+            ("half_body_p", self.half_body_p),
             ("erase_size", self.erase_size),
             ("brightness", self.brightness),
             ("contrast", self.contrast),
@@ -172,21 +340,21 @@ impl LandmarkAugment {
         let saturation = if rng.coin(self.grey_p) { 0.0 } else { saturation };
         let colour = colour_matrix(brightness, contrast, saturation, tint);
 
-        let erase = rng.coin(self.erase_p);
-        let (w, h) = (rng.range(0.0, self.erase_size), rng.range(0.0, self.erase_size));
-        let (x, y) = (rng.range(-w / 2.0, 1.0 - w / 2.0), rng.range(-h / 2.0, 1.0 - h / 2.0));
-        let fill = [0; 3].map(|_| rng.range(0.0, 255.0) as f32);
+        let erase = draw_erase(self.erase_p, self.erase_size, rng);
         let blur = rng.coin(self.blur_p);
         let noisy = rng.coin(self.noise_p);
         let noise = rng.range(0.0, self.noise);
-        Draw {
-            crop,
-            colour,
-            erase: erase.then_some(([x, y, w, h], fill)),
-            blur,
-            noise: if noisy { noise } else { 0.0 },
-        }
+        Draw { crop, colour, erase, blur, noise: if noisy { noise } else { 0.0 } }
     }
+}
+
+/// A rectangle as shares of the input, and its colour.
+pub(crate) fn draw_erase(p: f64, size: f64, rng: &mut Rng) -> Option<([f64; 4], [f32; 3])> {
+    let erase = rng.coin(p);
+    let (w, h) = (rng.range(0.0, size), rng.range(0.0, size));
+    let (x, y) = (rng.range(-w / 2.0, 1.0 - w / 2.0), rng.range(-h / 2.0, 1.0 - h / 2.0));
+    let fill = [0; 3].map(|_| rng.range(0.0, 255.0) as f32);
+    erase.then_some(([x, y, w, h], fill))
 }
 
 /// Saturation, then brightness and tint, then contrast about 127.5, as one matrix; `None` when it changes nothing.
@@ -208,8 +376,15 @@ fn colour_matrix(brightness: f64, contrast: f64, saturation: f64, tint: [f64; 3]
 }
 
 /// Erases the drawn rectangle from a normalised input `[3, h, w]`. `scale` and `offset` turn grey levels into input values.
-pub(crate) fn erase(input: &mut [f32], h: usize, w: usize, draw: &Draw, scale: [f32; 3], offset: [f32; 3]) {
-    let Some(([x, y, rw, rh], fill)) = draw.erase else { return };
+pub(crate) fn erase(
+    input: &mut [f32],
+    h: usize,
+    w: usize,
+    erase: Option<([f64; 4], [f32; 3])>,
+    scale: [f32; 3],
+    offset: [f32; 3],
+) {
+    let Some(([x, y, rw, rh], fill)) = erase else { return };
     let range = |start: f64, len: f64, side: usize| {
         let low = (start.max(0.0) * side as f64) as usize;
         let high = ((start + len).clamp(0.0, 1.0) * side as f64) as usize;
@@ -319,10 +494,8 @@ mod tests {
     fn erasing_stays_inside() {
         for rect in [[-0.5, -0.5, 0.7, 0.7], [0.9, 0.9, 0.9, 0.9], [0.2, 0.2, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]]
         {
-            let mut draw = LandmarkAugment::none().draw(Crop::new([0.0; 2], 1.0, 1.0), &mut rng());
-            draw.erase = Some((rect, [1.0; 3]));
             let mut input = vec![0.0; 3 * 10 * 8];
-            erase(&mut input, 10, 8, &draw, [1.0; 3], [0.0; 3]);
+            erase(&mut input, 10, 8, Some((rect, [1.0; 3])), [1.0; 3], [0.0; 3]);
             let filled = input.iter().filter(|&&v| v == 1.0).count();
             assert_eq!(filled > 0, rect[0] < 0.0 || rect[0] == 0.9, "{rect:?} {filled}");
         }

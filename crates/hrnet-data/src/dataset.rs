@@ -10,8 +10,12 @@
 //! | WFLW text | [`wflw`] | not documented, read as 0-based | unchanged, or one less by option |
 //! | COFW | [`cofw`] | 1-based (MATLAB) | one less, by option unchanged |
 //! | 300W, WFLW, AFLW as CSV | [`landmark_csv`] | as its maker left them: the official files are 1-based | unchanged |
+//! | CVAT XML, LabelMe JSON | [`cvat`], [`labelme`] | 0-based | unchanged |
+//! | YOLO-pose | [`yolo`] | over width and height of the image | times these |
 //! | segmentation lists | [`segmentation`], tables in [`label_map`] | - | - |
 //! | class folders, class tables | [`classification`] | - | - |
+//!
+//! [`open`] tells what a path is and reads any of them into one form.
 //!
 //! Returned points are in pixel-centre coordinates: the middle of the top left pixel is (0, 0).
 //!
@@ -29,16 +33,20 @@ pub mod coco;
 pub mod coco_mask;
 pub mod cofw;
 mod cursor;
+pub mod cvat;
 pub mod hdf5;
 pub mod label_map;
+pub mod labelme;
 pub mod landmark_csv;
 pub mod lsp;
 pub mod mat5;
 pub mod model;
 pub mod mpii;
+pub mod open;
 pub mod pts;
 pub mod segmentation;
 pub mod skeletons;
 pub mod vw300;
 pub mod w300;
 pub mod wflw;
+pub mod yolo;

@@ -14,6 +14,7 @@
 
 mod official;
 mod pil;
+mod scale;
 mod unbiased;
 mod warp;
 
@@ -26,6 +27,7 @@ pub use official::{
     transform_pixel,
 };
 pub use pil::{Filter, MAX_RESIZED_PIXELS, ResizeError, centre_crop, resize_pil, resize_short_side};
+pub use scale::{Planes, resize_bilinear, scaled_part};
 pub use unbiased::{bottom_up_crop, udp_affine};
 pub use warp::{ColourMap, warp_bilinear_f32, warp_bilinear_u8, warp_opencv_u8, warp_opencv5_u8};
 

@@ -173,7 +173,7 @@ pub enum Format {
     Png,
     /// JPEG: baseline, extended sequential and progressive, 8 bits.
     Jpeg,
-    /// WebP, not animated.
+    /// WebP; of an animation the first frame.
     WebP,
     /// Windows bitmap, not run-length coded.
     Bmp,
@@ -201,6 +201,8 @@ pub struct Decoded {
     pub orientation_applied: Orientation,
     /// The file ended early and part of the picture is missing. Only with [`Truncated::Accept`].
     pub truncated: bool,
+    /// The file is an animation; the picture is its first frame, or the default picture of a PNG.
+    pub animated: bool,
 }
 
 /// Why an image was refused.
@@ -304,6 +306,8 @@ struct Header<'a> {
     truncated: Option<String>,
     /// Samples per pixel that the decoder is asked for.
     channels: usize,
+    /// There are more pictures than the first.
+    animated: bool,
 }
 
 /// Decodes an image file held in memory.
@@ -340,7 +344,8 @@ fn decode_as(
     {
         return Err(ImageError::Truncated { format, detail: detail.clone() });
     }
-    let (width, height, truncated) = (header.width, header.height, header.truncated.is_some());
+    let (width, height, truncated, animated) =
+        (header.width, header.height, header.truncated.is_some(), header.animated);
     let pixels = match format {
         Format::Png => png::pixels(&header)?,
         Format::Jpeg => jpeg::pixels(&header)?,
@@ -356,7 +361,7 @@ fn decode_as(
         image = o.apply(image)?;
         orientation_applied = o;
     }
-    Ok(Decoded { image, format, orientation_applied, truncated })
+    Ok(Decoded { image, format, orientation_applied, truncated, animated })
 }
 
 /// The size of an image from its header alone, as stored (before orientation).

@@ -16,12 +16,18 @@
 #![forbid(unsafe_code)]
 
 pub mod augment;
+pub mod check;
 pub mod codec;
+pub mod convert;
 pub mod dataset;
 pub mod draw;
 pub mod geometry;
 pub mod image;
 pub mod loader;
+pub mod mask_png;
 pub mod metric;
 pub use hrnet_ir::points;
 pub mod rng;
+pub mod sheet;
+pub mod video;
+pub mod yuv;

@@ -79,11 +79,11 @@ fn bombs() -> Vec<(&'static str, Vec<u8>, Option<&'static str>)> {
     let mut gif = b"GIF89a\xff\xff\xff\xff\xf7\0\0".to_vec();
     gif.resize(469, 0x2c);
     out.push(("GIF with a large canvas", gif, Some("a GIF")));
-    out.push((
-        "WebP animation",
-        include_bytes!("../testdata/animation.webp").to_vec(),
-        Some("animated WebP"),
-    ));
+    out.push(("WebP animation", include_bytes!("../testdata/animation.webp").to_vec(), None));
+    // The same with a canvas of 16384 squared.
+    let mut wide = include_bytes!("../testdata/animation.webp").to_vec();
+    wide[24..30].copy_from_slice(&[0xff, 0x3f, 0, 0xff, 0x3f, 0]);
+    out.push(("WebP animation on a large canvas", wide, Some("number of pixels")));
     let mut webp = b"RIFF\x1a\0\0\0WEBPVP8L\x0d\0\0\0\x2f".to_vec();
     webp.extend((0x3fffu32 | 0x3fff << 14).to_le_bytes());
     webp.resize(34, 0);

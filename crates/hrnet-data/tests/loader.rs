@@ -9,7 +9,8 @@ use hrnet_data::codec::heatmap::{Decoder, decode};
 use hrnet_data::geometry::input_to_heatmap;
 use hrnet_data::image::{Image, encode_png};
 use hrnet_data::loader::{
-    BadImages, Batch, BatchPlan, Batches, LandmarkSet, LoaderError, Position, SampleSpec, SetOptions,
+    BadImages, Batch, BatchPlan, Batches, ImageOptions, LandmarkSet, Landmarks, LoaderError, Position,
+    SampleSpec, SetOptions, TrainSample,
 };
 
 /// A folder with 11 pictures; each has two bright squares, on its two labelled points.
@@ -58,16 +59,20 @@ fn spec() -> SampleSpec {
 }
 
 fn plan(threads: usize) -> BatchPlan {
-    BatchPlan {
-        threads,
-        prefetch: 3,
-        drop_last: false,
-        ..BatchPlan::training(4, 17, LandmarkAugment { noise_p: 0.5, ..LandmarkAugment::default() }, spec())
-    }
+    BatchPlan { threads, prefetch: 3, drop_last: false, ..BatchPlan::training(4, 17) }
 }
 
-fn all(set: &Arc<LandmarkSet>, plan: BatchPlan, from: Position, epochs: u64) -> Vec<Batch> {
-    Batches::new(Arc::clone(set), plan, from, epochs).unwrap().map(Result::unwrap).collect()
+fn maker(set: &Arc<LandmarkSet>) -> Arc<Landmarks> {
+    let augment = LandmarkAugment { noise_p: 0.5, ..LandmarkAugment::default() };
+    Arc::new(Landmarks { set: Arc::clone(set), augment, spec: spec() })
+}
+
+fn all(set: &Arc<LandmarkSet>, plan: BatchPlan, from: Position, epochs: u64) -> Vec<Batch<TrainSample>> {
+    Batches::new(maker(set), plan, from, epochs).unwrap().map(Result::unwrap).collect()
+}
+
+fn memory(memory_budget: usize) -> ImageOptions {
+    ImageOptions { memory_budget, ..ImageOptions::default() }
 }
 
 #[test]
@@ -86,14 +91,13 @@ fn batches_do_not_depend_on_threads_cache_or_start() {
         assert_eq!(rest, reference[i..], "from {:?}", batch.position);
     }
     // Without the cache.
-    let options = SetOptions { memory_budget: 0, flip_pairs: Some(vec![(0, 1)]), ..SetOptions::default() };
+    let options = SetOptions { images: memory(0), flip_pairs: Some(vec![(0, 1)]), ..SetOptions::default() };
     let uncached = Arc::new(folder.open(options).unwrap());
     assert_eq!(all(&uncached, plan(1), Position::default(), 3), reference);
     // The batch size does not change a sample.
     let single = all(&set, BatchPlan { batch_size: 1, ..plan(1) }, Position::default(), 1);
     assert_eq!(single[5].indices[0], reference[1].indices[1]);
-    let n = single[5].input.len();
-    assert_eq!(single[5].input, reference[1].input[n..2 * n]);
+    assert_eq!(single[5].samples[0], reference[1].samples[1]);
 }
 
 #[test]
@@ -112,7 +116,7 @@ fn epochs_are_permutations_and_differ() {
     }
     let dropped = BatchPlan { drop_last: true, ..plan(1) };
     assert!(all(&set, dropped, Position::default(), 2).iter().all(|b| b.indices.len() == 4));
-    let straight: Vec<usize> = all(&set, BatchPlan::evaluation(4, spec()), Position::default(), 1)
+    let straight: Vec<usize> = all(&set, BatchPlan::evaluation(4), Position::default(), 1)
         .iter()
         .flat_map(|b| b.indices.clone())
         .collect();
@@ -164,20 +168,23 @@ fn labels_follow_the_pixels_through_augmentation() {
 fn bad_settings_and_files_are_named() {
     let folder = Folder::new("bad");
     let unknown = Arc::new(folder.open(SetOptions::default()).unwrap());
-    let error = |r: Result<Batches, LoaderError>| r.err().unwrap().to_string();
+    let error = |r: Result<Batches<Landmarks>, LoaderError>| r.err().unwrap().to_string();
     // Two points are no known set.
-    let e = error(Batches::new(Arc::clone(&unknown), plan(1), Position::default(), 1));
+    let e = error(Batches::new(maker(&unknown), plan(1), Position::default(), 1));
     assert!(e.contains("flip pairs"), "{e}");
     let set = folder.set();
-    let e = error(Batches::new(Arc::clone(&set), plan(1), Position { epoch: 0, batch: 9 }, 1));
+    let e = error(Batches::new(maker(&set), plan(1), Position { epoch: 0, batch: 9 }, 1));
     assert!(e.contains("batch 9"), "{e}");
-    let e =
-        error(Batches::new(Arc::clone(&set), BatchPlan { batch_size: 0, ..plan(1) }, Position::default(), 1));
+    let e = error(Batches::new(maker(&set), BatchPlan { batch_size: 0, ..plan(1) }, Position::default(), 1));
     assert!(e.contains("batch size of 0"), "{e}");
     let zero = SampleSpec { input: (0, 64), ..spec() };
-    let e =
-        error(Batches::new(Arc::clone(&set), BatchPlan { spec: zero, ..plan(1) }, Position::default(), 1));
+    let no_size = Landmarks { set: Arc::clone(&set), augment: LandmarkAugment::none(), spec: zero };
+    let e = error(Batches::new(Arc::new(no_size), plan(1), Position::default(), 1));
     assert!(e.contains("above zero"), "{e}");
+    let halves = LandmarkAugment { half_body_p: 0.5, ..LandmarkAugment::none() };
+    let halves = Landmarks { set: Arc::clone(&set), augment: halves, spec: spec() };
+    let e = error(Batches::new(Arc::new(halves), plan(1), Position::default(), 1));
+    assert!(e.contains("half_body_p"), "{e}");
     assert!(folder.open(SetOptions { flip_pairs: Some(vec![(0, 2)]), ..SetOptions::default() }).is_err());
 
     let path = folder.0.join("3.png");
@@ -185,14 +192,19 @@ fn bad_settings_and_files_are_named() {
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let e = folder.open(SetOptions::default()).err().unwrap().to_string();
     assert!(e.contains("3.png") && e.contains("truncated"), "{e}");
-    let skipping = SetOptions { bad_images: BadImages::Skip, ..SetOptions::default() };
+    let skipping = SetOptions {
+        images: ImageOptions { bad_images: BadImages::Skip, ..ImageOptions::default() },
+        ..SetOptions::default()
+    };
     let set = folder.open(skipping).unwrap();
     assert_eq!((set.len(), set.skipped().len()), (10, 1));
     // Without the cache the error comes with the batch, and later batches still come.
-    let options = SetOptions { memory_budget: 0, flip_pairs: Some(vec![(0, 1)]), ..SetOptions::default() };
+    let options = SetOptions { images: memory(0), flip_pairs: Some(vec![(0, 1)]), ..SetOptions::default() };
     let set = Arc::new(folder.open(options).unwrap());
     let results: Vec<_> =
-        Batches::new(set, BatchPlan { batch_size: 1, ..plan(2) }, Position::default(), 1).unwrap().collect();
+        Batches::new(maker(&set), BatchPlan { batch_size: 1, ..plan(2) }, Position::default(), 1)
+            .unwrap()
+            .collect();
     assert_eq!((results.len(), results.iter().filter(|r| r.is_err()).count()), (11, 1));
 }
 
@@ -201,7 +213,7 @@ fn dropping_early_ends_the_threads() {
     let folder = Folder::new("drop");
     let set = folder.set();
     for taken in 0..3 {
-        let mut batches = Batches::new(Arc::clone(&set), plan(3), Position::default(), 1000).unwrap();
+        let mut batches = Batches::new(maker(&set), plan(3), Position::default(), 1000).unwrap();
         for _ in 0..taken {
             batches.next().unwrap().unwrap();
         }

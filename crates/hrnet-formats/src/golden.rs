@@ -190,6 +190,15 @@ impl TrainCase {
     }
 }
 
+impl TrainCase {
+    /// Segmentation labels `int(u(target) * 22)` over `(B, H, W)` of the input; 19 and above become 255.
+    pub fn pixel_labels(&self, [n, h, w]: [usize; 3]) -> Vec<u8> {
+        let hash = formula::fnv1a(&format!("{}target:{}", self.salt, self.case));
+        let id = |i| (formula::uniform(hash, i) * 22.0) as u8;
+        (0..(n * h * w) as u64).map(|i| if id(i) >= 19 { 255 } else { id(i) }).collect()
+    }
+}
+
 fn check_input(case: &str, shape: &[usize]) -> Result<(), GoldenError> {
     let len = hrnet_ir::element_count(shape).unwrap_or(usize::MAX);
     if shape.len() != 4 || len == 0 || len > MAX_INPUT {

@@ -71,7 +71,7 @@ fn room<'a>(scratch: &'a mut [f32], own: &'a mut Vec<f32>, len: usize) -> &'a mu
 }
 
 /// Softmax in place; the denominator is summed row by row, then over rows.
-fn softmax(values: &mut [f32], row: usize) {
+pub(crate) fn softmax(values: &mut [f32], row: usize) {
     let top = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let mut total = 0.0f32;
     for row in values.chunks_mut(row) {

@@ -27,6 +27,24 @@ pub enum TrainError {
         /// What is accepted.
         wanted: &'static str,
     },
+    /// A prefix that no parameter has.
+    #[error("{option}: no parameter is named '{prefix}' or '{prefix}.*'; the network has {known}")]
+    Prefix {
+        /// The option.
+        option: &'static str,
+        /// The prefix.
+        prefix: String,
+        /// First parts of the names that exist.
+        known: String,
+    },
+    /// The other processes of the run did not answer.
+    #[error("step {step}: the exchange with the other processes failed: {source}")]
+    Shared {
+        /// Steps done.
+        step: u64,
+        /// The reason.
+        source: BoxError,
+    },
     /// Too many bad steps in a row.
     #[error(
         "step {step}: {reason}; bad steps in a row: {in_a_row}; the parameters are those before the first of them. \

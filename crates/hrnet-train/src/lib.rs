@@ -6,6 +6,9 @@
 //!
 //! * [`tape`]: forward in training mode and the reverse walk.
 //! * [`loss`], [`optim`], [`schedule`]: the formulas, equal to PyTorch's step for step.
+//! * [`freeze`]: what does not learn, and rates by layer. [`mod@adapt`]: weights of one network as the start of another.
+//! * [`mix`]: mixup and cutmix. [`dropout`]: which channels are dropped.
+//! * [`reduce`]: the hook for training on several processes.
 //! * [`trainer`]: the loop, from a [`BatchSource`] to an [`Observer`].
 //! * [`mod@reference`]: the same step in f64, slow and obvious.
 //! * [`checkpoint`]: everything a run needs to go on bit for bit.
@@ -14,27 +17,35 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod adapt;
 pub mod checkpoint;
+pub mod dropout;
 mod error;
+pub mod freeze;
 pub mod init;
 pub mod loss;
 mod memory;
+pub mod mix;
 mod ops;
 pub mod optim;
 mod par;
 mod params;
 mod plan;
+pub mod reduce;
 pub mod reference;
 pub mod schedule;
 pub mod storage;
 pub mod tape;
 pub mod trainer;
 
+pub use adapt::{AdaptError, Adaptation, adapt};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use error::TrainError;
+pub use freeze::{Freeze, LayerRate, Statistics};
 pub use init::Init;
-pub use loss::{HeatmapLoss, HeatmapMse, Loss, LossError, Target};
+pub use loss::{HeatmapLoss, HeatmapMse, Loss, LossError, Objective, PixelLabels, Target, Term};
 pub use optim::{Ema, OptimizerConfig};
+pub use reduce::Reduce;
 pub use schedule::{Decay, Schedule, Warmup};
 pub use storage::{Checkpoints, Loaded, Storage};
 pub use tape::{Tape, TapeError};

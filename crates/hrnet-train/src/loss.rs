@@ -2,11 +2,25 @@
 //!
 //! Sums run in f64 over fixed pieces in a fixed order; neither depends on the number of threads.
 
+mod bottom_up;
 mod cross_entropy;
 mod heatmap_mse;
+mod objective;
+mod ohkm;
+mod pixels;
+mod segmentation;
+mod udp;
+mod wing;
 
+pub use bottom_up::{BottomUp, PeopleTarget, TaggedJoint};
 pub use cross_entropy::CrossEntropy;
-pub use heatmap_mse::{HeatmapLoss, HeatmapMse};
+pub use heatmap_mse::{COCO_JOINT_WEIGHTS, HeatmapLoss, HeatmapMse};
+pub use objective::{Objective, Term};
+pub use ohkm::Ohkm;
+pub use pixels::PixelLabels;
+pub use segmentation::{CITYSCAPES_WEIGHTS, Ohem, PixelCrossEntropy};
+pub use udp::UdpCombined;
+pub use wing::AdaptiveWing;
 
 use hrnet_ir::Tensor;
 use hrnet_kernels::Pool;
@@ -15,7 +29,8 @@ use serde::{Deserialize, Serialize};
 /// What the output should have been.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
-    /// Heat maps `[n, maps, h, w]`, with weights `[n, maps]` where points count differently.
+    /// Heat maps `[n, maps, h, w]`, with weights `[n, maps]` where points count differently (`[n, joints]` for the three
+    /// maps per joint of UDP).
     Heatmaps {
         /// The wanted maps.
         maps: Tensor,
@@ -24,16 +39,34 @@ pub enum Target {
     },
     /// The class of every image.
     Labels(Vec<usize>),
+    /// A distribution over the classes for every image, `[n, classes]`: labels after mixup or cutmix.
+    Shares(Tensor),
+    /// Heat maps, mask and people of a bottom-up network, for one output.
+    People(PeopleTarget),
+    /// The class of every pixel.
+    Pixels(PixelLabels),
+    /// One target per output; any other target serves all outputs.
+    Each(Vec<Target>),
 }
 
 /// A loss on one output.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Loss {
     /// Squared error of heat maps.
     HeatmapMse(HeatmapMse),
     /// Classification.
     CrossEntropy(CrossEntropy),
+    /// Segmentation.
+    PixelCrossEntropy(PixelCrossEntropy),
+    /// Squared error of the hardest joints.
+    Ohkm(Ohkm),
+    /// UDP's discs and offsets.
+    UdpCombined(UdpCombined),
+    /// Adaptive wing on heat maps.
+    AdaptiveWing(AdaptiveWing),
+    /// Bottom-up pose: heat maps under a mask, and tags.
+    BottomUp(BottomUp),
 }
 
 /// A target that does not fit.
@@ -69,18 +102,76 @@ pub enum LossError {
         /// Number of classes.
         classes: usize,
     },
+    /// A class of a pixel that the network does not have.
+    #[error(
+        "image {image} of the batch, pixel ({x}, {y}): class {label}, but the network has {classes} classes (0 to {}) \
+         and {ignore} is ignored; check the label map", classes - 1
+    )]
+    PixelLabel {
+        /// Position in the batch.
+        image: usize,
+        /// Column of the pixel.
+        x: usize,
+        /// Row of the pixel.
+        y: usize,
+        /// The class.
+        label: u8,
+        /// Number of classes.
+        classes: usize,
+        /// The id that is ignored.
+        ignore: u8,
+    },
+    /// A value of a loss's configuration.
+    #[error("{option} = {value}: want {wanted}")]
+    Option {
+        /// Its name.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// What is accepted.
+        wanted: String,
+    },
+    /// Losses and outputs differ in number.
+    #[error(
+        "{losses} losses for a network with {outputs} outputs ({names}); give one loss per output, in that order"
+    )]
+    Outputs {
+        /// Losses of the objective.
+        losses: usize,
+        /// Outputs of the network.
+        outputs: usize,
+        /// Their names.
+        names: String,
+    },
 }
 
 impl Target {
-    fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Target::Heatmaps { .. } => "heat maps",
             Target::Labels(_) => "class labels",
+            Target::Shares(_) => "class shares",
+            Target::People(_) => "people",
+            Target::Pixels(_) => "pixel labels",
+            Target::Each(_) => "one target per output",
         }
     }
 }
 
 impl Loss {
+    /// Whether its options fit an output with so many channels.
+    pub fn check(&self, channels: usize) -> Result<(), LossError> {
+        match self {
+            Loss::PixelCrossEntropy(loss) => loss.check(channels),
+            Loss::HeatmapMse(loss) => loss.check(channels),
+            Loss::CrossEntropy(loss) => loss.check(),
+            Loss::Ohkm(loss) => loss.check(channels),
+            Loss::UdpCombined(loss) => loss.check(channels),
+            Loss::AdaptiveWing(loss) => loss.check(),
+            Loss::BottomUp(loss) => loss.check(),
+        }
+    }
+
     /// The loss of `output` `[n, c, h, w]`; `grad` is overwritten with `scale` times its gradient.
     pub fn evaluate(
         &self,
@@ -96,17 +187,40 @@ impl Loss {
             (Loss::HeatmapMse(loss), Target::Heatmaps { maps, weights }) => {
                 loss.evaluate(pool, output, shape, maps, weights.as_ref(), scale, grad)
             }
+            (Loss::Ohkm(loss), Target::Heatmaps { maps, weights }) => {
+                loss.evaluate(pool, output, shape, maps, weights.as_ref(), scale, grad)
+            }
+            (Loss::UdpCombined(loss), Target::Heatmaps { maps, weights }) => {
+                loss.evaluate(pool, output, shape, maps, weights.as_ref(), scale, grad)
+            }
+            (Loss::AdaptiveWing(loss), Target::Heatmaps { maps, weights }) => {
+                loss.evaluate(pool, output, shape, maps, weights.as_ref(), scale, grad)
+            }
+            (Loss::BottomUp(loss), Target::People(people)) => {
+                loss.evaluate(pool, output, shape, people, scale, grad)
+            }
             (Loss::CrossEntropy(loss), Target::Labels(labels)) => {
-                loss.evaluate(output, shape, labels, scale, grad)
+                loss.labels(output, shape, labels, scale, grad)
+            }
+            (Loss::CrossEntropy(loss), Target::Shares(shares)) => {
+                loss.shares(output, shape, shares, scale, grad)
+            }
+            (Loss::PixelCrossEntropy(loss), Target::Pixels(labels)) => {
+                loss.evaluate(pool, output, shape, labels, scale, grad)
             }
             (Loss::HeatmapMse(_), _) => kind("heatmap_mse", "heat maps"),
-            (Loss::CrossEntropy(_), _) => kind("cross_entropy", "class labels"),
+            (Loss::Ohkm(_), _) => kind("ohkm", "heat maps"),
+            (Loss::UdpCombined(_), _) => kind("udp_combined", "heat maps"),
+            (Loss::AdaptiveWing(_), _) => kind("adaptive_wing", "heat maps"),
+            (Loss::BottomUp(_), _) => kind("bottom_up", "people"),
+            (Loss::CrossEntropy(_), _) => kind("cross_entropy", "class labels or shares"),
+            (Loss::PixelCrossEntropy(_), _) => kind("pixel_cross_entropy", "pixel labels"),
         }
     }
 }
 
 #[cfg(test)]
-pub(crate) fn check_gradient(loss: Loss, shape: [usize; 4], target: &Target) {
+pub(crate) fn check_gradient(loss: &Loss, shape: [usize; 4], target: &Target) {
     use hrnet_ir::formula;
     let pool = Pool::new(2);
     let mut output = formula::input("output", &shape);

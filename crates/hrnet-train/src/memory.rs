@@ -197,7 +197,7 @@ impl Lives {
                     | Kind::GlobalAvgPool
             );
             unit.sources.iter().for_each(|&v| lives.needed[v] |= !linear);
-            lives.needed[unit.out] |= unit.relu;
+            lives.needed[unit.out] |= unit.relu || matches!(unit.kind, Kind::Extra(_));
         }
         if recompute {
             for unit in &plan.units {

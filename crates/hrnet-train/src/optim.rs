@@ -5,6 +5,7 @@
 mod adam;
 mod sgd;
 
+use crate::freeze::{self, Freeze, LayerRate};
 use crate::par;
 use crate::params::Params;
 use hrnet_ir::ParamRole;
@@ -148,6 +149,8 @@ impl OptimizerConfig {
 struct Piece {
     range: Range<usize>,
     weight_decay: f64,
+    /// Factor on the learning rate; 0 leaves the parameters as they are.
+    rate: f64,
 }
 
 /// An optimiser with its state.
@@ -162,7 +165,7 @@ pub(crate) struct Optimizer {
 }
 
 impl Optimizer {
-    pub fn new(config: OptimizerConfig, params: &Params) -> Self {
+    pub fn new(config: OptimizerConfig, params: &Params, freeze: &Freeze, rates: &[LayerRate]) -> Self {
         let (decay, weights_only) = config.decay();
         let mut pieces = Vec::new();
         for slot in params.trainable() {
@@ -171,10 +174,11 @@ impl Optimizer {
                 _ => !weights_only,
             };
             let weight_decay = if decays { decay } else { 0.0 };
+            let rate = freeze::factor(&slot.name, freeze, rates);
             let mut start = slot.range.start;
             while start < slot.range.end {
                 let end = (start + par::CHUNK).min(slot.range.end);
-                pieces.push(Piece { range: start..end, weight_decay });
+                pieces.push(Piece { range: start..end, weight_decay, rate });
                 start = end;
             }
         }
@@ -193,18 +197,26 @@ impl Optimizer {
                 let mut work = split(&self.pieces, values, [buffer]);
                 par::for_each_mut(pool, &mut work, |i, (values, [buffer])| {
                     let piece = &self.pieces[i];
-                    let grads = &grads[piece.range.clone()];
+                    if piece.rate == 0.0 {
+                        return;
+                    }
+                    let (grads, rate) = (&grads[piece.range.clone()], rate * piece.rate);
                     sgd::update(values, grads, buffer, rate, momentum, nesterov, piece.weight_decay);
                 });
             }
             OptimizerConfig::Adam { betas, eps, .. } | OptimizerConfig::AdamW { betas, eps, .. } => {
                 let decoupled = matches!(config, OptimizerConfig::AdamW { .. });
-                let scalars = adam::Scalars::new(rate, betas, eps, self.steps, decoupled);
+                let steps = self.steps;
                 let [first, second] = &mut self.state[..] else { unreachable!("Adam has two state arrays") };
                 let mut work = split(&self.pieces, values, [first, second]);
                 par::for_each_mut(pool, &mut work, |i, (values, [first, second])| {
                     let piece = &self.pieces[i];
+                    if piece.rate == 0.0 {
+                        return;
+                    }
                     let grads = &grads[piece.range.clone()];
+                    let rate = rate * piece.rate;
+                    let scalars = adam::Scalars::new(rate, betas, eps, steps, decoupled);
                     adam::update(values, grads, first, second, &scalars, piece.weight_decay);
                 });
             }

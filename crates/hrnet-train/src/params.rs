@@ -68,6 +68,13 @@ impl Params {
         self.slots.iter().filter(|s| s.role.is_trainable())
     }
 
+    /// Sets the gradients of some parameters to zero.
+    pub fn clear_gradients(&mut self, which: impl Fn(&str) -> bool) {
+        for slot in self.slots.iter().filter(|s| s.role.is_trainable() && which(&s.name)) {
+            self.grads[slot.range.clone()].fill(0.0);
+        }
+    }
+
     /// Everything under its state-dict name, from arrays in the layout of `values` and `buffers`.
     pub fn export(&self, values: &[f32], buffers: &[f32]) -> Weights {
         self.slots

@@ -4,6 +4,7 @@
 //! between have no other reader; so do upsampling and its addition. The tape runs units; the rules live here, away from
 //! buffers.
 
+use crate::ops::extra::Extra;
 use crate::tape::TapeError;
 use hrnet_ir::{BatchNorm, Conv, Net, Op, ParamId, Value};
 
@@ -18,6 +19,7 @@ pub(crate) enum Kind {
     Concat,
     GlobalAvgPool,
     Linear { weight: ParamId, bias: ParamId },
+    Extra(Extra),
 }
 
 /// One step of the forward pass. Values are node positions.
@@ -47,13 +49,13 @@ pub(crate) fn units(net: &Net) -> Result<Units, TapeError> {
     // Dropout with p = 0 is another name of its input.
     let mut alias: Vec<usize> = (0..nodes.len()).collect();
     for (i, node) in nodes.iter().enumerate() {
-        if matches!(node.op, Op::Dropout { .. }) {
+        if matches!(node.op, Op::Dropout { p: 0.0 }) {
             alias[i] = alias[node.inputs[0].index()];
         }
     }
     let resolve = |v: Value| alias[v.index()];
     let mut readers = vec![0; nodes.len()];
-    for node in nodes.iter().filter(|n| !matches!(n.op, Op::Dropout { .. })) {
+    for node in nodes.iter().filter(|n| !matches!(n.op, Op::Dropout { p: 0.0 })) {
         let read = if matches!(node.op, Op::ResizeBilinear { .. }) { 1 } else { node.inputs.len() };
         node.inputs[..read].iter().for_each(|&v| readers[resolve(v)] += 1);
     }
@@ -66,8 +68,10 @@ pub(crate) fn units(net: &Net) -> Result<Units, TapeError> {
         let refuse = |op: &str| Err(TapeError::NotTrainable { node: node.name.clone(), op: op.to_string() });
         let kind = match node.op {
             Op::Input => continue,
-            Op::Dropout { p } if p != 0.0 => return refuse(&format!("dropout with p = {p}")),
-            Op::Dropout { .. } => continue,
+            Op::Dropout { p: 0.0 } => continue,
+            Op::Dropout { p } if !(0.0..1.0).contains(&p) => {
+                return refuse(&format!("dropout with p = {p}"));
+            }
             Op::Relu => {
                 builder.relu(inputs[0], i, &node.name);
                 continue;
@@ -93,11 +97,14 @@ pub(crate) fn units(net: &Net) -> Result<Units, TapeError> {
             }
             Op::GlobalAvgPool => Kind::GlobalAvgPool,
             Op::Linear { weight, bias } => Kind::Linear { weight, bias },
-            Op::ConvTranspose(_)
-            | Op::AvgPool { .. }
-            | Op::MaxPool { .. }
-            | Op::RegionGather
-            | Op::RegionAttend { .. } => return refuse(node.op.name()),
+            Op::ConvTranspose(conv) if (conv.kernel, conv.stride, conv.padding) != (4, 2, 1) => {
+                let (k, p, s) = (conv.kernel, conv.padding, conv.stride);
+                return refuse(&format!("transposed convolution with kernel {k}, padding {p}, stride {s}"));
+            }
+            ref op => match Extra::of(op) {
+                Some(extra) => Kind::Extra(extra),
+                None => return refuse(op.name()),
+            },
         };
         let sources = match kind {
             Kind::ResizeBilinear { .. } => vec![inputs[0]],
@@ -137,7 +144,9 @@ impl Builder {
     }
 
     fn relu(&mut self, x: usize, out: usize, name: &str) {
-        let fits = |u: &Unit| !matches!(u.kind, Kind::Concat | Kind::GlobalAvgPool | Kind::Linear { .. });
+        let fits = |u: &Unit| {
+            !matches!(u.kind, Kind::Concat | Kind::GlobalAvgPool | Kind::Linear { .. } | Kind::Extra(_))
+        };
         let unit = match self.take(x, fits) {
             Some(unit) => Unit { relu: true, out, ..unit },
             None => Unit {
@@ -201,12 +210,15 @@ mod tests {
     }
 
     #[test]
-    fn networks_with_operations_without_backward_are_refused_by_name() {
-        let model = Model { arch: Arch::small_v1(), head: Head::Ocr { classes: 3 } };
-        let Err(error) = units(&model.build().unwrap()) else { panic!("OCR has no backward yet") };
-        assert!(matches!(&error, TapeError::NotTrainable { op, .. } if op == "region_gather"), "{error}");
-        let model = Model { arch: Arch::small_v1(), head: Head::Higher { joints: 3 } };
-        let Err(error) = units(&model.build().unwrap()) else { panic!("HigherHRNet has no backward yet") };
-        assert!(error.to_string().contains("conv_transpose"), "{error}");
+    fn every_head_has_units() {
+        for head in [
+            Head::Ocr { classes: 3 },
+            Head::Higher { joints: 3 },
+            Head::Pyramid { channels: 8, levels: 3, pool: hrnet_ir::PyramidPool::Max },
+            Head::Features,
+        ] {
+            let net = Model { arch: Arch::small_v1(), head }.build().unwrap();
+            assert_eq!(units(&net).unwrap().outputs.len(), net.outputs().len(), "{head}");
+        }
     }
 }

@@ -1,11 +1,16 @@
 //! Training in f64, slow and obvious: the meaning of a training step, as `hrnet_ir::interp` is that of inference. The
 //! tape is tested against it, and it is tested itself against the official code; `hrnet verify --executor interpreter`
-//! runs it. It covers the networks with one output that the tape trains.
+//! runs it.
 //!
 //! ReLU has a kink: an f32 forward pass puts a few of millions of values on the other side of it, and each such flip
 //! changes gradients far more than rounding does. [`Reference::forward`] can therefore take the signs of another run.
 
-use crate::loss::{HeatmapLoss, Loss, Target};
+mod extra;
+mod losses;
+
+pub use losses::{loss_of, objective_of};
+
+use extra::Extra;
 use hrnet_ir::{Net, Op, ParamId, Weights};
 use std::collections::HashMap;
 
@@ -62,6 +67,8 @@ pub struct Reference<'a> {
     pub state: [Vec<Vec<f64>>; 2],
     /// Optimiser steps done.
     pub steps: i32,
+    /// Factors of dropout nodes by image and channel; nodes without drop nothing.
+    pub dropped: HashMap<usize, Vec<f32>>,
 }
 
 /// An optimiser by PyTorch's formulas.
@@ -72,12 +79,14 @@ pub enum Optimizer {
         /// Learning rate.
         rate: f64,
     },
-    /// SGD with Nesterov momentum.
-    Nesterov {
+    /// SGD with momentum.
+    Sgd {
         /// Learning rate.
         rate: f64,
         /// Factor on the velocity.
         momentum: f64,
+        /// Whether it looks ahead.
+        nesterov: bool,
         /// Factor on the parameters that is added to their gradients.
         weight_decay: f64,
     },
@@ -112,6 +121,7 @@ impl<'a> Reference<'a> {
             masks: Vec::new(),
             state: [zeros.clone(), zeros],
             steps: 0,
+            dropped: HashMap::new(),
         }
     }
 
@@ -119,11 +129,11 @@ impl<'a> Reference<'a> {
         &self.params[id.index()]
     }
 
-    /// Runs the network in training mode; returns its first output.
+    /// Runs the network in training mode; returns its outputs.
     ///
     /// # Panics
-    /// When the network does not take the shape, or has an operation that the tape does not train.
-    pub fn forward(&mut self, input: &[f32], shape: [usize; 4], masks: Option<Masks>) -> Array {
+    /// When the network does not take the shape.
+    pub fn forward(&mut self, input: &[f32], shape: [usize; 4], masks: Option<Masks>) -> Vec<Array> {
         let shapes = self.net.shapes(shape).expect("a shape that the network takes");
         self.values = Vec::new();
         self.masks = vec![None; shapes.len()];
@@ -192,21 +202,39 @@ impl<'a> Reference<'a> {
                         }
                     }
                 }
-                Op::Dropout { p: 0.0 } => out.data.clone_from(&x(0).data),
-                ref op => panic!("{op:?} is not part of the tested networks"),
+                Op::Dropout { .. } => {
+                    out.data.clone_from(&x(0).data);
+                    self.drop(i, &mut out);
+                }
+                ref op => {
+                    let sources: Vec<&Array> = node.inputs.iter().map(|v| &self.values[v.index()]).collect();
+                    extra_of(op, &self.params).forward(&sources, &mut out);
+                }
             }
             self.values.push(out);
         }
-        self.values[self.net.outputs()[0].value.index()].clone()
+        self.net.outputs().iter().map(|o| self.values[o.value.index()].clone()).collect()
     }
 
-    /// Sets the gradients of all parameters from that of the first output.
-    pub fn backward(&mut self, output_grad: &[f64]) {
+    fn drop(&self, node: usize, values: &mut Array) {
+        if let Some(factors) = self.dropped.get(&node) {
+            let size = values.size();
+            for (plane, &factor) in values.data.chunks_exact_mut(size).zip(factors) {
+                plane.iter_mut().for_each(|v| *v *= f64::from(factor));
+            }
+        }
+    }
+
+    /// Sets the gradients of all parameters from those of the outputs.
+    pub fn backward(&mut self, output_grads: &[Vec<f64>]) {
         let mut grads: Vec<Array> = self.values.iter().map(|v| Array::zeros(v.shape)).collect();
-        grads[self.net.outputs()[0].value.index()].data.copy_from_slice(output_grad);
+        for (output, grad) in self.net.outputs().iter().zip(output_grads) {
+            let to = &mut grads[output.value.index()].data;
+            to.iter_mut().zip(grad).for_each(|(t, g)| *t += g);
+        }
         self.grads.iter_mut().for_each(|g| g.fill(0.0));
         for (i, node) in self.net.nodes().iter().enumerate().rev() {
-            let dy = std::mem::take(&mut grads[i]);
+            let mut dy = std::mem::take(&mut grads[i]);
             let x = |k: usize| &self.values[node.inputs[k].index()];
             let mut give = |k: usize, dx: &[f64]| {
                 let to = &mut grads[node.inputs[k].index()].data;
@@ -261,7 +289,10 @@ impl<'a> Reference<'a> {
                         dy.data.iter().zip(mask).map(|(&d, &keep)| if keep { d } else { 0.0 }).collect();
                     give(0, &dx);
                 }
-                Op::Dropout { .. } => give(0, &dy.data),
+                Op::Dropout { .. } => {
+                    self.drop(i, &mut dy);
+                    give(0, &dy.data);
+                }
                 Op::Add => {
                     give(0, &dy.data);
                     give(1, &dy.data);
@@ -311,7 +342,16 @@ impl<'a> Reference<'a> {
                     }
                     give(0, &dx);
                 }
-                ref op => panic!("{op:?} is not part of the tested networks"),
+                ref op => {
+                    let sources: Vec<&Array> = node.inputs.iter().map(|v| &self.values[v.index()]).collect();
+                    let mut none = Vec::new();
+                    let dw = match op {
+                        Op::ConvTranspose(conv) => &mut self.grads[conv.weight.index()],
+                        _ => &mut none,
+                    };
+                    let dx = extra_of(op, &self.params).backward(&sources, &dy, dw);
+                    dx.iter().enumerate().for_each(|(k, dx)| give(k, &dx.data));
+                }
             }
         }
     }
@@ -345,10 +385,10 @@ impl<'a> Reference<'a> {
                         let v_hat = *v / (1.0 - 0.999f64.powi(self.steps));
                         *p -= rate * m_hat / (v_hat.sqrt() + 1e-8);
                     }
-                    Optimizer::Nesterov { rate, momentum, weight_decay } => {
+                    Optimizer::Sgd { rate, momentum, nesterov, weight_decay } => {
                         let g = g + weight_decay * *p;
                         *m = momentum * *m + g;
-                        *p -= rate * (g + momentum * *m);
+                        *p -= rate * if nesterov { g + momentum * *m } else { *m };
                     }
                 }
             }
@@ -508,41 +548,16 @@ fn resize_taps(op: &Op, x: &Array, out: &Array) -> Vec<(usize, usize, f64)> {
     taps
 }
 
-/// A loss and its gradient with respect to the output, in f64; without foreground weight and label smoothing.
-///
-/// # Panics
-/// When the target is not of the loss's kind.
-pub fn loss_of(loss: &Loss, output: &Array, target: &Target) -> (f64, Vec<f64>) {
-    let [n, c, h, w] = output.shape;
-    match (loss, target) {
-        (Loss::HeatmapMse(mse), Target::Heatmaps { maps, weights }) => {
-            let count = (n * c * h * w) as f64;
-            let mut sum = 0.0;
-            let mut grad = Vec::with_capacity(output.data.len());
-            for (i, (p, &g)) in output.data.iter().zip(maps.data()).enumerate() {
-                let k = match mse.form {
-                    HeatmapLoss::Joints => {
-                        0.5 * f64::from(weights.as_ref().expect("joint weights").data()[i / (h * w)])
-                    }
-                    _ => 1.0,
-                };
-                let diff = p - f64::from(g);
-                sum += k * diff * diff / count;
-                grad.push(2.0 * k * diff / count);
-            }
-            (sum, grad)
+/// The rarer operations. A transposed convolution in training has no bias.
+fn extra_of<'a>(op: &Op, params: &'a [Vec<f64>]) -> Extra<'a> {
+    match *op {
+        Op::ConvTranspose(hrnet_ir::ConvTranspose { weight, kernel, stride, padding, .. }) => {
+            Extra::Transpose { weight: &params[weight.index()], kernel, stride, padding }
         }
-        (Loss::CrossEntropy(_), Target::Labels(labels)) => {
-            let mut sum = 0.0;
-            let mut grad = Vec::with_capacity(output.data.len());
-            for (row, &label) in output.data.chunks_exact(c).zip(labels) {
-                let total: f64 = row.iter().map(|v| v.exp()).sum();
-                sum -= (row[label].exp() / total).ln() / n as f64;
-                let wanted = |k| if k == label { 1.0 } else { 0.0 };
-                grad.extend(row.iter().enumerate().map(|(k, v)| (v.exp() / total - wanted(k)) / n as f64));
-            }
-            (sum, grad)
-        }
-        _ => unreachable!("each case has its target"),
+        Op::AvgPool { size } => Extra::AvgPool { size },
+        Op::MaxPool { size } => Extra::MaxPool { size },
+        Op::RegionGather => Extra::Gather,
+        Op::RegionAttend { scale } => Extra::Attend { scale },
+        ref op => unreachable!("{op:?} is handled before"),
     }
 }

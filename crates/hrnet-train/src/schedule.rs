@@ -24,13 +24,20 @@ pub enum Decay {
         #[serde(default)]
         end: f64,
     },
-    /// `(1 - step / total)^power`, zero afterwards.
+    /// `end + (1 - end) (1 - step / total)^power`, `end` afterwards.
     Poly {
         /// Length in epochs.
         epochs: u64,
         /// The exponent; 0.9 in segmentation.
         power: f64,
+        /// The final factor.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        end: f64,
     },
+}
+
+fn is_zero(v: &f64) -> bool {
+    *v == 0.0
 }
 
 /// A linear rise at the beginning.
@@ -63,6 +70,41 @@ impl Schedule {
         Self { base, warmup: None, decay: Decay::Constant }
     }
 
+    /// Checks the numbers.
+    pub(crate) fn check(&self) -> Result<(), crate::TrainError> {
+        let factors = |name, value: f64, most: f64, wanted| {
+            if (0.0..=most).contains(&value) {
+                return Ok(());
+            }
+            Err(crate::TrainError::Option { name, value: value.to_string(), wanted })
+        };
+        factors("learning rate", self.base, f64::MAX, "0 or more")?;
+        if let Some(warmup) = self.warmup {
+            factors("warmup.start", warmup.start, 1.0, "a factor from 0 to 1")?;
+        }
+        let epochs = match &self.decay {
+            Decay::Constant => 1,
+            Decay::MultiStep { gamma, .. } => {
+                factors("decay.gamma", *gamma, f64::MAX, "0 or more")?;
+                1
+            }
+            Decay::Cosine { epochs, end } => {
+                factors("decay.end", *end, 1.0, "a factor from 0 to 1")?;
+                *epochs
+            }
+            Decay::Poly { epochs, power, end } => {
+                factors("decay.power", *power, f64::MAX, "0 or more")?;
+                factors("decay.end", *end, 1.0, "a factor from 0 to 1")?;
+                *epochs
+            }
+        };
+        if epochs == 0 {
+            let (name, value) = ("decay.epochs", "0".into());
+            return Err(crate::TrainError::Option { name, value, wanted: "1 or more" });
+        }
+        Ok(())
+    }
+
     /// The rate of step `step` (from 0) when an epoch has `steps_per_epoch` steps.
     pub fn rate(&self, step: u64, steps_per_epoch: u64) -> f64 {
         let warmup = match self.warmup {
@@ -88,7 +130,7 @@ impl Decay {
             Decay::Cosine { epochs, end } => {
                 end + (1.0 - end) * 0.5 * (1.0 + (std::f64::consts::PI * progress(*epochs)).cos())
             }
-            Decay::Poly { epochs, power } => (1.0 - progress(*epochs)).powf(*power),
+            Decay::Poly { epochs, power, end } => end + (1.0 - end) * (1.0 - progress(*epochs)).powf(*power),
         }
     }
 }
@@ -112,7 +154,8 @@ mod tests {
         assert!((cosine.rate(35, 7) - 1.1).abs() < 1e-12);
         assert!((cosine.rate(70, 7) - 0.2).abs() < 1e-12);
         assert!((cosine.rate(7000, 7) - 0.2).abs() < 1e-12);
-        let poly = Schedule { decay: Decay::Poly { epochs: 1, power: 0.9 }, ..Schedule::constant(0.01) };
+        let poly =
+            Schedule { decay: Decay::Poly { epochs: 1, power: 0.9, end: 0.0 }, ..Schedule::constant(0.01) };
         assert!((poly.rate(1, 10) - 0.01 * 0.9f64.powf(0.9)).abs() < 1e-15);
         assert_eq!(poly.rate(11, 10), 0.0);
         let warm = Schedule { warmup: Some(Warmup { steps: 4, start: 0.5 }), ..Schedule::constant(1.0) };

@@ -4,10 +4,13 @@
 //! gradient leaves no trace but a counter; several in a row end the run.
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Meta};
+use crate::dropout::Draw;
 use crate::error::TrainError;
-use crate::loss::{Loss, Target};
+use crate::freeze::{self, Freeze, LayerRate, Statistics};
+use crate::loss::{Objective, Target};
 use crate::optim::{Ema, Optimizer, OptimizerConfig};
 use crate::par;
+use crate::reduce::{Alone, Reduce};
 use crate::schedule::Schedule;
 use crate::tape::{Tape, TapeError};
 use hrnet_ir::{Net, Tensor, Weights};
@@ -86,15 +89,15 @@ pub struct TrainOptions {
     pub isa: Isa,
     /// Threads.
     pub pool: Arc<Pool>,
-    /// The loss on the network's output.
-    pub loss: Loss,
+    /// The losses on the network's outputs.
+    pub loss: Objective,
     /// The optimiser.
     pub optimizer: OptimizerConfig,
     /// Learning rates; a step of the schedule is one batch.
     pub schedule: Schedule,
     /// Batches in an epoch, for the schedule; [`Trainer::fit`] takes it from its source.
     pub batches_per_epoch: u64,
-    /// Recorded in checkpoints for the batch source; the trainer itself draws nothing.
+    /// Seed of dropout; recorded in checkpoints, for the batch source too.
     pub seed: u64,
     /// Decay of an average of the weights.
     pub ema: Option<f64>,
@@ -105,6 +108,16 @@ pub struct TrainOptions {
     /// Keep only the inputs of chains of layers and compute what is inside again in the backward pass: less memory, more
     /// time, the same bits.
     pub recompute: bool,
+    /// Which layers and statistics do not learn.
+    pub freeze: Freeze,
+    /// Factors on the learning rates of some layers.
+    pub layer_rates: Vec<LayerRate>,
+    /// Whether the network's dropout drops.
+    pub dropout: bool,
+    /// The other processes that train on shares of the same batches.
+    pub reduce: Arc<dyn Reduce>,
+    /// Whether batch norms take their statistics over all processes.
+    pub sync_batch_norm: bool,
     /// So many non-finite steps in a row are an error.
     pub max_bad_steps: u32,
     /// The configuration as text, recorded in checkpoints.
@@ -113,11 +126,17 @@ pub struct TrainOptions {
 
 impl TrainOptions {
     /// Options with a constant rate, one batch per step, no average, no clipping.
-    pub fn new(isa: Isa, pool: Arc<Pool>, loss: Loss, optimizer: OptimizerConfig, rate: f64) -> Self {
+    pub fn new(
+        isa: Isa,
+        pool: Arc<Pool>,
+        loss: impl Into<Objective>,
+        optimizer: OptimizerConfig,
+        rate: f64,
+    ) -> Self {
         Self {
             isa,
             pool,
-            loss,
+            loss: loss.into(),
             optimizer,
             schedule: Schedule::constant(rate),
             batches_per_epoch: 1,
@@ -126,6 +145,11 @@ impl TrainOptions {
             clip_norm: None,
             accumulate: 1,
             recompute: false,
+            freeze: Freeze::default(),
+            layer_rates: Vec::new(),
+            dropout: true,
+            reduce: Arc::new(Alone),
+            sync_batch_norm: true,
             max_bad_steps: 10,
             config: String::new(),
         }
@@ -134,9 +158,7 @@ impl TrainOptions {
     fn check(&self) -> Result<(), TrainError> {
         let fail = |name, value: String, wanted| Err(TrainError::Option { name, value, wanted });
         self.optimizer.check()?;
-        if !(self.schedule.base >= 0.0 && self.schedule.base.is_finite()) {
-            return fail("learning rate", self.schedule.base.to_string(), "0 or more");
-        }
+        self.schedule.check()?;
         if let Some(decay) = self.ema.filter(|d| !(0.0..1.0).contains(d)) {
             return fail("ema", decay.to_string(), "at least 0, below 1");
         }
@@ -221,8 +243,10 @@ pub struct Trainer {
     progress: Progress,
     best: Option<f64>,
     source_state: String,
-    output: Vec<f32>,
-    output_grad: Vec<f32>,
+    /// Values of each output and their gradients.
+    outputs: Vec<Vec<f32>>,
+    output_grads: Vec<Vec<f32>>,
+    losses: Vec<f64>,
 }
 
 impl Trainer {
@@ -235,12 +259,19 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         options.check()?;
         let (isa, pool) = (options.isa, options.pool.clone());
-        let tape = Tape::with_memory(net, weights, isa, pool, input, options.recompute)?;
-        if tape.outputs() != 1 {
-            let op = format!("a loss on {} outputs", tape.outputs());
-            return Err(TapeError::NotTrainable { node: "network".into(), op }.into());
+        let mut tape = Tape::with_memory(net, weights, isa, pool, input, options.recompute)?;
+        options.loss.check(net)?;
+        freeze::check(&tape.params, &options.freeze, &options.layer_rates)?;
+        tape.freeze_statistics(|name| match options.freeze.statistics {
+            Statistics::Batch => false,
+            Statistics::FrozenLayers => options.freeze.holds(name),
+            Statistics::Running => true,
+        });
+        if options.reduce.size() > 1 {
+            tape.share(options.reduce.clone(), options.sync_batch_norm);
         }
-        let optimizer = Optimizer::new(options.optimizer, &tape.params);
+        let optimizer =
+            Optimizer::new(options.optimizer, &tape.params, &options.freeze, &options.layer_rates);
         let ema = options.ema.map(|decay| Ema::new(decay, &tape.params));
         Ok(Self {
             tape,
@@ -250,8 +281,9 @@ impl Trainer {
             progress: Progress::default(),
             best: None,
             source_state: String::new(),
-            output: Vec::new(),
-            output_grad: Vec::new(),
+            outputs: vec![Vec::new(); net.outputs().len()],
+            output_grads: vec![Vec::new(); net.outputs().len()],
+            losses: Vec::new(),
         })
     }
 
@@ -377,22 +409,30 @@ impl Trainer {
             self.tape.zero_gradients();
         }
 
+        let first_image = (self.options.reduce.rank() as u64).wrapping_mul(input[0] as u64);
+        let draw = Draw { seed: self.options.seed, epoch, index, first_image };
+        self.tape.set_draw(self.options.dropout.then_some(draw));
         self.tape.forward(batch.input.data())?;
-        let shape = self.tape.output_shape(0);
-        let len = shape.iter().product();
-        self.output.resize(len, 0.0);
-        self.output_grad.resize(len, 0.0);
-        self.tape.read_output(0, &mut self.output)?;
+        let mut shapes = Vec::with_capacity(self.outputs.len());
+        for (i, (output, grad)) in self.outputs.iter_mut().zip(&mut self.output_grads).enumerate() {
+            let shape = self.tape.output_shape(i);
+            let len = shape.iter().product();
+            output.resize(len, 0.0);
+            grad.resize(len, 0.0);
+            self.tape.read_output(i, output)?;
+            shapes.push(shape);
+        }
         let pool = self.options.pool.clone();
-        let scale = 1.0 / f64::from(self.options.accumulate);
-        let loss = self.options.loss.evaluate(
-            &pool,
-            &self.output,
-            shape,
-            &batch.target,
-            scale,
-            &mut self.output_grad,
-        )?;
+        // Every process has its share of the batch.
+        let size = self.options.reduce.size() as f64;
+        let scale = 1.0 / (f64::from(self.options.accumulate) * size);
+        let (objective, target) = (&self.options.loss, &batch.target);
+        self.losses =
+            objective.evaluate(&pool, &self.outputs, &shapes, target, scale, &mut self.output_grads)?;
+        let reduced = self.options.reduce.sum(&mut self.losses);
+        reduced.map_err(|source| TrainError::Shared { step: self.progress.step, source })?;
+        self.losses.iter_mut().for_each(|loss| *loss /= size);
+        let loss = objective.total(&self.losses);
         let mut report = StepReport {
             step: self.progress.step,
             epoch,
@@ -407,7 +447,13 @@ impl Trainer {
         if !loss.is_finite() {
             return self.skip(report, SkipReason::Loss);
         }
-        self.tape.backward(&[&self.output_grad])?;
+        let grads: Vec<&[f32]> = self.output_grads.iter().map(Vec::as_slice).collect();
+        if self.progress.pending + 1 < self.options.accumulate {
+            self.tape.backward(&grads)?;
+        } else {
+            self.tape.backward_and_send(&grads)?;
+            self.tape.params.clear_gradients(|name| self.options.freeze.holds(name));
+        }
         self.progress.pending += 1;
         if self.progress.pending < self.options.accumulate {
             self.tape.commit_statistics();
@@ -430,6 +476,7 @@ impl Trainer {
         }
         let params = &mut self.tape.params;
         self.optimizer.step(&pool, &mut params.values, &params.grads, rate);
+        self.tape.repack();
         self.tape.commit_statistics();
         if let Some(ema) = &mut self.ema {
             ema.update(&pool, &self.tape.params);
@@ -480,6 +527,10 @@ impl Trainer {
 
     /// Everything needed to go on bit for bit, as one file.
     pub fn save(&self) -> Result<Vec<u8>, CheckpointError> {
+        if self.options.reduce.size() > 1 && self.progress.pending > 0 {
+            let why = "in the middle of an accumulated step the gradients are spread over several processes";
+            return Err(CheckpointError::Encode(why.into()));
+        }
         self.checkpoint().encode()
     }
 
@@ -532,6 +583,11 @@ impl Trainer {
     /// The gradients of the last step, after clipping.
     pub fn gradients(&self) -> Weights {
         self.tape.gradients()
+    }
+
+    /// The losses of the outputs in the last batch, before their weights.
+    pub fn losses(&self) -> &[f64] {
+        &self.losses
     }
 
     /// Where the run stands.

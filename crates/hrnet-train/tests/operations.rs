@@ -2,8 +2,9 @@
 //! gradient of a whole network against differences of the loss.
 
 use hrnet_ir::scope::{ConvSpec, NetBuilder};
-use hrnet_ir::{Arch, Depth, Exchange, Fuse, Head, Model, Net, Op, Value, formula};
+use hrnet_ir::{Arch, Depth, Exchange, Fuse, Head, Model, Net, Op, PyramidPool, Value, formula};
 use hrnet_kernels::{Isa, Pool};
+use hrnet_train::dropout::Draw;
 use hrnet_train::reference::Reference;
 use hrnet_train::{Init, Tape, TapeError, init};
 use std::sync::Arc;
@@ -14,24 +15,41 @@ fn check(what: &str, net: &Net, shape: [usize; 4]) {
     let input = formula::input(&format!("{what} input"), &shape);
     for isa in Isa::available() {
         let mut tape = Tape::new(net, &weights, isa, Arc::new(Pool::new(2)), shape).unwrap();
+        tape.set_draw(Some(Draw { seed: 5, epoch: 1, index: 2, first_image: 0 }));
         tape.forward(input.data()).unwrap();
-        let out_shape = tape.output_shape(0);
-        let mut output = vec![0.0; out_shape.iter().product()];
-        tape.read_output(0, &mut output).unwrap();
-        let u = formula::input(&format!("{what} output"), &out_shape);
+        let mut outputs = Vec::new();
+        let mut us = Vec::new();
+        for i in 0..tape.outputs() {
+            let out_shape = tape.output_shape(i);
+            let mut output = vec![0.0; out_shape.iter().product()];
+            tape.read_output(i, &mut output).unwrap();
+            outputs.push(output);
+            us.push(formula::input(&format!("{what} output {i}"), &out_shape));
+        }
+        let us: Vec<&[f32]> = us.iter().map(|u| u.data()).collect();
         tape.zero_gradients();
-        tape.backward(&[u.data()]).unwrap();
+        tape.backward(&us).unwrap();
         let once = tape.gradients();
 
         let mut reference = Reference::new(net, &weights);
         // ReLUs of fused units are outputs of their unit, so their signs are always there.
         let masks = |node: usize| tape.activation(node).unwrap();
-        let wanted = reference.forward(input.data(), shape, Some(&masks));
-        let scale = wanted.data.iter().fold(0.0f64, |m, v| m.max(v.abs()));
-        for (got, wanted) in output.iter().zip(&wanted.data) {
-            assert!((f64::from(*got) - wanted).abs() < 1e-4 * scale, "{what} {}: {got} {wanted}", isa.name());
+        for node in 0..net.nodes().len() {
+            if let Some(factors) = tape.dropout_factors(node) {
+                assert!(factors.contains(&0.0) && factors.iter().any(|&f| f > 1.0), "{what}: {factors:?}");
+                reference.dropped.insert(node, factors.to_vec());
+            }
         }
-        reference.backward(&u.data().iter().map(|&v| f64::from(v)).collect::<Vec<_>>());
+        for (output, wanted) in outputs.iter().zip(reference.forward(input.data(), shape, Some(&masks))) {
+            let scale = wanted.data.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+            assert_eq!(output.len(), wanted.data.len());
+            for (got, wanted) in output.iter().zip(&wanted.data) {
+                let error = (f64::from(*got) - wanted).abs();
+                assert!(error < 1e-4 * scale, "{what} {}: {got} {wanted}", isa.name());
+            }
+        }
+        let plain = |u: &&[f32]| u.iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+        reference.backward(&us.iter().map(plain).collect::<Vec<_>>());
         let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
         let total = norm(&mut once.iter().map(|(k, _)| norm(&mut reference.gradient(k).iter().copied())));
         assert!(total > 0.0);
@@ -47,7 +65,7 @@ fn check(what: &str, net: &Net, shape: [usize; 4]) {
         }
         // A second walk adds the same again, whatever the buffers held.
         tape.forward(input.data()).unwrap();
-        tape.backward(&[u.data()]).unwrap();
+        tape.backward(&us).unwrap();
         for ((key, a), (_, b)) in once.iter().zip(tape.gradients().iter()) {
             for (x, y) in a.data().iter().zip(b.data()) {
                 assert!((2.0 * x - y).abs() <= 1e-4 * x.abs() + 1e-6 * total as f32, "{what}: {key} {x} {y}");
@@ -88,6 +106,22 @@ fn classification_and_segmentation() {
     let arch = Arch { exchange: Exchange::StageEnds, ..arch };
     let net = Model { arch, head: Head::Segment { classes: 4, kernel: 1 } }.build().unwrap();
     check("segment", &net, [2, 3, 61, 45]);
+}
+
+#[test]
+fn bottom_up_pyramid_and_object_contextual() {
+    let net = Model { arch: small(), head: Head::Higher { joints: 5 } }.build().unwrap();
+    check("higher", &net, [2, 3, 64, 96]);
+    for pool in [PyramidPool::Average, PyramidPool::Max] {
+        let net =
+            Model { arch: small(), head: Head::Pyramid { channels: 9, levels: 3, pool } }.build().unwrap();
+        check(&format!("pyramid {pool:?}"), &net, [2, 3, 64, 96]);
+    }
+    let net = Model { arch: small(), head: Head::Features }.build().unwrap();
+    check("features", &net, [2, 3, 64, 32]);
+    let arch = small().fuse(Fuse::Bilinear { align_corners: true });
+    let net = Model { arch, head: Head::Ocr { classes: 19 } }.build().unwrap();
+    check("object-contextual", &net, [2, 3, 37, 45]);
 }
 
 /// A network from the code of one test, over `conv -> x`, `conv stride 2 -> y`.
@@ -141,6 +175,20 @@ fn unusual_combinations() {
         s.add("add", z, b)
     });
     check("batch norms", &net, [2, 3, 9, 7]);
+    // Pools with a remainder, values with several readers, dropout before an addition.
+    let net = custom(|s, x, y| {
+        let a = s.op("average", Op::AvgPool { size: 2 }, &[x], 18);
+        let m = s.op("largest", Op::MaxPool { size: 2 }, &[x], 18);
+        let sum = s.add("sum", a, m);
+        let d = s.op("drop", Op::Dropout { p: 0.4 }, &[sum], 18);
+        let e = s.add("e", d, sum);
+        let wide = s.op("wide", Op::MaxPool { size: 3 }, &[x], 18);
+        let wide = s.resize_like("like", wide, e, false);
+        let f = s.add("f", e, wide);
+        let y = s.resize_like("y like", y, e, true);
+        s.add("g", f, y)
+    });
+    check("pools", &net, [2, 3, 9, 7]);
     // Stride 2 on a 1x1 kernel.
     let net = custom(|s, x, y| {
         let a = s.conv("a", x, ConvSpec::k1(20).stride(2));
@@ -160,11 +208,8 @@ fn what_cannot_be_trained_is_named() {
     assert_eq!(tape(&dead), TapeError::Dead { node: "y".into() });
     let double = custom(|s, _, y| s.add("twice", y, y));
     assert!(tape(&double).to_string().starts_with("twice:"), "{}", tape(&double));
-    let pool = custom(|s, x, y| {
-        let p = s.op("pool", Op::MaxPool { size: 2 }, &[x], 18);
-        s.add("sum", p, y)
-    });
-    assert!(tape(&pool).to_string().contains("max_pool is not trainable yet"), "{}", tape(&pool));
+    let all = custom(|s, _, y| s.op("drop", Op::Dropout { p: 1.0 }, &[y], 18));
+    assert!(tape(&all).to_string().contains("dropout with p = 1"), "{}", tape(&all));
 }
 
 #[test]

@@ -14,6 +14,8 @@ fn nets() -> Vec<(&'static str, Net, [usize; 4])> {
     vec![
         ("pose", net(Arch::small_v1(), Head::Pose { joints: 3, kernel: 1, branch: 0 }), [2, 3, 32, 64]),
         ("landmark", net(bilinear, Head::Landmark { points: 4, kernel: 1 }), [3, 3, 64, 32]),
+        ("higher", net(Arch::small_v1(), Head::Higher { joints: 2 }), [2, 3, 64, 32]),
+        ("ocr", net(Arch::small_v1(), Head::Ocr { classes: 3 }), [2, 3, 32, 64]),
         ("classify", net(Arch::small_v1(), classify), [2, 3, 64, 64]),
     ]
 }
@@ -28,15 +30,22 @@ fn passes(tape: &mut Tape, name: &str, shape: [usize; 4]) -> (Vec<u32>, Vec<(Str
     tape.zero_gradients();
     for pass in 0..2 {
         tape.forward(formula::input(&format!("{name} {pass}"), &shape).data()).unwrap();
-        let out_shape = tape.output_shape(0);
-        let mut output = vec![0.0; out_shape.iter().product()];
-        tape.read_output(0, &mut output).unwrap();
-        outputs.extend(output.iter().map(|v| v.to_bits()));
-        tape.backward(&[formula::input(&format!("{name} grad {pass}"), &out_shape).data()]).unwrap();
-        // The output outlives the backward pass.
-        let mut after = vec![0.0; output.len()];
-        tape.read_output(0, &mut after).unwrap();
-        assert_eq!(output, after, "{name}");
+        let read = |tape: &Tape| -> Vec<Vec<f32>> {
+            let read = |i| {
+                let mut output = vec![0.0; tape.output_shape(i).iter().product()];
+                tape.read_output(i, &mut output).unwrap();
+                output
+            };
+            (0..tape.outputs()).map(read).collect()
+        };
+        let before = read(tape);
+        outputs.extend(before.iter().flatten().map(|v| v.to_bits()));
+        let grads: Vec<_> = (0..tape.outputs())
+            .map(|i| formula::input(&format!("{name} grad {pass} {i}"), &tape.output_shape(i)))
+            .collect();
+        tape.backward(&grads.iter().map(|g| g.data()).collect::<Vec<_>>()).unwrap();
+        // The outputs outlive the backward pass.
+        assert_eq!(before, read(tape), "{name}");
     }
     (outputs, bits(&tape.gradients()))
 }
@@ -70,7 +79,7 @@ fn a_run_has_the_same_bits() {
     let loss = Loss::HeatmapMse(HeatmapMse::new(HeatmapLoss::Mean));
     let run = |recompute| {
         let pool = Arc::new(Pool::new(2));
-        let options = TrainOptions::new(Isa::detect(), pool, loss, OptimizerConfig::adam(), 1e-3);
+        let options = TrainOptions::new(Isa::detect(), pool, loss.clone(), OptimizerConfig::adam(), 1e-3);
         let options = TrainOptions { recompute, ema: Some(0.9), ..options };
         let mut trainer = Trainer::new(&net, &formula::weights(&net, "run"), options, shape).unwrap();
         let mut losses = Vec::new();
@@ -88,7 +97,7 @@ fn a_run_has_the_same_bits() {
 
 #[test]
 fn values_serve_one_backward_pass() {
-    let (name, net, shape) = nets().swap_remove(2);
+    let (name, net, shape) = nets().pop().unwrap();
     let weights = formula::weights(&net, name);
     let pool = Arc::new(Pool::new(1));
     let mut tape = Tape::with_memory(&net, &weights, Isa::detect(), pool, shape, true).unwrap();

@@ -22,7 +22,7 @@ fn net() -> Net {
 
 fn options(threads: usize, optimizer: OptimizerConfig) -> TrainOptions {
     let isa = Isa::from_env().unwrap();
-    let loss = Loss::HeatmapMse(HeatmapMse { form: HeatmapLoss::Mean, foreground: 4.0 });
+    let loss = Loss::HeatmapMse(HeatmapMse { foreground: 4.0, ..HeatmapMse::new(HeatmapLoss::Mean) });
     TrainOptions {
         schedule: Schedule {
             base: 0.01,

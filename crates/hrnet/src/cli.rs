@@ -1,6 +1,20 @@
 //! What was typed: the command line as clap sees it. One struct per verb; each verb's file says what it means.
 
+mod bench;
+pub mod data;
+mod eval;
+mod predict;
+mod segmentation;
+
+pub use bench::Bench;
+pub use eval::Eval;
+pub use predict::Predict;
+pub use segmentation::Segmentation;
+
+use crate::task::{ClassifyOptions, Find, bottom_up};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hrnet_data::codec::{self, heatmap};
+use hrnet_data::geometry::Filter;
 use hrnet_kernels::Isa;
 use std::path::PathBuf;
 
@@ -16,12 +30,12 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Find points in images; writes an overlay picture and JSON for each
-    Predict(Predict),
+    /// Find points, masks or classes in images and videos; writes pictures and results
+    Predict(Box<Predict>),
     /// Train a network from a TOML configuration
     Train(Train),
     /// Measure a model on labelled images
-    Eval(Eval),
+    Eval(Box<Eval>),
     /// Say what a network variant or a checkpoint file is
     Info(Info),
     /// Turn any checkpoint into our safetensors file with its recipe
@@ -34,6 +48,8 @@ pub enum Verb {
     Bench(Bench),
     /// List the kernels of this machine
     Kernels(Kernels),
+    /// Check, show and convert labels
+    Data(data::Data),
 }
 
 /// Threads and instruction set, shared by everything that computes.
@@ -42,49 +58,6 @@ pub struct Compute {
     /// Threads; results do not depend on it [default: all cores]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
-}
-
-/// `hrnet predict`
-#[derive(Debug, Args)]
-pub struct Predict {
-    /// Image files, folders or glob patterns
-    #[arg(required = true)]
-    pub images: Vec<PathBuf>,
-    /// Model file [default: the built-in face model, 68 points]
-    #[arg(long, short)]
-    pub model: Option<PathBuf>,
-    /// Where the face is: x,y,width,height in pixels [default: the whole image]
-    #[arg(long = "box", value_name = "X,Y,W,H", value_parser = parse_box, allow_hyphen_values = true)]
-    pub boxes: Vec<[f64; 4]>,
-    /// Boxes per image: a CSV with columns image,x,y,w,h
-    #[arg(long = "boxes", value_name = "FILE", conflicts_with = "boxes")]
-    pub boxes_file: Option<PathBuf>,
-    /// Folder for results
-    #[arg(long, short, default_value = "out")]
-    pub out: PathBuf,
-    /// Print JSON on stdout
-    #[arg(long)]
-    pub json: bool,
-    /// Write no overlay pictures
-    #[arg(long)]
-    pub no_overlay: bool,
-    /// Ignore the EXIF orientation of photos
-    #[arg(long)]
-    pub ignore_orientation: bool,
-    /// Average with the mirrored image (twice the time, a little steadier)
-    #[arg(long)]
-    pub flip: bool,
-    /// Move the box to the points found and look again, this many times
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=10))]
-    pub refine: u8,
-    /// Reproduce the published pre- and post-processing, quirks included
-    #[arg(long, value_enum, default_value_t = Protocol::Default)]
-    pub protocol: Protocol,
-    /// Write every step into this folder: crop, input tensor, heat maps, points
-    #[arg(long, value_name = "DIR")]
-    pub dump_stages: Option<PathBuf>,
-    #[command(flatten)]
-    pub compute: Compute,
 }
 
 /// Which behaviour where the published code and the right thing differ.
@@ -96,11 +69,174 @@ pub enum Protocol {
     Official,
 }
 
+impl From<Protocol> for hrnet_data::codec::Protocol {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Default => Self::Default,
+            Protocol::Official => Self::Official,
+        }
+    }
+}
+
+/// What a model is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Task {
+    /// Points of faces in boxes
+    Face,
+    /// Points of people or animals in boxes
+    Pose,
+    /// Points of all people in an image
+    BottomUp,
+    /// A class for every pixel
+    Segmentation,
+    /// A class for every image
+    Classification,
+}
+
+impl From<Task> for hrnet_formats::Task {
+    fn from(task: Task) -> Self {
+        match task {
+            Task::Face => Self::Face,
+            Task::Pose => Self::Pose,
+            Task::BottomUp => Self::BottomUpPose,
+            Task::Segmentation => Self::Segmentation,
+            Task::Classification => Self::Classification,
+        }
+    }
+}
+
+/// How points are read off heat maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Decoder {
+    /// The pixel of the maximum
+    Argmax,
+    /// A quarter pixel towards the larger neighbour
+    Quarter,
+    /// DARK: one Newton step on the logarithm of the blurred map
+    Dark,
+    /// DARK as UDP has it
+    Udp,
+    /// Least squares on the logarithm of the map
+    LogQuadratic,
+}
+
+/// Options of points in boxes.
+#[derive(Debug, Clone, Args)]
+pub struct Points {
+    /// How points are read off heat maps [default: what the model's recipe says]
+    #[arg(long, value_enum)]
+    pub decoder: Option<Decoder>,
+    /// Width of the blur of DARK and UDP in heat-map pixels, odd [default: by the recipe]
+    #[arg(long, value_name = "N", requires = "decoder", value_parser = parse_kernel)]
+    pub blur: Option<usize>,
+    /// With --flip: move the maps of the mirrored image by one pixel [default: as the model was trained]
+    #[arg(long, value_name = "true|false", requires = "flip")]
+    pub shift_heatmap: Option<bool>,
+}
+
+/// Options of bottom-up pose. Scales and flip are those of the other tasks.
+#[derive(Debug, Clone, Args)]
+pub struct BottomUp {
+    /// Bottom-up pose: short side of the input in pixels [default: the model's]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(64..=4096))]
+    pub short_side: Option<u16>,
+    /// Bottom-up pose: a peak of a heat map must be above this
+    #[arg(long, value_name = "SCORE", default_value_t = 0.1)]
+    pub peak_threshold: f32,
+    /// Bottom-up pose: a peak joins a person when its tag is nearer than this
+    #[arg(long, value_name = "DISTANCE", default_value_t = 1.0)]
+    pub tag_threshold: f64,
+    /// Bottom-up pose: most persons of an image
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub max_people: u16,
+    /// Bottom-up pose: persons with a lower score are left out [default: 0]
+    #[arg(long, value_name = "SCORE", default_value_t = 0.0)]
+    pub min_score: f64,
+}
+
+impl BottomUp {
+    fn options(&self, flip: bool, protocol: codec::Protocol, scales: &[f64]) -> bottom_up::Options {
+        bottom_up::Options {
+            protocol,
+            flip,
+            scales: if scales.is_empty() { vec![1.0] } else { scales.to_vec() },
+            input: self.short_side.map(usize::from),
+            detection_threshold: self.peak_threshold,
+            tag_threshold: self.tag_threshold,
+            max_people: usize::from(self.max_people),
+            min_score: self.min_score,
+            ..bottom_up::Options::default()
+        }
+    }
+}
+
+/// Options of classification.
+#[derive(Debug, Clone, Args)]
+pub struct Classify {
+    /// Classification: classes that are told, best first
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub top: u16,
+    /// Classification: side of the crop over the short side of the resized image
+    #[arg(long, value_name = "SHARE", default_value_t = 0.875)]
+    pub crop_share: f64,
+    /// Classification: resize bicubic instead of bilinear
+    #[arg(long)]
+    pub bicubic: bool,
+    /// Classification: input size, height x width [default: the model's]
+    #[arg(long, value_name = "HxW", value_parser = parse_size)]
+    pub class_size: Option<[usize; 2]>,
+}
+
+impl Classify {
+    fn options(&self) -> ClassifyOptions {
+        ClassifyOptions {
+            size: self.class_size,
+            crop_share: self.crop_share,
+            filter: if self.bicubic { Filter::Bicubic } else { Filter::Bilinear },
+            top: usize::from(self.top),
+        }
+    }
+}
+
+impl Points {
+    /// The same for the tasks.
+    fn find(&self, flip: bool, protocol: Protocol) -> Find {
+        // The published width: 11 fits the usual deviation of 2 heat-map pixels.
+        let kernel = self.blur.unwrap_or(11);
+        let decoder = self.decoder.map(|decoder| match decoder {
+            Decoder::Argmax => heatmap::Decoder::Argmax,
+            Decoder::Quarter => heatmap::Decoder::QuarterOffset,
+            Decoder::Dark => heatmap::Decoder::Dark { kernel },
+            Decoder::Udp => heatmap::Decoder::Udp { kernel },
+            Decoder::LogQuadratic => heatmap::Decoder::LogQuadratic,
+        });
+        Find { flip, protocol: protocol.into(), decoder, shift: self.shift_heatmap }
+    }
+}
+
 /// `hrnet train`
 #[derive(Debug, Args)]
 pub struct Train {
-    /// Configuration file (TOML)
+    /// Configuration file (TOML); with --head a file that only names the data is enough
     pub config: PathBuf,
+    /// What is trained, where the file does not say it
+    #[arg(long, value_name = "TASK", value_parser = ["pose", "segmentation", "classification", "face"])]
+    pub head: Option<String>,
+    /// Network variant, in place of model.variant: w18-small, w18, w32, ...
+    #[arg(long, value_name = "VARIANT")]
+    pub arch: Option<String>,
+    /// Model file to start from, in place of model.start; what does not fit begins anew
+    #[arg(long, value_name = "FILE")]
+    pub start: Option<PathBuf>,
+    /// Passes over the training set, in place of train.epochs
+    #[arg(long)]
+    pub epochs: Option<u64>,
+    /// Images per step, in place of train.batch
+    #[arg(long)]
+    pub batch: Option<u64>,
+    /// Look for a learning rate in a short run, draw rate.png into the run folder, and stop
+    #[arg(long, conflicts_with = "resume")]
+    pub find_rate: bool,
     /// Continue from the newest good checkpoint of the run folder (auto), or from a checkpoint file
     #[arg(long, value_name = "auto|FILE")]
     pub resume: Option<String>,
@@ -116,47 +252,6 @@ pub struct Train {
     /// Print JSON on stdout when the run ends
     #[arg(long)]
     pub json: bool,
-    #[command(flatten)]
-    pub compute: Compute,
-}
-
-/// What is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Task {
-    /// Face landmarks: NME, failure rate, AUC
-    Face,
-}
-
-/// `hrnet eval`
-#[derive(Debug, Args)]
-pub struct Eval {
-    /// What to measure
-    #[arg(long, value_enum)]
-    pub task: Task,
-    /// Landmark CSV
-    #[arg(long)]
-    pub data: PathBuf,
-    /// Folder of the images [default: `images` beside the CSV]
-    #[arg(long)]
-    pub images: Option<PathBuf>,
-    /// Model file [default: the built-in face model]
-    #[arg(long, short)]
-    pub model: Option<PathBuf>,
-    /// Print JSON on stdout
-    #[arg(long)]
-    pub json: bool,
-    /// Average with the mirrored image
-    #[arg(long)]
-    pub flip: bool,
-    /// Reproduce the published pre- and post-processing, quirks included
-    #[arg(long, value_enum, default_value_t = Protocol::Default)]
-    pub protocol: Protocol,
-    /// Training CSV whose mean shape is measured as a baseline
-    #[arg(long, value_name = "CSV")]
-    pub mean_shape: Option<PathBuf>,
-    /// Write a picture of the worst images into this file (PNG)
-    #[arg(long, value_name = "FILE")]
-    pub worst: Option<PathBuf>,
     #[command(flatten)]
     pub compute: Compute,
 }
@@ -259,75 +354,6 @@ pub struct Run {
     pub compute: Compute,
 }
 
-/// `hrnet bench`
-#[derive(Debug, Args)]
-#[command(after_long_help = BENCH_HELP)]
-pub struct Bench {
-    /// Variants such as pose_w32 (weights by formula), or checkpoint files
-    #[arg(required_unless_present = "layers", conflicts_with_all = ["layers", "kernel", "all_kernels"])]
-    pub what: Vec<String>,
-    /// Input sizes, height x width, separated by commas [default: the published one]
-    #[arg(long, value_name = "HxW,..", value_parser = parse_size, value_delimiter = ',')]
-    pub input_size: Vec<[usize; 2]>,
-    /// Images per run, separated by commas
-    #[arg(long, value_name = "N,..", default_value = "1", value_delimiter = ',',
-          value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub batch: Vec<u16>,
-    /// Threads, separated by commas [default: all cores]
-    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub threads: Vec<u16>,
-    /// Instruction sets, separated by commas: portable, avx2, avx512 [default: the best one, or HRNET_ISA]
-    #[arg(long, value_name = "ISA,..", value_delimiter = ',', value_parser = parse_isa)]
-    pub isa: Vec<Isa>,
-    /// Timed runs
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub runs: u16,
-    /// Runs before timing starts
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(0..=1000))]
-    pub warm_up: u16,
-    /// Print time per step of the plan, from further runs
-    #[arg(long, conflicts_with = "layers")]
-    pub profile: bool,
-    /// A single convolution, for example ic64ih56iw56oc64k3s1p1, or @FILE with one per line; may be repeated
-    #[arg(long = "layer", value_name = "CONV|@FILE")]
-    pub layers: Vec<String>,
-    /// Kernel of --layer: a row of `hrnet kernels` [default: the one that a network would use]
-    #[arg(long, value_name = "NAME", requires = "layers", conflicts_with_all = ["all_kernels", "isa"])]
-    pub kernel: Option<String>,
-    /// Measure --layer with every kernel of the instruction set that can compute it
-    #[arg(long, requires = "layers")]
-    pub all_kernels: bool,
-    /// Print the convolutions of the networks in the form of --layer @FILE, and measure nothing
-    #[arg(long, conflicts_with_all = ["layers", "profile", "record", "json"])]
-    pub dump_shapes: bool,
-    /// Append the results to this CSV file
-    #[arg(long, value_name = "FILE")]
-    pub record: Option<PathBuf>,
-    /// Do not measure the peak of the machine
-    #[arg(long)]
-    pub no_peak: bool,
-    /// Print one line of JSON per result on stdout
-    #[arg(long)]
-    pub json: bool,
-}
-
-const BENCH_HELP: &str = "\
-One result per combination of network, instruction set, input size, batch and threads. Median and percentiles are over \
-the timed runs. GFLOP/s count two operations per multiply-accumulate of the direct form of each convolution, so an \
-algorithm that multiplies less may pass 100 % of the peak; the peak is measured at the start, with multiply-adds in \
-registers.
-
-A convolution is written ic64ih56iw56oc64k3s1p1: input channels, input height, input width, output channels, kernel \
-size (1 or 3), stride (1 or 2), padding (0 for size 1, 1 for size 3). A file of --layer @FILE has one per line, with \
-x8 behind it if it occurs eight times; # begins a comment. bench/shapes in the repository holds such files, written \
-by --dump-shapes. A sample of a small layer is as many calls as fill a millisecond; the layer and its data stay in cache.
-
-Examples:
-  hrnet bench pose_w32 face_w18 --batch 1,8 --threads 1,2
-  hrnet bench pose_w32 --isa avx2,avx512 --profile
-  hrnet bench --layer ic64ih56iw56oc64k3s1p1 --all-kernels
-  hrnet bench --layer @bench/shapes/pose_w32.txt --threads 1";
-
 /// `hrnet kernels`
 #[derive(Debug, Args)]
 pub struct Kernels {
@@ -372,6 +398,13 @@ fn parse_size(text: &str) -> Result<[usize; 2], String> {
         return Err(hint());
     }
     Ok(size)
+}
+
+fn parse_kernel(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if n % 2 == 1 && n <= 99 => Ok(n),
+        _ => Err(format!("'{text}' is not an odd number from 1 to 99")),
+    }
 }
 
 fn parse_isa(text: &str) -> Result<Isa, String> {

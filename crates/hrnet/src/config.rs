@@ -1,198 +1,116 @@
 //! The training configuration: one TOML file. Paths are relative to the file's folder.
+//!
+//! `task` decides which keys `[data]`, `[augment]`, `[target]` and `train.loss` may hold; an unknown key is an error that names
+//! the nearest known one.
+
+mod parse;
+mod sections;
+
+pub use parse::Overrides;
+pub use sections::{
+    AboutSection, AugmentSection, ClassNames, ClassWeights, DataSection, InputSection, LossSection,
+    ModelSection, PointMetric, TargetSection, Task, TrainSection,
+};
 
 use anyhow::{Context, Result, bail};
-use hrnet_data::augment::LandmarkAugment;
-use hrnet_data::codec::heatmap::Decoder;
-use hrnet_ir::{Fuse, Head, Model, zoo};
-use hrnet_train::{HeatmapMse, Init, OptimizerConfig, Schedule};
-use serde::{Deserialize, Serialize};
+use hrnet_ir::{Arch, Fuse, Head, Model, zoo};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// Everything a run depends on besides the data files.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainConfig {
     /// What is trained.
     pub task: Task,
     /// Seed of initial weights, order and augmentation.
-    #[serde(default = "one")]
     pub seed: u64,
     /// The network.
     pub model: ModelSection,
     /// What the network sees.
-    #[serde(default)]
     pub input: InputSection,
     /// Where the data are.
     pub data: DataSection,
     /// Random changes of the samples.
-    #[serde(default)]
-    pub augment: LandmarkAugment,
-    /// Target maps.
-    #[serde(default)]
+    pub augment: AugmentSection,
+    /// Targets.
     pub target: TargetSection,
     /// Steps.
     pub train: TrainSection,
     /// Text for the recipe of the trained file.
-    #[serde(default)]
     pub about: AboutSection,
-}
-
-/// What is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Task {
-    /// A V2 landmark network.
-    Face,
-}
-
-/// The network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSection {
-    /// `w18-small-v1`, `w18`, `w32`, ...
-    pub variant: String,
-    /// A model file whose weights the run starts from (all of them must fit).
-    #[serde(default)]
-    pub start: Option<PathBuf>,
-    /// Rule for the initial weights otherwise.
-    #[serde(default)]
-    pub init: Init,
-}
-
-/// What the network sees.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct InputSection {
-    /// Height and width.
-    pub size: [usize; 2],
-    /// Side of the crop over the longer side of the face box.
-    pub padding: f64,
-    /// Mean of RGB in 0..1.
-    pub mean: [f32; 3],
-    /// Deviation of RGB in 0..1.
-    pub std: [f32; 3],
-}
-
-impl Default for InputSection {
-    fn default() -> Self {
-        Self { size: [256, 256], padding: 1.25, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }
-    }
-}
-
-/// Where the data are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DataSection {
-    /// Training CSV.
-    pub train: PathBuf,
-    /// Validation CSV: judged after epochs, never trained on.
-    #[serde(default)]
-    pub val: Option<PathBuf>,
-    /// Folder of the images [default: `images` beside the CSV].
-    #[serde(default)]
-    pub images: Option<PathBuf>,
-    /// 0-based points whose distance normalises the error [default: the outer eye corners of a known point set].
-    #[serde(default)]
-    pub normaliser: Option<[usize; 2]>,
-    /// Megabytes of decoded images kept in memory.
-    #[serde(default = "budget")]
-    pub memory_mb: usize,
-}
-
-/// Target maps.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TargetSection {
-    /// Deviation of the Gaussian in heat-map pixels.
-    pub sigma: f64,
-    /// How points are read off the maps.
-    pub decoder: Decoder,
-}
-
-impl Default for TargetSection {
-    fn default() -> Self {
-        Self { sigma: 1.5, decoder: Decoder::LogQuadratic }
-    }
-}
-
-/// Steps.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainSection {
-    /// Passes over the training set.
-    pub epochs: u64,
-    /// Images per step.
-    pub batch: usize,
-    /// Squared error of the maps.
-    pub loss: HeatmapMse,
-    /// The optimiser.
-    pub optimizer: OptimizerConfig,
-    /// The learning rate.
-    pub schedule: Schedule,
-    /// Decay of the averaged weights that are judged and exported.
-    #[serde(default)]
-    pub ema: Option<f64>,
-    /// Largest gradient norm.
-    #[serde(default)]
-    pub clip: Option<f64>,
-    /// Steps between checkpoints.
-    #[serde(default = "checkpoint_steps")]
-    pub checkpoint_steps: u64,
-    /// Epochs between evaluations.
-    #[serde(default = "one")]
-    pub eval_epochs: u64,
-}
-
-/// Text for the recipe.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AboutSection {
-    /// Name of the model.
-    pub name: String,
-    /// What it was trained on.
-    pub training_data: String,
-    /// Terms of use.
-    pub terms: String,
-}
-
-fn one() -> u64 {
-    1
-}
-fn budget() -> usize {
-    2048
-}
-fn checkpoint_steps() -> u64 {
-    200
 }
 
 impl TrainConfig {
     /// Reads a configuration; relative paths become relative to the working folder.
     pub fn load(path: &Path) -> Result<Self> {
+        Self::load_with(path, &Overrides::default())
+    }
+
+    /// The same with settings of the command line in place of the file's.
+    pub fn load_with(path: &Path, overrides: &Overrides) -> Result<Self> {
         let shown = path.display();
         let text =
             String::from_utf8(crate::io::read(path)?).with_context(|| format!("{shown}: not a text file"))?;
-        let mut config =
-            Self::parse(&text).with_context(|| format!("{shown}: not a usable configuration"))?;
+        let mut config = parse::config(&text, overrides)
+            .with_context(|| format!("{shown}: not a usable configuration"))?;
+        config.check().with_context(|| format!("{shown}: not a usable configuration"))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let paths = [Some(&mut config.data.train), config.data.val.as_mut(), config.data.images.as_mut()];
-        for p in paths.into_iter().flatten().chain(config.model.start.as_mut()) {
-            if p.is_relative() {
-                *p = folder.join(&*p);
-            }
+        config.paths().into_iter().filter(|p| p.is_relative()).for_each(|p| *p = folder.join(&*p));
+        // A path of the command line counts from the working folder.
+        if let Some(start) = &overrides.start {
+            config.model.start = Some(start.clone());
         }
         Ok(config)
     }
 
     /// Parses and checks; paths stay as they are written.
     pub fn parse(text: &str) -> Result<Self> {
-        let config: Self = toml::from_str(text)?;
+        let config = parse::config(text, &Overrides::default())?;
         config.check()?;
         Ok(config)
     }
 
     /// The effective configuration as TOML, defaults filled in.
     pub fn to_toml(&self) -> Result<String> {
-        Ok(toml::to_string_pretty(self)?)
+        let mut table = toml::Table::try_from(self)?;
+        // What the task has no use for is not shown, so that the text can be read again.
+        if !self.task.has_points() {
+            table.remove("target");
+            if let (Task::Segmentation, Some(stride)) = (self.task, self.target.stride) {
+                table.insert(
+                    "target".into(),
+                    toml::Table::from_iter([("stride".into(), (stride as i64).into())]).into(),
+                );
+            }
+            if let Some(input) = table.get_mut("input").and_then(|v| v.as_table_mut()) {
+                input.remove("padding");
+            }
+        }
+        Ok(toml::to_string_pretty(&table)?)
+    }
+
+    /// The same with absolute paths: what is written into the run folder can be used from anywhere.
+    pub fn to_absolute_toml(&self) -> Result<String> {
+        let mut config = self.clone();
+        for path in config.paths() {
+            *path = std::path::absolute(&*path).with_context(|| path.display().to_string())?;
+        }
+        config.to_toml()
+    }
+
+    fn paths(&mut self) -> Vec<&mut PathBuf> {
+        let data = &mut self.data;
+        let mut paths = vec![&mut data.train];
+        paths.extend(
+            [data.val.as_mut(), data.images.as_mut(), data.val_images.as_mut(), data.leave_out.as_mut()]
+                .into_iter()
+                .flatten(),
+        );
+        if let Some(ClassNames::File(file)) = &mut data.classes {
+            paths.push(file);
+        }
+        paths.extend(self.model.start.as_mut());
+        paths
     }
 
     fn check(&self) -> Result<()> {
@@ -204,6 +122,7 @@ impl TrainConfig {
         positive("train.eval_epochs", self.train.eval_epochs > 0)?;
         positive("input.padding", self.input.padding.is_finite() && self.input.padding > 0.0)?;
         positive("target.sigma", self.target.sigma.is_finite() && self.target.sigma > 0.0)?;
+        positive("target.stride", self.target.stride != Some(0))?;
         positive("input.std", self.input.std.iter().all(|s| s.is_finite() && *s > 0.0))?;
         if self.train.batch > hrnet_ir::shape::MAX_BATCH {
             bail!(
@@ -212,19 +131,45 @@ impl TrainConfig {
                 hrnet_ir::shape::MAX_BATCH
             );
         }
+        positive("train.patience", self.train.patience != Some(0))?;
         if self.train.ema.is_some_and(|d| !(0.0..1.0).contains(&d)) {
             bail!("train.ema must be at least 0 and below 1");
         }
-        Ok(())
+        self.data.check(self.task)?;
+        self.target.check(self.task)
     }
 
-    /// The network for a number of points.
-    pub fn model(&self, points: usize) -> Result<Model> {
-        let variant = &self.model.variant;
-        let entry = zoo::find(&format!("face {variant}")).or_else(|| zoo::find(variant)).with_context(|| {
+    /// The network for a number of points or classes.
+    pub fn model(&self, outputs: usize) -> Result<Model> {
+        let head = match self.task {
+            Task::Face => Head::Landmark { points: outputs, kernel: 1 },
+            Task::Pose => Head::Pose { joints: outputs, kernel: 1, branch: 0 },
+            Task::Segmentation => Head::Segment { classes: outputs, kernel: 1 },
+            Task::Classification => Head::Classify { classes: outputs, bias: true },
+        };
+        Ok(Model { arch: self.arch()?, head })
+    }
+
+    fn arch(&self) -> Result<Arch> {
+        let section = &self.model;
+        let variant = &section.variant;
+        let family = match self.task {
+            Task::Face => "face",
+            Task::Pose => "pose",
+            Task::Segmentation => "seg",
+            Task::Classification => "cls",
+        };
+        let entry = zoo::find(&format!("{family} {variant}")).or_else(|| zoo::find(variant)).with_context(|| {
             format!("model.variant = '{variant}': not a known variant; try w18-small-v1, w18, w32 (hrnet info list)")
         })?;
-        let arch = entry.model.arch.fuse(Fuse::Bilinear { align_corners: false }).bn_momentum(0.1);
-        Ok(Model { arch, head: Head::Landmark { points, kernel: 1 } })
+        let fuse = match self.task {
+            Task::Face | Task::Segmentation => Fuse::Bilinear { align_corners: false },
+            Task::Pose | Task::Classification => Fuse::Nearest,
+        };
+        let mut arch = entry.model.arch.fuse(fuse).bn_momentum(0.1);
+        arch.width = section.width.unwrap_or(arch.width);
+        arch.depth.modules = section.modules.unwrap_or(arch.depth.modules);
+        arch.depth.blocks = section.blocks.unwrap_or(arch.depth.blocks);
+        Ok(arch)
     }
 }

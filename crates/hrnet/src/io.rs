@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// The largest file that is read into memory.
@@ -36,25 +36,64 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Writes the parts one after the other into one file, whole or not at all.
 pub fn write_parts(path: &Path, parts: &[&[u8]]) -> Result<()> {
-    let shown = path.display();
-    let folder = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
-    if path.is_dir() {
-        bail!("{shown} is a folder; name a file to write");
-    }
-    let mut file = tempfile::Builder::new()
-        .prefix(".hrnet-")
-        .tempfile_in(&folder)
-        .with_context(|| format!("{shown}: cannot create a file in {}", folder.display()))?;
+    let mut staged = Staged::create(path)?;
     for part in parts {
-        file.write_all(part).with_context(|| format!("{shown}: cannot be written"))?;
+        staged.write(part)?;
     }
-    set_default_mode(file.as_file());
-    file.as_file().sync_all().with_context(|| format!("{shown}: cannot be flushed to disk"))?;
-    file.persist(path).map_err(|e| e.error).with_context(|| format!("{shown}: cannot be put in place"))?;
-    sync_folder(&folder).with_context(|| format!("{}: cannot be flushed to disk", folder.display()))
+    staged.finish()
+}
+
+/// A file that is being written; it stands under its name when it is finished, and vanishes when it is dropped before.
+pub struct Staged {
+    file: BufWriter<tempfile::NamedTempFile>,
+    path: PathBuf,
+    folder: PathBuf,
+}
+
+impl Staged {
+    /// Opens a temporary file in the folder of `path`.
+    pub fn create(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let folder = match path.parent() {
+            Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        if path.is_dir() {
+            bail!("{shown} is a folder; name a file to write");
+        }
+        let file = tempfile::Builder::new()
+            .prefix(".hrnet-")
+            .tempfile_in(&folder)
+            .with_context(|| format!("{shown}: cannot create a file in {}", folder.display()))?;
+        Ok(Self { file: BufWriter::new(file), path: path.to_path_buf(), folder })
+    }
+
+    /// The name it will have.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).with_context(|| format!("{}: cannot be written", self.path.display()))
+    }
+
+    /// Puts the file in place; an existing one is replaced.
+    pub fn finish(self) -> Result<()> {
+        let shown = self.path.display();
+        let file = self
+            .file
+            .into_inner()
+            .map_err(std::io::IntoInnerError::into_error)
+            .with_context(|| format!("{shown}: cannot be written"))?;
+        set_default_mode(file.as_file());
+        file.as_file().sync_all().with_context(|| format!("{shown}: cannot be flushed to disk"))?;
+        file.persist(&self.path)
+            .map_err(|e| e.error)
+            .with_context(|| format!("{shown}: cannot be put in place"))?;
+        sync_folder(&self.folder)
+            .with_context(|| format!("{}: cannot be flushed to disk", self.folder.display()))
+    }
 }
 
 /// Creates a folder and its parents.

@@ -1,12 +1,26 @@
-//! Models by path, and the one that is built in.
+//! Models by path, and the ones that are built in.
 
-use anyhow::{Context, Result};
-use hrnet_formats::{Checkpoint, LoadOptions, LoadReport, Recipe, load, load_path};
+use anyhow::{Context, Result, bail};
+use hrnet_formats::{Checkpoint, LoadOptions, LoadReport, Recipe, Task, load, load_path};
 use hrnet_ir::{Model, Weights};
 use std::path::Path;
 
-/// The built-in face model (see docs/models.md).
-const FACE68: &[u8] = include_bytes!("../models/face68.safetensors");
+/// The built-in models (see docs/models.md): task, name, file.
+const BUNDLED: [(Task, &str, &[u8]); 1] =
+    [(Task::Face, "face68", include_bytes!("../models/face68.safetensors"))];
+
+/// A task as people say it.
+pub fn task_name(task: Task) -> &'static str {
+    match task {
+        Task::Pose => "pose",
+        Task::BottomUpPose => "bottom-up pose",
+        Task::Face => "faces",
+        Task::Segmentation => "segmentation",
+        Task::Classification => "classification",
+        Task::Detection => "detection",
+        Task::Features => "features",
+    }
+}
 
 /// Weights with the facts to use them.
 #[derive(Debug, Clone)]
@@ -30,15 +44,33 @@ impl LoadedModel {
         Ok(Self::from_checkpoint(checkpoint))
     }
 
-    /// The built-in face model.
-    pub fn bundled_face() -> Result<Self> {
-        let checkpoint = load(FACE68, &LoadOptions::default()).context("the built-in face model")?;
+    /// The built-in model of a task.
+    pub fn bundled(task: Task) -> Result<Self> {
+        let Some((name, bytes)) = BUNDLED.iter().find(|(t, ..)| *t == task).map(|(_, n, b)| (n, b)) else {
+            let known: Vec<String> =
+                BUNDLED.iter().map(|(t, n, _)| format!("{n} ({})", task_name(*t))).collect();
+            bail!(
+                "there is no built-in model for {}; name a checkpoint with --model (built in: {})",
+                task_name(task),
+                known.join(", ")
+            );
+        };
+        let checkpoint =
+            load(bytes, &LoadOptions::default()).with_context(|| format!("the built-in {name}"))?;
         Ok(Self::from_checkpoint(checkpoint))
     }
 
-    /// The model of a path, or the built-in face model.
-    pub fn face(path: Option<&Path>) -> Result<Self> {
-        path.map_or_else(Self::bundled_face, |p| Self::open(p, &LoadOptions::default()))
+    /// The model of a path, which must be for the task if one is named; without a path the built-in model of the task, or
+    /// the one for faces.
+    pub fn for_task(path: Option<&Path>, task: Option<Task>) -> Result<Self> {
+        let Some(path) = path else { return Self::bundled(task.unwrap_or(Task::Face)) };
+        let loaded = Self::open(path, &LoadOptions::default())?;
+        let found = loaded.recipe.task;
+        if let Some(task) = task.filter(|&t| t != found) {
+            let (found, wanted) = (task_name(found), task_name(task));
+            bail!("{}: this model is for {found}, not for {wanted}", path.display());
+        }
+        Ok(loaded)
     }
 
     fn from_checkpoint(checkpoint: Checkpoint) -> Self {

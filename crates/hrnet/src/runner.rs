@@ -1,7 +1,7 @@
 //! An engine with its pool and one session per input shape.
 
 use anyhow::{Context, Result, bail};
-use hrnet_engine::{Engine, EngineOptions, Session};
+use hrnet_engine::{Engine, EngineOptions, PlanError, Session};
 use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::Pool;
 use std::collections::HashMap;
@@ -17,35 +17,55 @@ pub struct Runner {
     engine: Option<Engine>,
     pool: Arc<Pool>,
     sessions: HashMap<[usize; 4], Session>,
+    /// Bytes of working memory that all sessions together may take.
+    memory: usize,
 }
 
 impl Runner {
     /// For inputs of any shape. The weights stay in memory beside what is packed for each shape.
     pub fn new(net: &Net, weights: Weights, pool: Arc<Pool>) -> Result<Self> {
-        let engine = Some(Engine::new(net, weights, options(&pool)?)?);
-        Ok(Self { engine, pool, sessions: HashMap::new() })
+        let options = options(&pool)?;
+        let engine = Some(Engine::new(net, weights, options)?);
+        Ok(Self { engine, pool, sessions: HashMap::new(), memory: options.memory_limit })
+    }
+
+    /// For inputs of any shape whose working memory is within a bound, which is that of all sessions together.
+    pub fn limited(net: &Net, weights: Weights, pool: Arc<Pool>, memory: usize) -> Result<Self> {
+        let options = EngineOptions { memory_limit: memory, ..options(&pool)? };
+        let engine = Some(Engine::new(net, weights, options)?);
+        Ok(Self { engine, pool, sessions: HashMap::new(), memory })
+    }
+
+    /// Bytes of working memory for an input of this shape, whose session is then ready; nothing beyond the bound.
+    pub fn fits(&mut self, shape: [usize; 4]) -> Result<Option<usize>> {
+        match self.session(shape) {
+            Ok(session) => Ok(Some(session.plan().arena_bytes())),
+            Err(e) if matches!(e.downcast_ref(), Some(PlanError::Limit { .. })) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// For inputs of one shape, ready to run. The process holds the weights once.
     pub fn for_shape(net: &Net, weights: Weights, pool: Arc<Pool>, shape: [usize; 4]) -> Result<Self> {
-        let engine = Engine::new(net, weights, options(&pool)?)?;
+        let options = options(&pool)?;
+        let engine = Engine::new(net, weights, options)?;
         let session = Session::new(&engine.into_plan(shape)?)?;
-        Ok(Self { engine: None, pool, sessions: HashMap::from([(shape, session)]) })
+        let sessions = HashMap::from([(shape, session)]);
+        Ok(Self { engine: None, pool, sessions, memory: options.memory_limit })
     }
 
     /// The session for a shape, made when it is first wanted.
     pub fn session(&mut self, shape: [usize; 4]) -> Result<&mut Session> {
-        if self.sessions.len() >= SESSIONS && !self.sessions.contains_key(&shape) {
-            self.sessions.clear();
-        }
-        Ok(match self.sessions.entry(shape) {
-            std::collections::hash_map::Entry::Occupied(e) => e.into_mut(),
-            std::collections::hash_map::Entry::Vacant(e) => {
-                let engine =
-                    self.engine.as_ref().context("this model was loaded for one input shape only")?;
-                e.insert(engine.session(shape)?)
+        if !self.sessions.contains_key(&shape) {
+            let engine = self.engine.as_ref().context("this model was loaded for one input shape only")?;
+            let plan = engine.plan(shape)?;
+            let held: usize = self.sessions.values().map(|s| s.plan().arena_bytes()).sum();
+            if self.sessions.len() >= SESSIONS || held.saturating_add(plan.arena_bytes()) > self.memory {
+                self.sessions.clear();
             }
-        })
+            self.sessions.insert(shape, Session::new(&plan)?);
+        }
+        self.sessions.get_mut(&shape).context("the session was made above")
     }
 
     /// The outputs for an input `[n, 3, h, w]`.

@@ -1,7 +1,7 @@
 //! Where the time of a command went, and how much memory it took at most.
 
 use serde_json::{Map, Value, json};
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Div};
 use std::time::{Duration, Instant};
 
 /// The time of images in parts.
@@ -35,6 +35,15 @@ impl AddAssign for TimeSplit {
         self.pre += other.pre;
         self.network += other.network;
         self.post += other.post;
+    }
+}
+
+impl Div<u32> for TimeSplit {
+    type Output = Self;
+
+    fn div(self, parts: u32) -> Self {
+        let [read, pre, network, post] = self.parts().map(|(_, time)| time / parts);
+        Self { read, pre, network, post }
     }
 }
 

@@ -1,19 +1,29 @@
 //! Training runs: the run folder, batches from a data set, progress and log.
 
+mod classification;
+mod export;
+mod face;
 mod folder;
+mod interrupt;
+mod job;
 mod observer;
+mod plots;
+mod pose;
+mod rate;
+mod segmentation;
 mod source;
+mod start;
+mod tensorboard;
+
+pub use rate::{Rates, find as find_rate};
 
 use crate::config::TrainConfig;
 use anyhow::{Context, Result, bail};
 use folder::Folder;
-use hrnet_data::loader::{BatchPlan, LandmarkSet, SampleSpec, SetOptions};
-use hrnet_data::points::PointSet;
-use hrnet_ir::Model;
 use hrnet_kernels::{Isa, Pool};
-use hrnet_train::{Checkpoint, Checkpoints, Loss, TrainOptions, Trainer};
+use hrnet_train::{BatchSource, Checkpoint, Checkpoints, TrainOptions, Trainer};
+use job::Job;
 use observer::Progress;
-use source::LandmarkBatches;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,12 +52,14 @@ pub struct Summary {
     pub steps: u64,
     /// Whether all epochs are done.
     pub finished: bool,
-    /// Best NME in percent, where a validation set is named.
-    pub best_nme_percent: Option<f64>,
+    /// The best figure by its name, `best_nme_percent` for faces, where a validation set is named.
+    #[serde(flatten)]
+    pub best: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Trains until the configured number of epochs is done.
 pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
+    interrupt::listen()?;
     let isa = Isa::from_env()?;
     let pool = Arc::new(Pool::new(options.threads));
     crate::io::create_folder(options.out)?;
@@ -55,37 +67,16 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     let resumed = resume_from(&checkpoints, options)?;
     let config_text = config.to_toml()?;
 
-    let train = open_set(config, &config.data.train)?;
-    let points = train.points();
-    let model = config.model(points)?;
+    let Job { model, facts, mut source, loss, judge } = Job::open(config, pool.clone())?;
     let net = model.build()?;
     let batch = config.train.batch;
     let [h, w] = config.input.size;
     let input = [batch, 3, h, w];
-    let shapes = net.shapes(input)?;
-    let [_, _, map_h, map_w] = shapes[net.outputs()[0].value.index()];
-    let spec = SampleSpec {
-        input: (h, w),
-        heatmap: (map_h, map_w),
-        sigma: config.target.sigma,
-        mean: config.input.mean,
-        std: config.input.std,
-    };
-    let train = Arc::new(train);
-    let plan = BatchPlan::training(batch, config.seed, config.augment.clone(), spec);
-    train.check(&plan.augment, &plan.spec)?;
-    let per_epoch = plan.batches_per_epoch(train.len());
-    if per_epoch == 0 {
-        bail!("{} training images make no batch of {batch}; lower train.batch", train.len());
-    }
+    net.shapes(input)?;
+    let per_epoch = source.batches_per_epoch();
 
-    let mut train_options = TrainOptions::new(
-        isa,
-        pool.clone(),
-        Loss::HeatmapMse(config.train.loss),
-        config.train.optimizer,
-        config.train.schedule.base,
-    );
+    let mut train_options =
+        TrainOptions::new(isa, pool.clone(), loss, config.train.optimizer, config.train.schedule.base);
     train_options.schedule = config.train.schedule.clone();
     train_options.batches_per_epoch = per_epoch;
     train_options.seed = config.seed;
@@ -104,14 +95,12 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
             Trainer::resume(&net, checkpoint, train_options)?
         }
         None => {
-            let weights = initial_weights(config, &model)?;
+            let weights = start::weights(config, &model, &net)?;
             Trainer::new(&net, &weights, train_options, input)?
         }
     };
-    crate::io::write_atomic(&options.out.join("config.toml"), config_text.as_bytes())?;
+    crate::io::write_atomic(&options.out.join("config.toml"), config.to_absolute_toml()?.as_bytes())?;
 
-    let evaluator = crate::face::Evaluator::open(config, &model, pool.clone())?;
-    let mut source = LandmarkBatches::new(train, plan, config.train.epochs);
     eprintln!(
         "{model}: {} parameters, {per_epoch} steps per epoch, {} epochs, run folder {}",
         net.parameter_count(),
@@ -119,7 +108,9 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
         options.out.display()
     );
     let done = trainer.progress();
-    let mut observer = Progress::new(config, &model, options, per_epoch, &mut checkpoints, evaluator, done)?;
+    let mut observer =
+        Progress::new(config, &model, facts, options, per_epoch, &mut checkpoints, judge, done)?;
+    observer.waited = source.waited();
     let end = trainer.fit(&mut source, config.train.epochs, &mut observer)?;
     observer.finish(&mut trainer, end)
 }
@@ -156,7 +147,18 @@ fn resume_from(checkpoints: &Checkpoints<Folder>, options: &RunOptions) -> Resul
 
 /// A run goes on with the configuration it began with; only its length and bookkeeping may change.
 fn check_same_run(before: &str, now: &str) -> Result<()> {
-    let free = ["epochs", "checkpoint_steps", "eval_epochs", "memory_mb", "train", "val", "images", "start"];
+    let free = [
+        "epochs",
+        "checkpoint_steps",
+        "eval_epochs",
+        "memory_mb",
+        "train",
+        "val",
+        "images",
+        "val_images",
+        "leave_out",
+        "start",
+    ];
     let lines = |text: &str| -> Vec<String> {
         text.lines()
             .filter(|l| !free.contains(&l.split('=').next().unwrap_or_default().trim()))
@@ -177,40 +179,7 @@ fn check_same_run(before: &str, now: &str) -> Result<()> {
     Ok(())
 }
 
-fn open_set(config: &TrainConfig, table: &Path) -> Result<LandmarkSet> {
-    let options = SetOptions {
-        padding: config.input.padding,
-        memory_budget: config.data.memory_mb.saturating_mul(1 << 20),
-        ..SetOptions::default()
-    };
-    Ok(LandmarkSet::open(table, &image_folder(config.data.images.as_deref(), table), options)?)
-}
-
 /// The images of a table: the named folder, or `images` beside the table.
 pub fn image_folder(named: Option<&Path>, table: &Path) -> PathBuf {
     named.map_or_else(|| table.parent().unwrap_or(Path::new("")).join("images"), Path::to_path_buf)
-}
-
-fn initial_weights(config: &TrainConfig, model: &Model) -> Result<hrnet_ir::Weights> {
-    let net = model.build()?;
-    let Some(start) = &config.model.start else {
-        return Ok(hrnet_train::init::weights(&net, config.model.init, config.seed));
-    };
-    let loaded = crate::model::LoadedModel::open(start, &Default::default())?;
-    let coverage = loaded.weights.compare(&net);
-    if !coverage.is_complete() {
-        bail!(
-            "{}: does not fit {model}: {} parameters missing, {} of another shape",
-            start.display(),
-            coverage.missing.len(),
-            coverage.wrong_shape.len()
-        );
-    }
-    Ok(loaded.weights)
-}
-
-/// Names of the points: those of a known set, or their numbers.
-pub fn point_names(points: usize) -> Vec<String> {
-    PointSet::of_count(points)
-        .map_or_else(|| (0..points).map(|i| format!("point_{i}")).collect(), PointSet::names)
 }

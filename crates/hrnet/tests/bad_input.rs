@@ -298,9 +298,10 @@ fn files_that_are_no_models() {
         hrnet!["convert", &model, scratch.path("out.safetensors")].fails(1, &[name]);
         predict_fails(&scratch, astronaut(), &["--model", model.to_str().unwrap()], 1, &[name]);
     }
-    // A model for another task.
+    // A model for another task than the one that is asked for.
     let pose = scratch.write("pose.pth", pth);
-    predict_fails(&scratch, astronaut(), &["--model", pose.to_str().unwrap()], 1, &["hrnet run"]);
+    let arguments = ["--task", "face", "--model", pose.to_str().unwrap()];
+    predict_fails(&scratch, astronaut(), &arguments, 1, &["pose.pth", "for pose", "not for faces"]);
 }
 
 #[test]

@@ -47,17 +47,25 @@ fn a_run_leaves_its_files() {
         "config.toml",
         "last.safetensors",
         "log.jsonl",
+        "metric.png",
         "step-0000000008.ckpt",
         "step-0000000016.ckpt",
         "step-0000000021.ckpt",
+        "worst.png",
     ];
-    assert_eq!(scratch.files("run"), want);
+    let (events, files): (Vec<_>, Vec<_>) =
+        scratch.files("run").into_iter().partition(|f| f.starts_with("tensorboard/"));
+    assert_eq!(files, want);
+    assert!(events.len() == 1 && events[0].contains("events.out.tfevents"), "{events:?}");
 
     let log = log(&out);
     let steps: Vec<&Value> = log.iter().filter(|l| l["loss"].is_number()).collect();
     assert_eq!(steps.len(), 1);
     assert_eq!((&steps[0]["step"], &steps[0]["rate"]), (&json!(20), &json!(1e-3)));
-    assert!(steps[0]["loss"].as_f64().unwrap() > 0.0 && steps[0]["grad_norm"].as_f64().unwrap() > 0.0);
+    for key in ["loss", "grad_norm", "images_per_second"] {
+        assert!(steps[0][key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    assert!(steps[0]["data_wait_seconds"].as_f64().unwrap() >= 0.0);
     let judged: Vec<&Value> = log.iter().filter(|l| l["nme_percent"].is_number()).collect();
     assert_eq!(judged.iter().map(|l| l["epoch"].as_u64().unwrap()).collect::<Vec<_>>(), [3, 6, 7]);
     let least = judged.iter().map(|l| l["nme_percent"].as_f64().unwrap()).fold(f64::INFINITY, f64::min);
@@ -74,7 +82,7 @@ fn a_run_leaves_its_files() {
     let data = scratch.path("set/train.csv");
     let result = hrnet!["eval", "--task", "face", "--data", &data, "--model", &model, "--json"].ok().json();
     // The file holds half precision, the judge saw single.
-    let nme = result["nme_percent"].as_f64().unwrap();
+    let nme = 100.0 * result["figures"]["nme"].as_f64().unwrap();
     assert!((nme - best).abs() < 0.05 * best, "{nme} and {best}");
     let image = scratch.path("set/images/blob0.png");
     let result =

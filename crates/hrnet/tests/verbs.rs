@@ -611,14 +611,15 @@ fn eval_measures_a_known_error() {
     let ran =
         hrnet!["eval", "--task", "face", "--data", &data, "--worst", &worst, "--mean-shape", &data, "--json"];
     let result = ran.ok().json();
-    assert_eq!(result["images"], 3);
-    assert!((number(&result["nme_percent"]) - 7.0).abs() < 1e-6, "{result}");
-    assert!((number(&result["nme_median_percent"]) - 1.0).abs() < 1e-6, "{result}");
-    assert!((number(&result["failure_rate"]) - 1.0 / 3.0).abs() < 1e-12, "{result}");
+    assert_eq!((&result["schema"], &result["samples"]), (&json!("hrnet.eval/1"), &json!(3)));
+    let figure = |name: &str| number(&result["figures"][name]);
+    assert!((figure("nme") - 0.07).abs() < 1e-8, "{result}");
+    assert!((figure("nme_median") - 0.01).abs() < 1e-8, "{result}");
+    assert!((figure("failure_rate_08") - 1.0 / 3.0).abs() < 1e-12, "{result}");
     // The share of faces within e, averaged over 0 <= e <= 8 %: (1 + 7/8 + 0) / 3.
-    assert!((number(&result["auc"]) - 1.875 / 3.0).abs() < 2e-3, "{result}");
+    assert!((figure("auc_08") - 1.875 / 3.0).abs() < 2e-3, "{result}");
     // The mean of the three label sets is off by 7, 6 and 13 %.
-    assert!((number(&result["mean_shape_nme_percent"]) - 26.0 / 3.0).abs() < 1e-6, "{result}");
+    assert!((figure("mean_shape_nme") - 0.26 / 3.0).abs() < 1e-8, "{result}");
     let sheet = image_of(&worst);
     assert!(sheet.width() >= 256 && sheet.height() >= 256);
 
@@ -626,7 +627,7 @@ fn eval_measures_a_known_error() {
     std::fs::rename(scratch.path("images"), scratch.path("elsewhere")).unwrap();
     let elsewhere = scratch.path("elsewhere");
     let ran = hrnet!["eval", "--task", "face", "--data", &data, "--images", &elsewhere].ok();
-    assert!(ran.out.contains("NME") && ran.out.contains("7.000 %"), "{ran:?}");
+    assert!(ran.out.contains("NME") && ran.out.contains("7.00 %"), "{ran:?}");
 }
 
 /// On the real faces beside the checkout; they may not be copied, so there is nothing to measure where they are absent.
@@ -637,9 +638,9 @@ fn the_built_in_model_is_as_good_as_promised() {
     };
     let (val, train) = (faces.join("val.csv"), faces.join("train.csv"));
     let result = hrnet!["eval", "--task", "face", "--data", val, "--mean-shape", train, "--json"].ok().json();
-    let [nme, baseline] = ["nme_percent", "mean_shape_nme_percent"].map(|key| number(&result[key]));
-    assert_eq!(result["images"], text(&faces.join("val.csv")).lines().count() - 1);
-    assert!(nme <= 4.5, "{result}");
-    assert!(3.0 * nme <= baseline, "{result}");
-    assert!(number(&result["failure_rate"]) < 0.1 && number(&result["auc"]) > 0.3, "{result}");
+    let figure = |name: &str| number(&result["figures"][name]);
+    assert_eq!(result["samples"], text(&faces.join("val.csv")).lines().count() - 1);
+    assert!(figure("nme") <= 0.045, "{result}");
+    assert!(3.0 * figure("nme") <= figure("mean_shape_nme"), "{result}");
+    assert!(figure("failure_rate_08") < 0.1 && figure("auc_08") > 0.3, "{result}");
 }

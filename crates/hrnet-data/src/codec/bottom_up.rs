@@ -158,10 +158,10 @@ pub struct Person {
 /// Finds the persons.
 pub fn decode(maps: &Aggregated, options: &Options) -> Result<Vec<Person>, BottomUpError> {
     options.check(maps.joints)?;
-    let blocks = peaks::Blocks::new(maps);
-    let found = peaks::find(maps, &blocks, options);
+    let found = peaks::find(maps, options);
     let groups = group::group(maps, &found, options);
-    Ok(groups.iter().map(|g| refine::person(maps, &blocks, g, options)).collect())
+    let mut tiles = refine::Tiles::new(maps.joints);
+    Ok(groups.iter().map(|g| refine::person(maps, &mut tiles, g, options)).collect())
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub(crate) fn axis(from: usize, to: usize, align_corners: bool) -> Vec<Tap> {
 }
 
 /// Two widened source rows of a plane.
+#[derive(Debug)]
 pub(crate) struct Rows {
     width: usize,
     kept: [Option<u32>; 2],
@@ -56,13 +57,35 @@ impl Rows {
             if self.kept[slot] != Some(row) {
                 self.kept[slot] = Some(row);
                 let source = &plane[row as usize * from..(row as usize + 1) * from];
-                for (out, c) in self.data[slot].iter_mut().zip(columns) {
-                    let (a, b) = (source[c.low as usize], source[c.high as usize]);
-                    *out = (1.0 - c.part) * a + c.part * b;
-                }
+                widen(source, columns, &mut self.data[slot]);
             }
         }
         (&self.data[0], &self.data[1])
+    }
+}
+
+/// One source row at the output's width.
+fn widen(source: &[f32], columns: &[Tap], out: &mut [f32]) {
+    let one = |out: &mut f32, c: &Tap| {
+        let (a, b) = (source[c.low as usize], source[c.high as usize]);
+        *out = (1.0 - c.part) * a + c.part * b;
+    };
+    // Twice the width without aligned corners: between the ends, two outputs from each pair of neighbours, with the same two
+    // weights everywhere. These loads are in order, and so several at a time.
+    let regular = source.len() >= 2
+        && columns.len() == 2 * source.len()
+        && (columns[1].low, columns[1].high, columns[2].low) == (0, 1, 0)
+        && (columns[1].part, columns[2].part) == (0.25, 0.75);
+    if !regular {
+        out.iter_mut().zip(columns).for_each(|(out, c)| one(out, c));
+        return;
+    }
+    let last = columns.len() - 1;
+    one(&mut out[0], &columns[0]);
+    one(&mut out[last], &columns[last]);
+    let (near, far) = (0.25f32, 0.75f32);
+    for (out, pair) in out[1..last].as_chunks_mut::<2>().0.iter_mut().zip(source.windows(2)) {
+        *out = [(1.0 - near) * pair[0] + near * pair[1], (1.0 - far) * pair[0] + far * pair[1]];
     }
 }
 

@@ -5,13 +5,15 @@
 //!
 //! Larger images and better scores go through a [`Canvas`]: sums over windows ([`plan`]), scales and mirrored inputs at any
 //! resolution, usually that of the network's output, a quarter of the input's on each axis, which for 4096x8192 and 19 classes are
-//! 160 MB rather than 2.5 GB.
+//! 160 MB rather than 2.5 GB. Where even that is too much, a [`Blend`] gives the rows of the image one after the other.
 
 use super::Protocol;
 use super::resample::{Rows, axis, for_each_row};
 
+mod blend;
 mod windows;
 
+pub use blend::{Before, Blend, Overlap, Resample, best_of_row, softmax_row};
 pub use windows::{LastWindow, Window, WindowPlan, plan, ramp};
 
 /// Why scores are not decoded.

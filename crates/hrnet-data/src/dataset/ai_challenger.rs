@@ -7,6 +7,14 @@
 //!
 //! v is 1 visible, 2 hidden, 3 absent: not COCO's order. Boxes are corners. Coordinates are taken as 0-based, which the set does
 //! not document. Area is the box's, as converters write it. COCO-style copies are read by [`super::coco`].
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;

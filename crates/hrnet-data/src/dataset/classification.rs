@@ -10,6 +10,14 @@
 //! ```
 //!
 //! Symbolic links to folders are followed, but not into a folder above themselves.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -50,7 +58,7 @@ pub fn read_folder(root: &Path, options: &ReadOptions) -> Result<ClassSet, DataE
     for (class, (name, folder)) in folders.into_iter().enumerate() {
         let mut images = Vec::new();
         collect(&folder, 0, &mut images)?;
-        reader.count(samples.len() + images.len(), "images")?;
+        reader.count(samples.len().saturating_add(images.len()), "images")?;
         if images.is_empty() {
             let fix = "remove the folder or add images; an empty class shifts no numbers only if it stays";
             let e = DataError::Empty { path: folder.clone(), what: "images", fix };
@@ -82,7 +90,7 @@ fn collect(folder: &Path, depth: usize, out: &mut Vec<PathBuf>) -> Result<(), Da
     files.sort();
     folders.sort();
     out.append(&mut files);
-    folders.iter().try_for_each(|f| collect(f, depth + 1, out))
+    folders.iter().try_for_each(|f| collect(f, depth.saturating_add(1), out))
 }
 
 /// Whether a file's ending is one of [`ENDINGS`].
@@ -125,7 +133,7 @@ pub fn parse_table(
         let record = record.map_err(|e| DataError::format(path, e.to_string()))?;
         let line = record.position().map_or(0, csv::Position::line);
         let place = Place::Line(line);
-        reader.count(samples.len() + 1, "images")?;
+        reader.count(samples.len().saturating_add(1), "images")?;
         let field = |i: usize| record.get(i).unwrap_or("");
         let result = (|| {
             let bad = |problem: String, fix| DataError::entry(path, place.clone(), problem, fix);
@@ -142,7 +150,7 @@ pub fn parse_table(
             let index: usize = field(class)
                 .parse()
                 .ok()
-                .filter(|&i| i < options.limits.max_points * 100)
+                .filter(|&i| i < options.limits.max_points.saturating_mul(100))
                 .ok_or_else(|| {
                     bad(format!("the class is {:?}", short(field(class))), "classes are whole numbers from 0")
                 })?;
@@ -160,9 +168,7 @@ pub fn parse_table(
     if samples.is_empty() && reader.skipped.is_empty() {
         return Err(DataError::Empty { path: path.to_path_buf(), what: "rows", fix: "add a row per image" });
     }
-    let mut classes = vec![String::new(); names.last_key_value().map_or(0, |(i, _)| i + 1)];
-    for (i, n) in names {
-        classes[i] = n;
-    }
+    let count = names.last_key_value().map_or(0, |(i, _)| i.saturating_add(1));
+    let classes = (0..count).map(|i| names.remove(&i).unwrap_or_default()).collect();
     Ok(ClassSet { path: path.to_path_buf(), classes, samples, skipped: reader.skipped })
 }

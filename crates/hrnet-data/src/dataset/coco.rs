@@ -23,6 +23,20 @@
 //!   disagrees with the flags, a note says so.
 //!
 //! NaN and Infinity, which Python's `json` writes, are no JSON; the error points at them.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
+
+mod annotation;
+mod category;
+mod detections;
+
+pub use detections::{Detection, Detections, detections_by_image, parse_detections, read_detections};
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -30,13 +44,11 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::coco_mask;
 use super::model::{
-    Category, DataError, PairSource, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader,
-    Seen, Visibility, read_bytes, short, text,
+    Broken, DataError, Place, PoseImage, PoseSet, ReadOptions, Reader, Seen, read_bytes, short, text, whole,
 };
-use super::skeletons;
-use crate::points::PointSet;
+use annotation::annotation;
+use category::Categories;
 
 /// Which points of a COCO-WholeBody file are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -57,6 +69,8 @@ pub struct CocoOptions {
     pub whole_body: WholeBody,
     /// Keep outlines and masks. They are not looked at otherwise.
     pub segmentation: bool,
+    /// What to do with flip pairs and constants of a category that are impossible: refuse the file, or read it without them.
+    pub bad_category: Broken,
 }
 
 #[derive(Deserialize)]
@@ -82,19 +96,10 @@ impl Id {
     fn get(&self) -> Result<i64, String> {
         match self {
             Self::Int(i) => Ok(*i),
-            // 2^53: beyond it a float is no exact id.
-            Self::Float(f) if f.fract() == 0.0 && f.abs() < 9e15 => Ok(*f as i64),
-            Self::Float(f) => Err(format!("{f} is no id")),
+            Self::Float(f) => whole(*f).ok_or_else(|| format!("{f} is no id")),
             Self::Text(s) => s.trim().parse().map_err(|_| format!("{:?} is no id", short(s))),
         }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Flag {
-    Bool(bool),
-    Number(f64),
 }
 
 #[derive(Deserialize)]
@@ -105,39 +110,6 @@ struct RawImage {
     height: Option<f64>,
     #[serde(rename = "crowdIndex")]
     crowd_index: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct RawCategory {
-    id: Id,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    keypoints: Vec<String>,
-    #[serde(default)]
-    skeleton: Vec<[i64; 2]>,
-    flip_pairs: Option<Vec<[i64; 2]>>,
-    sigmas: Option<Vec<f64>>,
-}
-
-#[derive(Deserialize)]
-struct RawAnnotation<'a> {
-    id: Option<Id>,
-    image_id: Id,
-    category_id: Option<Id>,
-    bbox: Option<[f64; 4]>,
-    keypoints: Option<Vec<f64>>,
-    num_keypoints: Option<f64>,
-    area: Option<f64>,
-    iscrowd: Option<Flag>,
-    #[serde(borrow)]
-    segmentation: Option<&'a RawValue>,
-    center: Option<[f64; 2]>,
-    scale: Option<f64>,
-    foot_kpts: Option<Vec<f64>>,
-    face_kpts: Option<Vec<f64>>,
-    lefthand_kpts: Option<Vec<f64>>,
-    righthand_kpts: Option<Vec<f64>>,
 }
 
 /// Reads a file; `image_root` is the folder of its `file_name`s.
@@ -172,7 +144,7 @@ pub fn parse(
     }
     let mut notes = Notes::default();
     let (images, image_index) = images(&raw.images, image_root, &mut reader)?;
-    let mut categories = Categories::new(&raw.categories, &mut reader, &mut notes)?;
+    let mut categories = Categories::new(&raw.categories, options.bad_category, &mut reader, &mut notes)?;
     let mut samples = Vec::with_capacity(raw.annotations.len());
     let mut ids = Seen::new();
     for (index, item) in raw.annotations.iter().enumerate() {
@@ -208,7 +180,8 @@ struct Notes(BTreeMap<String, (usize, String)>);
 
 impl Notes {
     fn add(&mut self, what: impl Into<String>, place: &Place) {
-        self.0.entry(what.into()).or_insert_with(|| (0, place.to_string())).0 += 1;
+        let n = self.0.entry(what.into()).or_insert_with(|| (0, place.to_string()));
+        n.0 = n.0.saturating_add(1);
     }
 
     fn into_lines(self) -> Vec<String> {
@@ -244,7 +217,7 @@ pub(super) fn json<'a, T: Deserialize<'a>>(text: &'a str, path: &Path, wanted: &
 fn floor_boundary(s: &str, mut at: usize) -> usize {
     at = at.min(s.len());
     while !s.is_char_boundary(at) {
-        at -= 1;
+        at = at.saturating_sub(1);
     }
     at
 }
@@ -283,11 +256,15 @@ fn images(
                 return Err(duplicate(reader.path, &place, format!("image id {id}"), first));
             }
             found_id = Some(id);
-            let side = |v: f64| v.fract() == 0.0 && (1.0..=reader.options.limits.max_side).contains(&v);
-            let size = match (r.width, r.height) {
-                (Some(w), Some(h)) if side(w) && side(h) => Some([w as usize, h as usize]),
-                (None, None) => None,
-                (w, h) => {
+            let side = |v: Option<f64>| {
+                let v = v.filter(|v| (1.0..=reader.options.limits.max_side).contains(v))?;
+                usize::try_from(whole(v)?).ok()
+            };
+            let size = match (side(r.width), side(r.height)) {
+                (Some(w), Some(h)) => Some([w, h]),
+                _ if r.width.is_none() && r.height.is_none() => None,
+                _ => {
+                    let (w, h) = (r.width, r.height);
                     let problem = format!("the size {w:?} x {h:?} is no image size");
                     return Err(bad(problem, "write the size of the image file, or leave both out"));
                 }
@@ -309,353 +286,6 @@ fn duplicate(path: &Path, place: &Place, what: String, first: u64) -> DataError 
     DataError::Duplicate { path: path.to_path_buf(), place: place.clone(), what, first }
 }
 
-/// The categories; points of unnamed ones are counted from the first annotation.
-struct Categories {
-    list: Vec<Category>,
-    index: HashMap<i64, usize>,
-    named: Vec<bool>,
-}
-
-impl Categories {
-    fn new(raw: &[&RawValue], reader: &mut Reader<'_>, notes: &mut Notes) -> Result<Self, DataError> {
-        let mut out = Self { list: Vec::new(), index: HashMap::new(), named: Vec::new() };
-        for (i, item) in raw.iter().enumerate() {
-            let place = Place::Item { list: "categories", index: i };
-            let result = category(item, reader, &place, notes).and_then(|c| match out.index.get(&c.id) {
-                Some(&first) => {
-                    Err(duplicate(reader.path, &place, format!("category id {}", c.id), first as u64))
-                }
-                None => Ok(c),
-            });
-            // Without its categories nothing in a file can be understood, so these are never skipped.
-            let category = result?;
-            out.index.insert(category.id, out.list.len());
-            out.named.push(!category.points.is_empty());
-            out.list.push(category);
-        }
-        if out.list.is_empty() {
-            out.index.insert(1, 0);
-            out.named.push(false);
-            out.list.push(Category {
-                id: 1,
-                name: "object".into(),
-                points: Vec::new(),
-                skeleton: Vec::new(),
-                flip_pairs: Vec::new(),
-                pairs_from: PairSource::None,
-                sigmas: None,
-            });
-            notes.add("there are no categories: one category with id 1 is assumed", &Place::File);
-        }
-        Ok(out)
-    }
-
-    /// The points of a category by the number that an annotation has; false when the category has other ones.
-    fn fits(&mut self, index: usize, count: usize) -> bool {
-        let Some(category) = self.list.get_mut(index) else { return false };
-        if category.points.len() == count {
-            return true;
-        }
-        if !category.points.is_empty() {
-            // The joined form of COCO-WholeBody repeats the 17 names of COCO.
-            let is_body = category.points.len() == 17 && count == 133;
-            if is_body {
-                let w = skeletons::whole_body();
-                (category.points, category.skeleton, category.flip_pairs) =
-                    (w.points, w.skeleton, w.flip_pairs);
-                category.pairs_from = PairSource::Known("coco_wholebody133");
-            }
-            return is_body;
-        }
-        match PointSet::of_count(count).filter(|s| s.count == count) {
-            Some(set) => {
-                category.points = set.names();
-                category.skeleton = skeletons::lines_of(set);
-                category.flip_pairs = set.flip_pairs.to_vec();
-                category.pairs_from = PairSource::Known(set.name);
-            }
-            None => category.points = (0..count).map(|i| format!("point_{i}")).collect(),
-        }
-        true
-    }
-
-    fn finish(self, notes: &mut Notes) -> Vec<Category> {
-        for (i, c) in self.list.iter().enumerate() {
-            let place = Place::Item { list: "categories", index: i };
-            if !self.named[i] && !c.points.is_empty() {
-                let n = c.points.len();
-                match c.pairs_from {
-                    PairSource::Known(set) => {
-                        notes.add(format!("no names: taken for the {n} points of {set}"), &place)
-                    }
-                    _ => notes.add(format!("no names for its {n} points, and no flip pairs"), &place),
-                }
-            } else if c.pairs_from == PairSource::None && c.points.len() > 1 {
-                notes.add("no flip pairs: the names have no left and right", &place);
-            }
-        }
-        self.list
-    }
-}
-
-fn category(
-    item: &RawValue,
-    reader: &Reader<'_>,
-    place: &Place,
-    notes: &mut Notes,
-) -> Result<Category, DataError> {
-    let bad = |problem: String, fix| DataError::entry(reader.path, place.clone(), problem, fix);
-    let raw: RawCategory = entry(item, reader.path, place)?;
-    let id = raw.id.get().map_err(|e| bad(e, "ids are whole numbers"))?;
-    let n = raw.keypoints.len();
-    if n > reader.options.limits.max_points {
-        return Err(DataError::Limit {
-            path: reader.path.to_path_buf(),
-            what: "points per category",
-            limit: reader.options.limits.max_points as u64,
-        });
-    }
-    let mut names = Seen::new();
-    for (i, name) in raw.keypoints.iter().enumerate() {
-        if let Some(first) = names.before(name, i as u64) {
-            let problem = format!("points {first} and {i} are both called {:?}", short(name));
-            return Err(bad(problem, "give every point its own name"));
-        }
-    }
-    let known = skeletons::by_names(&raw.keypoints);
-    let line = |&[a, b]: &[i64; 2]| -> Option<[usize; 2]> {
-        let of = |v: i64| usize::try_from(v.checked_sub(1)?).ok().filter(|&i| i < n);
-        Some([of(a)?, of(b)?])
-    };
-    let mut skeleton: Vec<[usize; 2]> = raw.skeleton.iter().filter_map(line).collect();
-    if skeleton.len() != raw.skeleton.len() && n > 0 {
-        let zero = raw.skeleton.iter().flatten().any(|&v| v == 0);
-        let why = if zero {
-            "skeleton lines are 1-based, and one names point 0"
-        } else {
-            "its skeleton names points beyond its list"
-        };
-        match known {
-            Some(k) => {
-                skeleton = k.skeleton.to_vec();
-                notes.add(format!("{why}: the lines of {} are used instead", k.name), place);
-            }
-            None => notes.add(format!("{why}: those lines are left out"), place),
-        }
-    } else if skeleton.is_empty()
-        && let Some(k) = known
-    {
-        skeleton = k.skeleton.to_vec();
-    }
-    let (flip_pairs, pairs_from) = match raw.flip_pairs {
-        Some(pairs) => (
-            checked_pairs(&pairs, n)
-                .map_err(|e| bad(e, "flip_pairs are 0-based and name each point once"))?,
-            PairSource::File,
-        ),
-        None => match known {
-            Some(k) => (k.flip_pairs.to_vec(), PairSource::Known(k.name)),
-            None => {
-                let pairs = skeletons::pairs_from_names(&raw.keypoints);
-                let from = if pairs.is_empty() { PairSource::None } else { PairSource::Names };
-                (pairs, from)
-            }
-        },
-    };
-    if raw.sigmas.as_ref().is_some_and(|s| s.len() != n || s.iter().any(|&v| !(v.is_finite() && v > 0.0))) {
-        return Err(bad("sigmas are not one positive number per point".into(), "correct or remove them"));
-    }
-    Ok(Category {
-        id,
-        name: raw.name,
-        points: raw.keypoints,
-        skeleton,
-        flip_pairs,
-        pairs_from,
-        sigmas: raw.sigmas,
-    })
-}
-
-/// Pairs within range, in which no point occurs twice: an involution.
-fn checked_pairs(pairs: &[[i64; 2]], n: usize) -> Result<Vec<(usize, usize)>, String> {
-    let mut used = vec![false; n];
-    let mut out = Vec::with_capacity(pairs.len());
-    for &[a, b] in pairs {
-        let mut of = |v: i64| {
-            let i = usize::try_from(v)
-                .ok()
-                .filter(|&i| i < n)
-                .ok_or(format!("flip_pairs names point {v} of {n}"))?;
-            if std::mem::replace(&mut used[i], true) {
-                return Err(format!("flip_pairs names point {v} twice"));
-            }
-            Ok(i)
-        };
-        out.push((of(a)?, of(b)?));
-    }
-    Ok(out)
-}
-
-fn annotation(
-    item: &RawValue,
-    index: usize,
-    image_index: &ImageIndex,
-    images: &[PoseImage],
-    categories: &mut Categories,
-    ids: &mut Seen<i64>,
-    options: &CocoOptions,
-    reader: &Reader<'_>,
-    notes: &mut Notes,
-) -> Result<Option<PoseSample>, DataError> {
-    let place = Place::Item { list: "annotations", index };
-    let bad = |problem: String, fix| DataError::entry(reader.path, place.clone(), problem, fix);
-    let raw: RawAnnotation<'_> = entry(item, reader.path, &place)?;
-    let whole = "ids are whole numbers";
-    let id = raw.id.as_ref().map_or(Ok(index as i64), Id::get).map_err(|e| bad(e, whole))?;
-    if raw.id.is_some()
-        && let Some(first) = ids.before(id, index as u64)
-    {
-        return Err(duplicate(reader.path, &place, format!("annotation id {id}"), first));
-    }
-    let image_id = raw.image_id.get().map_err(|e| bad(e, whole))?;
-    let image = match image_index.get(&image_id) {
-        Some(Some(i)) => *i,
-        Some(None) => {
-            notes.add("left out with its image", &place);
-            return Ok(None);
-        }
-        None => {
-            return Err(bad(
-                format!("there is no image with id {image_id}"),
-                "correct image_id or add the image",
-            ));
-        }
-    };
-    let category_id = raw.category_id.as_ref().map_or(Ok(1), Id::get).map_err(|e| bad(e, whole))?;
-    let category = *categories.index.get(&category_id).ok_or_else(|| {
-        bad(format!("there is no category with id {category_id}"), "correct category_id or add it")
-    })?;
-    let bbox = raw.bbox.map(|b| reader.bbox(b, &place)).transpose()?;
-    if let Some(area) = raw.area
-        && !(area.is_finite() && area >= 0.0)
-    {
-        return Err(bad(format!("the area is {area}"), "areas are square pixels, not below 0"));
-    }
-    let mut numbers = raw.keypoints.unwrap_or_default();
-    if options.whole_body == WholeBody::Join && numbers.len() == 51 {
-        let parts =
-            [(raw.foot_kpts, 18), (raw.face_kpts, 204), (raw.lefthand_kpts, 63), (raw.righthand_kpts, 63)];
-        for (part, wanted) in parts {
-            let part = part.unwrap_or_default();
-            if part.len() != wanted {
-                let problem =
-                    format!("a part of the whole body has {} numbers instead of {wanted}", part.len());
-                return Err(bad(problem, "give foot_kpts, face_kpts, lefthand_kpts and righthand_kpts"));
-            }
-            numbers.extend(part);
-        }
-    }
-    let points = points(&numbers, reader, &place, notes)?;
-    if !points.is_empty() && !categories.fits(category, points.len()) {
-        let named = categories.list.get(category).map_or(0, |c| c.points.len());
-        let problem = format!("keypoints has {} numbers, its category has {named} points", numbers.len());
-        return Err(bad(problem, "give x, y, v for every point of the category; absent points are 0, 0, 0"));
-    }
-    let labelled = points.iter().filter(|p| p.visibility.labelled()).count();
-    let num_keypoints = match raw.num_keypoints {
-        Some(n) if n.fract() == 0.0 && (0.0..1e9).contains(&n) => {
-            if n as usize != labelled && !numbers.is_empty() {
-                notes.add(
-                    "num_keypoints is not the number of points with v > 0; kept, since COCO's metric uses it",
-                    &place,
-                );
-            }
-            n as usize
-        }
-        Some(n) => return Err(bad(format!("num_keypoints is {n}"), "write the number of points with v > 0")),
-        None => labelled,
-    };
-    let crowd = match raw.iscrowd {
-        None => false,
-        Some(Flag::Bool(b)) => b,
-        Some(Flag::Number(0.0)) => false,
-        Some(Flag::Number(1.0)) => true,
-        Some(Flag::Number(n)) => return Err(bad(format!("iscrowd is {n}"), "iscrowd is 0 or 1")),
-    };
-    let centre_scale = match (raw.center, raw.scale) {
-        (Some([x, y]), Some(scale)) => {
-            let centre = [reader.coordinate(x, "center", &place)?, reader.coordinate(y, "center", &place)?];
-            if !(scale.is_finite() && scale > 0.0) {
-                return Err(bad(format!("scale is {scale}"), "scale is the size over 200 pixels, above 0"));
-            }
-            Some((centre, scale))
-        }
-        _ => None,
-    };
-    let segmentation = match raw.segmentation.filter(|s| options.segmentation && s.get() != "null") {
-        None => None,
-        Some(s) => {
-            let size = images.get(image).and_then(|i| i.size);
-            let raw: coco_mask::Raw = serde_json::from_str(s.get()).map_err(|_| {
-                bad(
-                    "segmentation is neither polygons nor run lengths".into(),
-                    "give [[x, y, ...]] or {size, counts}",
-                )
-            })?;
-            let limit = reader.options.limits.max_coordinate;
-            Some(raw.check(size, limit).map_err(|e| {
-                bad(format!("segmentation: {e}"), "correct the outline, or leave segmentation out")
-            })?)
-        }
-    };
-    Ok(Some(PoseSample {
-        id,
-        image,
-        category,
-        bbox,
-        points,
-        num_keypoints,
-        area: raw.area,
-        crowd,
-        head_size: None,
-        centre_scale,
-        segmentation,
-    }))
-}
-
-/// Points from x, y, v. COCO-WholeBody labels some hands by machine and writes a confidence for v.
-fn points(
-    numbers: &[f64],
-    reader: &Reader<'_>,
-    place: &Place,
-    notes: &mut Notes,
-) -> Result<Vec<PosePoint>, DataError> {
-    let (triples, rest) = numbers.as_chunks::<3>();
-    if !rest.is_empty() {
-        let problem = format!("keypoints has {} numbers, which are not x, y, v of each point", numbers.len());
-        return Err(DataError::entry(reader.path, place.clone(), problem, "give three numbers per point"));
-    }
-    let mut out = Vec::with_capacity(triples.len());
-    for (i, &[x, y, v]) in triples.iter().enumerate() {
-        let visibility = match v {
-            0.0 => Visibility::Absent,
-            1.0 => Visibility::Hidden,
-            2.0 => Visibility::Visible,
-            _ if numbers.len() == 399 && v > 0.0 && v < 2.0 => {
-                notes.add("v is a confidence, not 0, 1 or 2; the point counts as hidden", place);
-                Visibility::Hidden
-            }
-            _ => {
-                let problem = format!("point {i} has the flag {v}");
-                return Err(DataError::entry(reader.path, place.clone(), problem, "v is 0, 1 or 2"));
-            }
-        };
-        let at = [reader.coordinate(x, "x of a point", place)?, reader.coordinate(y, "y of a point", place)?];
-        out.push(PosePoint { at: if visibility.labelled() { at } else { [0.0; 2] }, visibility });
-    }
-    Ok(out)
-}
-
 /// The persons that the official loader trains on, and their boxes: no crowds, boxes clipped by its rule (an unclipped box
 /// loses one pixel of width and height), area above 0, at least one coordinate of the points above 0.
 /// `Protocol::Official` of training and of evaluation with annotated boxes.
@@ -673,98 +303,4 @@ pub fn official_training(set: &PoseSet) -> Vec<(usize, [f64; 4])> {
         }
     }
     out
-}
-
-/// One entry of a detection or result file.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Detection {
-    /// Image.
-    pub image_id: i64,
-    /// Category.
-    pub category_id: i64,
-    /// Score of the instance.
-    pub score: f64,
-    /// Box `[x, y, w, h]`.
-    pub bbox: Option<[f64; 4]>,
-    /// x, y and score of each point.
-    pub keypoints: Vec<[f64; 3]>,
-}
-
-#[derive(Deserialize)]
-struct RawDetection {
-    image_id: Id,
-    category_id: Option<Id>,
-    score: f64,
-    bbox: Option<[f64; 4]>,
-    keypoints: Option<Vec<f64>>,
-}
-
-/// Detections that were read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Detections {
-    /// In file order.
-    pub entries: Vec<Detection>,
-    /// Entries left out, with the reason.
-    pub skipped: Vec<DataError>,
-}
-
-/// Reads a detection file such as `COCO_val2017_detections_AP_H_56_person.json`, or a result file with key points.
-/// Thresholds and NMS are the recipe's, not the reader's.
-pub fn read_detections(path: &Path, options: &ReadOptions) -> Result<Detections, DataError> {
-    let bytes = read_bytes(path, options.limits.max_bytes)?;
-    parse_detections(&bytes, path, options)
-}
-
-/// Reads a detection file from memory.
-pub fn parse_detections(bytes: &[u8], path: &Path, options: &ReadOptions) -> Result<Detections, DataError> {
-    let raw: Vec<&RawValue> =
-        json(text(bytes, path)?, path, "a list of detections {image_id, category_id, bbox, score}")?;
-    let mut reader = Reader::new(path, options);
-    reader.count(raw.len(), "detections")?;
-    let mut entries = Vec::with_capacity(raw.len());
-    for (index, item) in raw.iter().enumerate() {
-        let place = Place::Item { list: "detections", index };
-        let result = detection(item, &reader, &place);
-        entries.extend(reader.keep(result)?);
-    }
-    Ok(Detections { entries, skipped: reader.skipped })
-}
-
-fn detection(item: &RawValue, reader: &Reader<'_>, place: &Place) -> Result<Detection, DataError> {
-    let bad = |problem: String, fix| DataError::entry(reader.path, place.clone(), problem, fix);
-    let raw: RawDetection = entry(item, reader.path, place)?;
-    let whole = "ids are whole numbers";
-    let image_id = raw.image_id.get().map_err(|e| bad(e, whole))?;
-    let category_id = raw.category_id.as_ref().map_or(Ok(1), Id::get).map_err(|e| bad(e, whole))?;
-    let bbox = raw.bbox.map(|b| reader.bbox(b, place)).transpose()?;
-    let numbers = raw.keypoints.unwrap_or_default();
-    let (points, rest) = numbers.as_chunks::<3>();
-    if !rest.is_empty() {
-        let problem = format!("keypoints has {} numbers", numbers.len());
-        return Err(bad(problem, "give x, y and score of each point"));
-    }
-    for v in numbers.iter() {
-        reader.coordinate(*v, "a number of keypoints", place)?;
-    }
-    if bbox.is_none() && points.is_empty() {
-        return Err(bad("it has neither bbox nor keypoints".into(), "give a box or points"));
-    }
-    Ok(Detection { image_id, category_id, score: raw.score, bbox, keypoints: points.to_vec() })
-}
-
-/// Detections by image of a set, in file order; those of other images are counted.
-pub fn detections_by_image<'a>(
-    set: &PoseSet,
-    detections: &'a [Detection],
-) -> (Vec<Vec<&'a Detection>>, usize) {
-    let index: HashMap<i64, usize> = set.images.iter().enumerate().map(|(i, image)| (image.id, i)).collect();
-    let mut out = vec![Vec::new(); set.images.len()];
-    let mut others = 0;
-    for d in detections {
-        match index.get(&d.image_id) {
-            Some(&i) => out[i].push(d),
-            None => others += 1,
-        }
-    }
-    (out, others)
 }

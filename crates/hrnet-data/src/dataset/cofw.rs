@@ -9,12 +9,20 @@
 //! 29 points, 1-based: one is subtracted unless [`Base::Zero`] asks for the file's own numbers. Grey images become RGB. Images
 //! lie inside of the file and are read one at a time; a sample's image is named `<file>#<number>`, from 1.
 //! Centre and scale come from the points by [`face_centre_scale`], as in the official code; the file's boxes are returned too.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
 
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use super::hdf5::{Hdf5, Hdf5Error};
-use super::model::{Base, DataError, LandmarkSample, Place, ReadOptions, Reader, face_centre_scale};
+use super::model::{Base, DataError, LandmarkSample, Place, ReadOptions, Reader, face_centre_scale, ordinal};
 use crate::image::{Image, Limits};
 
 const POINTS: usize = 29;
@@ -88,7 +96,7 @@ pub fn from_reader<R: Read + Seek>(
         let problem = format!("it has the size {dims:?} for {count} images");
         DataError::entry(path, Place::Variable(name.into()), problem, fix)
     };
-    if set.dims != [3 * POINTS as u64, count as u64] {
+    if set.dims != [(3 * POINTS) as u64, count as u64] {
         return Err(wrong(points_name, &set.dims, "COFW has 87 numbers per image: 29 x, 29 y, 29 flags"));
     }
     let points = hdf5.numbers(&set).map_err(error)?;
@@ -106,7 +114,10 @@ pub fn from_reader<R: Read + Seek>(
     reader.count(count, "faces")?;
     let mut faces = Vec::with_capacity(count);
     for i in 0..count {
-        let column = |all: &[f64], row: usize| all.get(row * count + i).copied().unwrap_or(f64::NAN);
+        let column = |all: &[f64], row: usize| {
+            let at = row.checked_mul(count).and_then(|k| k.checked_add(i));
+            at.and_then(|k| all.get(k)).copied().unwrap_or(f64::NAN)
+        };
         let result = face(
             i,
             |row| column(&points, row),
@@ -137,9 +148,9 @@ fn face(
     let mut occluded = [false; POINTS];
     for (k, hidden) in occluded.iter_mut().enumerate() {
         let x = reader.coordinate(number(k), "x of a point", &place)?;
-        let y = reader.coordinate(number(POINTS + k), "y of a point", &place)?;
+        let y = reader.coordinate(number(POINTS.saturating_add(k)), "y of a point", &place)?;
         points.push([x - off, y - off]);
-        *hidden = match number(2 * POINTS + k) {
+        *hidden = match number((2 * POINTS).saturating_add(k)) {
             0.0 => false,
             1.0 => true,
             v => return Err(bad(format!("point {k} has the flag {v}"), "occlusion is 0 or 1")),
@@ -149,8 +160,8 @@ fn face(
     let (centre, scale) = face_centre_scale(&points)
         .filter(|&(_, s)| s > 0.0)
         .ok_or_else(|| bad("all points are at one place".into(), "remove the face"))?;
-    let image = PathBuf::from(format!("{}#{}", reader.path.display(), index + 1));
-    let sample = LandmarkSample { image, line: index as u64 + 1, centre, scale, box_size: None, points };
+    let image = PathBuf::from(format!("{}#{}", reader.path.display(), ordinal(index)));
+    let sample = LandmarkSample { image, line: ordinal(index), centre, scale, box_size: None, points };
     Ok(CofwFace { sample, occluded, bbox })
 }
 
@@ -193,7 +204,7 @@ impl<R: Read + Seek> CofwFile<R> {
             || h == 0
             || w > limits.max_side
             || h > limits.max_side
-            || width * height > limits.max_pixels
+            || width.saturating_mul(height) > limits.max_pixels
         {
             return Err(bad(
                 format!("the image is {width}x{height}"),
@@ -201,14 +212,22 @@ impl<R: Read + Seek> CofwFile<R> {
             ));
         }
         let raw = self.hdf5.bytes_of(&set).map_err(|e| bad(e.to_string(), damaged))?;
-        // The file runs down the columns, plane by plane.
-        let plane = w * h;
-        let mut data = vec![0u8; plane * 3];
-        for (y, row) in data.chunks_exact_mut(w * 3).enumerate() {
-            for (x, rgb) in row.chunks_exact_mut(3).enumerate() {
-                for (c, v) in rgb.iter_mut().enumerate() {
-                    let from = if channels == 3 { c * plane } else { 0 };
-                    *v = raw[from + x * h + y];
+        // The file runs down the columns, plane by plane; one plane is grey.
+        let plane = w.saturating_mul(h);
+        let planes = raw.get(..if channels == 3 { plane.saturating_mul(3) } else { plane });
+        let planes: Vec<&[u8]> = planes.unwrap_or_default().chunks_exact(plane).collect();
+        let planes = match *planes.as_slice() {
+            [r, g, b] => [r, g, b],
+            [grey] => [grey; 3],
+            _ => return Err(bad(format!("the image has {} bytes", raw.len()), damaged)),
+        };
+        let mut data = vec![0u8; plane.saturating_mul(3)];
+        for (c, plane) in planes.into_iter().enumerate() {
+            for (x, column) in plane.chunks_exact(h).enumerate() {
+                let first = x.saturating_mul(3).saturating_add(c);
+                let row = w.saturating_mul(3);
+                for (to, &v) in data.iter_mut().skip(first).step_by(row).zip(column) {
+                    *to = v;
                 }
             }
         }

@@ -17,8 +17,20 @@
 //!
 //! Cityscapes' official code writes -1 for ignored in its table, and 255 in every configuration; license plate (-1) is 255 in
 //! 8-bit files.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
+
+mod names;
 
 use std::borrow::Cow;
+
+use names::{ADE20K_NAMES, CITYSCAPES_NAMES, COCO_STUFF_NAMES, PASCAL_NAMES};
 
 /// The class id of pixels that count for nothing.
 pub const IGNORE: u8 = 255;
@@ -52,7 +64,7 @@ impl LabelMap {
     pub fn inverse(&self) -> [u16; 256] {
         let mut out = [u16::from(IGNORE); 256];
         for (n, &c) in (0u16..).zip(self.table.iter()) {
-            out[usize::from(c)] = n;
+            out.get_mut(usize::from(c)).into_iter().for_each(|v| *v = n);
         }
         out
     }
@@ -63,7 +75,8 @@ impl LabelMap {
         let mut counts = std::collections::BTreeMap::new();
         for &n in numbers {
             if usize::from(n) >= self.table.len() && n != u16::from(IGNORE) {
-                *counts.entry(n).or_insert(0usize) += 1;
+                let count = counts.entry(n).or_insert(0usize);
+                *count = count.saturating_add(1);
             }
         }
         let mut out: Vec<_> = counts.into_iter().collect();
@@ -90,6 +103,7 @@ pub fn by_name(name: &str) -> Option<&'static LabelMap> {
 }
 
 /// 0, 1, ..., N - 1.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)] // Runs when compiling: a slip is a build error.
 const fn same<const N: usize>() -> [u8; N] {
     let mut out = [IGNORE; N];
     let mut i = 0;
@@ -101,6 +115,7 @@ const fn same<const N: usize>() -> [u8; N] {
 }
 
 /// One less; 0 is ignored.
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // Runs when compiling: a slip is a build error.
 const fn less_one<const N: usize>() -> [u8; N] {
     let mut out = same::<N>();
     let mut i = 0;
@@ -125,6 +140,7 @@ const fn map(
     }
 }
 
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)] // Runs when compiling: a slip is a build error.
 const CITYSCAPES_TABLE: [u8; 34] = {
     let ids = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33];
     let mut out = [IGNORE; 34];
@@ -136,28 +152,6 @@ const CITYSCAPES_TABLE: [u8; 34] = {
     out
 };
 
-const CITYSCAPES_NAMES: [&str; 19] = [
-    "road",
-    "sidewalk",
-    "building",
-    "wall",
-    "fence",
-    "pole",
-    "traffic light",
-    "traffic sign",
-    "vegetation",
-    "terrain",
-    "sky",
-    "person",
-    "rider",
-    "car",
-    "truck",
-    "bus",
-    "train",
-    "motorcycle",
-    "bicycle",
-];
-
 /// Cityscapes, `*_labelIds.png`.
 pub static CITYSCAPES: LabelMap = map("cityscapes", &CITYSCAPES_NAMES, &CITYSCAPES_TABLE, &[]);
 
@@ -167,6 +161,7 @@ pub const CITYSCAPES_WEIGHTS: [f32; 19] = [
     0.9037, 1.0865, 1.0955, 1.0865, 1.1529, 1.0507,
 ];
 
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // Runs when compiling: a slip is a build error.
 const CAMVID_TABLE: [u8; 12] = {
     let mut out = same::<12>();
     out[11] = IGNORE;
@@ -225,222 +220,6 @@ pub static LIP: LabelMap = map(
 /// ADE20K, 150 classes.
 pub static ADE20K: LabelMap = map("ade20k", &ADE20K_NAMES, &less_one::<151>(), &[]);
 
-const ADE20K_NAMES: [&str; 150] = [
-    "wall",
-    "building",
-    "sky",
-    "floor",
-    "tree",
-    "ceiling",
-    "road",
-    "bed",
-    "windowpane",
-    "grass",
-    "cabinet",
-    "sidewalk",
-    "person",
-    "earth",
-    "door",
-    "table",
-    "mountain",
-    "plant",
-    "curtain",
-    "chair",
-    "car",
-    "water",
-    "painting",
-    "sofa",
-    "shelf",
-    "house",
-    "sea",
-    "mirror",
-    "rug",
-    "field",
-    "armchair",
-    "seat",
-    "fence",
-    "desk",
-    "rock",
-    "wardrobe",
-    "lamp",
-    "bathtub",
-    "railing",
-    "cushion",
-    "base",
-    "box",
-    "column",
-    "signboard",
-    "chest of drawers",
-    "counter",
-    "sand",
-    "sink",
-    "skyscraper",
-    "fireplace",
-    "refrigerator",
-    "grandstand",
-    "path",
-    "stairs",
-    "runway",
-    "case",
-    "pool table",
-    "pillow",
-    "screen door",
-    "stairway",
-    "river",
-    "bridge",
-    "bookcase",
-    "blind",
-    "coffee table",
-    "toilet",
-    "flower",
-    "book",
-    "hill",
-    "bench",
-    "countertop",
-    "stove",
-    "palm",
-    "kitchen island",
-    "computer",
-    "swivel chair",
-    "boat",
-    "bar",
-    "arcade machine",
-    "hovel",
-    "bus",
-    "towel",
-    "light",
-    "truck",
-    "tower",
-    "chandelier",
-    "awning",
-    "streetlight",
-    "booth",
-    "television receiver",
-    "airplane",
-    "dirt track",
-    "apparel",
-    "pole",
-    "land",
-    "bannister",
-    "escalator",
-    "ottoman",
-    "bottle",
-    "buffet",
-    "poster",
-    "stage",
-    "van",
-    "ship",
-    "fountain",
-    "conveyer belt",
-    "canopy",
-    "washer",
-    "plaything",
-    "swimming pool",
-    "stool",
-    "barrel",
-    "basket",
-    "waterfall",
-    "tent",
-    "bag",
-    "minibike",
-    "cradle",
-    "oven",
-    "ball",
-    "food",
-    "step",
-    "tank",
-    "trade name",
-    "microwave",
-    "pot",
-    "animal",
-    "bicycle",
-    "lake",
-    "dishwasher",
-    "screen",
-    "blanket",
-    "sculpture",
-    "hood",
-    "sconce",
-    "vase",
-    "traffic light",
-    "tray",
-    "ashcan",
-    "fan",
-    "pier",
-    "crt screen",
-    "plate",
-    "monitor",
-    "bulletin board",
-    "shower",
-    "radiator",
-    "glass",
-    "clock",
-    "flag",
-];
-
-const PASCAL_NAMES: [&str; 60] = [
-    "background",
-    "aeroplane",
-    "bag",
-    "bed",
-    "bedclothes",
-    "bench",
-    "bicycle",
-    "bird",
-    "boat",
-    "book",
-    "bottle",
-    "building",
-    "bus",
-    "cabinet",
-    "car",
-    "cat",
-    "ceiling",
-    "chair",
-    "cloth",
-    "computer",
-    "cow",
-    "cup",
-    "curtain",
-    "dog",
-    "door",
-    "fence",
-    "floor",
-    "flower",
-    "food",
-    "grass",
-    "ground",
-    "horse",
-    "keyboard",
-    "light",
-    "motorbike",
-    "mountain",
-    "mouse",
-    "person",
-    "plate",
-    "platform",
-    "pottedplant",
-    "road",
-    "rock",
-    "sheep",
-    "shelves",
-    "sidewalk",
-    "sign",
-    "sky",
-    "snow",
-    "sofa",
-    "table",
-    "track",
-    "train",
-    "tree",
-    "truck",
-    "tvmonitor",
-    "wall",
-    "water",
-    "window",
-    "wood",
-];
-
 /// PASCAL-Context without background.
 pub static PASCAL_CONTEXT_59: LabelMap =
     map("pascal-context-59", PASCAL_NAMES.split_first().unwrap().1, &less_one::<60>(), &[]);
@@ -459,6 +238,7 @@ const PASCAL_RAW: [u16; 60] = [
 /// The numbers that are kept of COCO-Stuff's 1..=182: those of things that COCO never used are missing.
 const COCO_STUFF_GAPS: [usize; 11] = [12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91];
 
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // Runs when compiling: a slip is a build error.
 const COCO_STUFF_TABLE: [u8; 183] = {
     let mut out = [IGNORE; 183];
     let (mut number, mut class, mut gap) = (1, 0, 0);
@@ -477,191 +257,19 @@ const COCO_STUFF_TABLE: [u8; 183] = {
 /// COCO-Stuff, 171 classes: 80 things and 91 kinds of stuff.
 pub static COCO_STUFF: LabelMap = map("coco-stuff", &COCO_STUFF_NAMES, &COCO_STUFF_TABLE, &[]);
 
-const COCO_STUFF_NAMES: [&str; 171] = [
-    "person",
-    "bicycle",
-    "car",
-    "motorcycle",
-    "airplane",
-    "bus",
-    "train",
-    "truck",
-    "boat",
-    "traffic light",
-    "fire hydrant",
-    "stop sign",
-    "parking meter",
-    "bench",
-    "bird",
-    "cat",
-    "dog",
-    "horse",
-    "sheep",
-    "cow",
-    "elephant",
-    "bear",
-    "zebra",
-    "giraffe",
-    "backpack",
-    "umbrella",
-    "handbag",
-    "tie",
-    "suitcase",
-    "frisbee",
-    "skis",
-    "snowboard",
-    "sports ball",
-    "kite",
-    "baseball bat",
-    "baseball glove",
-    "skateboard",
-    "surfboard",
-    "tennis racket",
-    "bottle",
-    "wine glass",
-    "cup",
-    "fork",
-    "knife",
-    "spoon",
-    "bowl",
-    "banana",
-    "apple",
-    "sandwich",
-    "orange",
-    "broccoli",
-    "carrot",
-    "hot dog",
-    "pizza",
-    "donut",
-    "cake",
-    "chair",
-    "couch",
-    "potted plant",
-    "bed",
-    "dining table",
-    "toilet",
-    "tv",
-    "laptop",
-    "mouse",
-    "remote",
-    "keyboard",
-    "cell phone",
-    "microwave",
-    "oven",
-    "toaster",
-    "sink",
-    "refrigerator",
-    "book",
-    "clock",
-    "vase",
-    "scissors",
-    "teddy bear",
-    "hair drier",
-    "toothbrush",
-    "banner",
-    "blanket",
-    "branch",
-    "bridge",
-    "building-other",
-    "bush",
-    "cabinet",
-    "cage",
-    "cardboard",
-    "carpet",
-    "ceiling-other",
-    "ceiling-tile",
-    "cloth",
-    "clothes",
-    "clouds",
-    "counter",
-    "cupboard",
-    "curtain",
-    "desk-stuff",
-    "dirt",
-    "door-stuff",
-    "fence",
-    "floor-marble",
-    "floor-other",
-    "floor-stone",
-    "floor-tile",
-    "floor-wood",
-    "flower",
-    "fog",
-    "food-other",
-    "fruit",
-    "furniture-other",
-    "grass",
-    "gravel",
-    "ground-other",
-    "hill",
-    "house",
-    "leaves",
-    "light",
-    "mat",
-    "metal",
-    "mirror-stuff",
-    "moss",
-    "mountain",
-    "mud",
-    "napkin",
-    "net",
-    "paper",
-    "pavement",
-    "pillow",
-    "plant-other",
-    "plastic",
-    "platform",
-    "playingfield",
-    "railing",
-    "railroad",
-    "river",
-    "road",
-    "rock",
-    "roof",
-    "rug",
-    "salad",
-    "sand",
-    "sea",
-    "shelf",
-    "sky-other",
-    "skyscraper",
-    "snow",
-    "solid-other",
-    "stairs",
-    "stone",
-    "straw",
-    "structural-other",
-    "table",
-    "tent",
-    "textile-other",
-    "towel",
-    "tree",
-    "vegetable",
-    "wall-brick",
-    "wall-concrete",
-    "wall-other",
-    "wall-panel",
-    "wall-stone",
-    "wall-tile",
-    "wall-wood",
-    "water-other",
-    "waterdrops",
-    "window-blind",
-    "window-other",
-    "wood",
-];
-
 /// PASCAL-Context's own label files, whose numbers go to 459: class ids of the 60 classes, or of the 59 without background.
 pub fn pascal_context_raw(background: bool) -> LabelMap {
     let mut table = vec![IGNORE; 460];
     for (class, &number) in (0u8..).zip(PASCAL_RAW.iter()) {
-        table[usize::from(number)] = if background { class } else { class.wrapping_sub(1) };
+        let id = if background { class } else { class.wrapping_sub(1) };
+        table.get_mut(usize::from(number)).into_iter().for_each(|v| *v = id);
     }
     let of = if background { &PASCAL_CONTEXT_60 } else { &PASCAL_CONTEXT_59 };
     LabelMap { table: Cow::Owned(table), ..of.clone() }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

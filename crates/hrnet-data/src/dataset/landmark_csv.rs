@@ -23,6 +23,8 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
+use super::model::{Broken, DataError, Place};
+
 /// One face: where its image is and where its points are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LandmarkSample {
@@ -51,6 +53,8 @@ pub struct LandmarkTable {
     pub samples: Vec<LandmarkSample>,
     /// Rows left out under [`MissingImages::Skip`]: line and image.
     pub skipped: Vec<(u64, PathBuf)>,
+    /// Rows left out under [`Broken::Skip`], with the reason.
+    pub broken: Vec<DataError>,
 }
 
 /// What to do when an image file is not there.
@@ -97,6 +101,8 @@ impl Default for CsvLimits {
 pub struct CsvOptions {
     /// Missing image files.
     pub missing: MissingImages,
+    /// Rows with a bad field, and repeated rows.
+    pub broken: Broken,
     /// Accept absolute names and names with `..`, which may leave the image folder.
     pub allow_outside_root: bool,
     /// Size limits.
@@ -184,6 +190,32 @@ pub enum CsvError {
     },
 }
 
+impl From<CsvError> for DataError {
+    fn from(e: CsvError) -> Self {
+        match e {
+            CsvError::Field { path, line, column, value, problem } => Self::Entry {
+                path,
+                place: Place::Line(line),
+                problem: format!("column {column}: {value:?} is {problem}"),
+                fix: "correct the field or remove the row",
+            },
+            CsvError::MissingImage { path, line, image } => {
+                Self::MissingFile { path, place: Place::Line(line), file: image }
+            }
+            CsvError::Duplicate { path, line, first, image } => {
+                let what = format!("image {} with these points", image.display());
+                Self::Duplicate { path, place: Place::Line(line), what, first }
+            }
+            CsvError::Io { path, source } => Self::Io { path, reason: source.to_string() },
+            CsvError::Format { path, detail } | CsvError::Header { path, detail } => {
+                Self::Format { path, detail }
+            }
+            CsvError::Empty { path } => Self::Empty { path, what: "rows", fix: "add a row per face" },
+            CsvError::Limit { path, what, limit } => Self::Limit { path, what, limit },
+        }
+    }
+}
+
 /// Reads a table from a file.
 pub fn read(table: &Path, image_root: &Path, options: &CsvOptions) -> Result<LandmarkTable, CsvError> {
     let io = |source| CsvError::Io { path: table.to_path_buf(), source };
@@ -220,7 +252,7 @@ pub fn parse(
     let header = reader.headers().map_err(format)?;
     let columns = columns(header, table, limits)?;
     let mut samples: Vec<LandmarkSample> = Vec::new();
-    let mut skipped = Vec::new();
+    let (mut skipped, mut broken) = (Vec::new(), Vec::new());
     let mut seen: HashMap<PathBuf, Vec<usize>> = HashMap::new();
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(format)? {
@@ -229,37 +261,32 @@ pub fn parse(
             return Err(CsvError::Limit { path: path(), what: "rows", limit: limits.max_rows as u64 });
         }
         let row = Row { record: &record, columns: &columns, table, line, limits };
-        let image = image_root.join(row.image_name(options.allow_outside_root)?);
-        if options.missing != MissingImages::DoNotCheck && !image.is_file() {
-            if options.missing == MissingImages::Skip {
+        let read = row.sample(image_root, options).and_then(|sample| {
+            let earlier = seen.entry(sample.image.clone()).or_default();
+            let same = earlier.iter().filter_map(|&i| samples.get(i)).find(|s| s.points == sample.points);
+            match same.map(|s| s.line) {
+                Some(first) => Err(CsvError::Duplicate { path: path(), line, first, image: sample.image }),
+                None => Ok(sample),
+            }
+        });
+        let sample = match read {
+            Err(CsvError::MissingImage { image, .. }) if options.missing == MissingImages::Skip => {
                 skipped.push((line, image));
                 continue;
             }
-            return Err(CsvError::MissingImage { path: path(), line, image });
-        }
-        let scale = row.positive(columns.scale)?;
-        if scale > limits.max_scale {
-            return Err(row.bad(columns.scale, "above the limit for a scale"));
-        }
-        let [cx, cy] = columns.centre;
-        let centre = [row.coordinate(cx)?, row.coordinate(cy)?];
-        let box_size = columns.box_size.map(|c| row.positive(c)).transpose()?;
-        let mut points = Vec::with_capacity(columns.points.len());
-        for &[x, y] in &columns.points {
-            points.push([row.coordinate(x)?, row.coordinate(y)?]);
-        }
-        let earlier = seen.entry(image.clone()).or_default();
-        let same = earlier.iter().filter_map(|&i| samples.get(i)).find(|s| s.points == points);
-        if let Some(first) = same.map(|s| s.line) {
-            return Err(CsvError::Duplicate { path: path(), line, first, image });
-        }
-        earlier.push(samples.len());
-        samples.push(LandmarkSample { image, line, centre, scale, box_size, points });
+            Err(e) if options.broken == Broken::Skip => {
+                broken.push(e.into());
+                continue;
+            }
+            read => read?,
+        };
+        seen.entry(sample.image.clone()).or_default().push(samples.len());
+        samples.push(sample);
     }
-    if samples.is_empty() && skipped.is_empty() {
+    if samples.is_empty() && skipped.is_empty() && broken.is_empty() {
         return Err(CsvError::Empty { path: path() });
     }
-    Ok(LandmarkTable { path: path(), points: columns.points.len(), samples, skipped })
+    Ok(LandmarkTable { path: path(), points: columns.points.len(), samples, skipped, broken })
 }
 
 fn columns(header: &csv::StringRecord, table: &Path, limits: &CsvLimits) -> Result<Columns, CsvError> {
@@ -351,6 +378,27 @@ impl Row<'_> {
             return Err(self.bad(0, "outside of the image folder, which is not allowed"));
         }
         Ok(path)
+    }
+
+    /// The whole row.
+    fn sample(&self, image_root: &Path, options: &CsvOptions) -> Result<LandmarkSample, CsvError> {
+        let (columns, line) = (self.columns, self.line);
+        let image = image_root.join(self.image_name(options.allow_outside_root)?);
+        if options.missing != MissingImages::DoNotCheck && !image.is_file() {
+            return Err(CsvError::MissingImage { path: self.table.to_path_buf(), line, image });
+        }
+        let scale = self.positive(columns.scale)?;
+        if scale > self.limits.max_scale {
+            return Err(self.bad(columns.scale, "above the limit for a scale"));
+        }
+        let [cx, cy] = columns.centre;
+        let centre = [self.coordinate(cx)?, self.coordinate(cy)?];
+        let box_size = columns.box_size.map(|c| self.positive(c)).transpose()?;
+        let mut points = Vec::with_capacity(columns.points.len());
+        for &[x, y] in &columns.points {
+            points.push([self.coordinate(x)?, self.coordinate(y)?]);
+        }
+        Ok(LandmarkSample { image, line, centre, scale, box_size, points })
     }
 
     fn number(&self, column: usize) -> Result<f64, CsvError> {

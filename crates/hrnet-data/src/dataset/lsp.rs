@@ -8,13 +8,21 @@
 //! Whether coordinates are 0- or 1-based is not documented; they are returned unchanged unless [`LspOptions::base`] says
 //! otherwise. Points are person-centric; a known share of LSPET's labels is wrong (crowd work, by its authors' own account).
 //! There are no boxes, no areas and no head sizes: PCK is normalised by the torso. The extent of the points is the box.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
 
 use std::path::Path;
 
 use super::mat5::{self, MatArray, MatLimits};
 use super::model::{
     Base, Category, DataError, PairSource, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions,
-    Reader, Visibility, read_bytes,
+    Reader, Visibility, ordinal, read_bytes,
 };
 use super::skeletons::{Known, LSP14};
 
@@ -87,15 +95,21 @@ pub fn parse(
     let mut reader = Reader::new(path, &options.read);
     reader.count(count, "images")?;
     let (mut images, mut samples) = (Vec::new(), Vec::new());
-    for i in 0..count {
+    let (persons, _) = joints.data.as_chunks::<42>();
+    if persons.len() != count {
+        let problem = format!("it has {} numbers for {count} images", joints.data.len());
+        let fix = "the file is damaged; download it again";
+        return Err(DataError::entry(path, Place::Variable("joints".into()), problem, fix));
+    }
+    for (i, person) in persons.iter().enumerate() {
         let place = Place::Item { list: "joints", index: i };
-        let name = if extended { format!("im{:05}.jpg", i + 1) } else { format!("im{:04}.jpg", i + 1) };
-        let result = reader.file(image_root, &name, &place).and_then(|file| {
-            let person = joints.data.get(i * 42..(i + 1) * 42).unwrap_or_default();
-            Ok((file, points(person, extended, options.base, &reader, &place)?))
-        });
+        let name =
+            if extended { format!("im{:05}.jpg", ordinal(i)) } else { format!("im{:04}.jpg", ordinal(i)) };
+        let result = reader
+            .file(image_root, &name, &place)
+            .and_then(|file| Ok((file, points(person, extended, options.base, &reader, &place)?)));
         let Some((file, points)) = reader.keep(result)? else { continue };
-        let id = i as i64 + 1;
+        let id = i64::try_from(ordinal(i)).unwrap_or(i64::MAX);
         samples.push(PoseSample {
             id,
             image: images.len(),
@@ -117,18 +131,22 @@ pub fn parse(
 
 /// One person: 42 numbers, by columns.
 fn points(
-    person: &[f64],
+    person: &[f64; 42],
     extended: bool,
     base: Base,
     reader: &Reader<'_>,
     place: &Place,
 ) -> Result<Vec<PosePoint>, DataError> {
-    let get = |joint: usize, row: usize| {
-        person.get(if extended { row * 14 + joint } else { joint * 3 + row }).copied().unwrap_or(f64::NAN)
-    };
     let mut out = Vec::with_capacity(14);
+    // LSPET: all x, all y, all flags. LSP: x, y and flag of each joint.
+    let [xs, ys, flags] = person.as_chunks::<14>().0 else { return Ok(out) };
     for joint in 0..14 {
-        let visibility = match (get(joint, 2), extended) {
+        let [x, y, flag] = if extended {
+            [xs, ys, flags].map(|row| row.get(joint).copied().unwrap_or(f64::NAN))
+        } else {
+            person.as_chunks::<3>().0.get(joint).copied().unwrap_or([f64::NAN; 3])
+        };
+        let visibility = match (flag, extended) {
             (0.0, true) => Visibility::Absent,
             (1.0, true) | (0.0, false) => Visibility::Visible,
             (1.0, false) => Visibility::Hidden,
@@ -144,8 +162,8 @@ fn points(
         };
         let mut at = [0.0; 2];
         if visibility.labelled() {
-            for (k, v) in at.iter_mut().enumerate() {
-                *v = reader.coordinate(get(joint, k), "a coordinate", place)? - base.offset();
+            for (v, raw) in at.iter_mut().zip([x, y]) {
+                *v = reader.coordinate(raw, "a coordinate", place)? - base.offset();
             }
         }
         out.push(PosePoint { at, visibility });

@@ -1,6 +1,14 @@
 //! What the data sets have in common: samples of each task, reading options, limits, errors.
 //!
 //! Points and boxes are `f64`, in pixels of the original image, pixel centres at integers. A box is `[x, y, w, h]`.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -427,7 +435,7 @@ impl DataError {
         Self::Entry { path: path.to_path_buf(), place, problem: problem.into(), fix }
     }
 
-    pub(super) fn format(path: &Path, detail: impl Into<String>) -> Self {
+    pub(crate) fn format(path: &Path, detail: impl Into<String>) -> Self {
         Self::Format { path: path.to_path_buf(), detail: detail.into() }
     }
 
@@ -437,7 +445,7 @@ impl DataError {
 }
 
 /// Reads a file, at most `max_bytes`.
-pub(super) fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, DataError> {
+pub(crate) fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, DataError> {
     let file = std::fs::File::open(path).map_err(|e| DataError::io(path, &e))?;
     let mut bytes = Vec::new();
     file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| DataError::io(path, &e))?;
@@ -451,9 +459,20 @@ pub(super) fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, DataErr
 pub(super) fn text<'a>(bytes: &'a [u8], path: &Path) -> Result<&'a str, DataError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     std::str::from_utf8(bytes).map_err(|e| {
-        let line = bytes.iter().take(e.valid_up_to()).filter(|&&b| b == b'\n').count() as u64 + 1;
-        DataError::entry(path, Place::Line(line), "it is no UTF-8 text", "save the file as UTF-8")
+        let line = bytes.iter().take(e.valid_up_to()).filter(|&&b| b == b'\n').count();
+        DataError::entry(path, Place::Line(ordinal(line)), "it is no UTF-8 text", "save the file as UTF-8")
     })
+}
+
+/// The number that people give to a line or an entry: the first is 1.
+pub(super) fn ordinal(index: usize) -> u64 {
+    (index as u64).saturating_add(1)
+}
+
+/// A number that JSON wrote as a float and that is whole; beyond 2^53 a float is no exact number.
+pub(super) fn whole(v: f64) -> Option<i64> {
+    #[allow(clippy::cast_possible_truncation)] // Whole and within the range of i64.
+    (v.fract() == 0.0 && v.abs() < 9e15).then_some(v as i64)
 }
 
 /// A field as shown in messages.
@@ -535,7 +554,8 @@ impl<'a> Reader<'a> {
         {
             self.coordinate(v, what, place)?;
         }
-        if b[2] < 0.0 || b[3] < 0.0 {
+        let [_, _, w, h] = b;
+        if w < 0.0 || h < 0.0 {
             let problem = format!("the box {b:?} has a negative size");
             return Err(DataError::entry(
                 self.path,

@@ -13,6 +13,14 @@
 //! | box | [`official_centre_scale`]: centre moved down by 15 scale, scale times 1.25, before one is subtracted | the annotated centre and scale |
 //! | centre.x of -1 | the centre stays as it is | no centre |
 //! | PCKh | head size = 0.6 of the head box's diagonal | the same |
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
 
 use std::path::Path;
 
@@ -90,7 +98,7 @@ pub fn parse(
         sample.image = *index.entry(r.image.as_str()).or_insert_with(|| {
             let id = images.len() as i64;
             images.push(PoseImage { id, file, size: None, crowd_index: None });
-            images.len() - 1
+            images.len().saturating_sub(1)
         });
         samples.push(sample);
     }
@@ -127,15 +135,13 @@ fn person(raw: &Raw, index: usize, reader: &Reader<'_>, place: &Place) -> Result
         let at = if visibility.labelled() { at.map(|v| v - 1.0) } else { [0.0; 2] };
         points.push(PosePoint { at, visibility });
     }
-    let centre = [
-        reader.coordinate(raw.center[0], "center", place)?,
-        reader.coordinate(raw.center[1], "center", place)?,
-    ];
+    let [x, y] = raw.center;
+    let centre = [reader.coordinate(x, "center", place)?, reader.coordinate(y, "center", place)?];
     Ok(PoseSample {
         id: index as i64,
         num_keypoints: points.iter().filter(|p| p.visibility.labelled()).count(),
         points,
-        centre_scale: (centre[0] != -1.0).then_some((centre.map(|v| v - 1.0), raw.scale)),
+        centre_scale: (x != -1.0).then_some((centre.map(|v| v - 1.0), raw.scale)),
         ..PoseSample::default()
     })
 }
@@ -174,26 +180,34 @@ pub fn parse_truth(bytes: &[u8], path: &Path) -> Result<Vec<Truth>, DataError> {
         [16, n] => *n,
         _ => 0,
     };
-    if count == 0 || heads.data.len() != count * 4 || points.data.len() != count * 32 {
+    let (head_boxes, _) = heads.data.as_chunks::<4>();
+    let (absent, _) = missing.data.as_chunks::<16>();
+    let (all_points, _) = points.data.as_chunks::<32>();
+    let fits = |n: usize, rest: usize| n == count && rest == 0;
+    if count == 0
+        || !fits(head_boxes.len(), heads.data.len() % 4)
+        || !fits(absent.len(), missing.data.len() % 16)
+        || !fits(all_points.len(), points.data.len() % 32)
+    {
         let sizes = format!("the sizes {:?}, {:?}, {:?} do not fit", heads.dims, missing.dims, points.dims);
         let fix = "headboxes_src is 2 x 2 x N, jnt_missing 16 x N, pos_gt_src 16 x 2 x N";
         return Err(DataError::entry(path, Place::Variable("jnt_missing".into()), sizes, fix));
     }
     let mut out = Vec::with_capacity(count);
-    for i in 0..count {
+    for (i, ((head, absent), p)) in head_boxes.iter().zip(absent).zip(all_points).enumerate() {
         // Columns first: x1, x2 run over the rows' corners; [[x1, y1], [x2, y2]] is stored x1, x2, y1, y2.
-        let h = &heads.data[i * 4..i * 4 + 4];
-        let p = &points.data[i * 32..i * 32 + 32];
-        let head_size = HEAD_BIAS * (h[1] - h[0]).hypot(h[3] - h[2]);
+        let [x1, x2, y1, y2] = head;
+        let (xs, ys) = p.split_at(16);
+        let head_size = HEAD_BIAS * (x2 - x1).hypot(y2 - y1);
         if !(head_size.is_finite() && head_size > 0.0) {
-            let problem = format!("person {i} has the head box {h:?}");
+            let problem = format!("person {i} has the head box {head:?}");
             let place = Place::Variable("headboxes_src".into());
             return Err(DataError::entry(path, place, problem, "the file is damaged; download it again"));
         }
         out.push(Truth {
             head_size,
-            missing: missing.data[i * 16..i * 16 + 16].iter().map(|&v| v != 0.0).collect(),
-            points: (0..16).map(|k| [p[k] - 1.0, p[16 + k] - 1.0]).collect(),
+            missing: absent.iter().map(|&v| v != 0.0).collect(),
+            points: xs.iter().zip(ys).map(|(x, y)| [x - 1.0, y - 1.0]).collect(),
         });
     }
     Ok(out)
@@ -201,7 +215,7 @@ pub fn parse_truth(bytes: &[u8], path: &Path) -> Result<Vec<Truth>, DataError> {
 
 /// Gives each sample its head size, by its place in the list.
 pub fn attach_truth(set: &mut PoseSet, truth: &[Truth]) -> Result<(), DataError> {
-    let known = set.samples.len() + set.skipped.len();
+    let known = set.samples.len().saturating_add(set.skipped.len());
     if known != truth.len() {
         let problem = format!("it has {known} persons, the ground truth has {}", truth.len());
         return Err(DataError::entry(&set.path, Place::File, problem, "gt_valid.mat belongs to valid.json"));

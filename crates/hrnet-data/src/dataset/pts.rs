@@ -11,11 +11,18 @@
 //!
 //! Made with MATLAB: coordinates are 1-based ([`Base::One`] is the usual choice). Blanks, empty lines, a BOM, CRLF, and
 //! capital letters in the two keys are accepted; anything else that is not of this form is an error with its line.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
 
 use std::path::Path;
 
-use super::model::{Base, DataError, Place, ReadLimits, read_bytes, short, text};
+use super::model::{Base, DataError, Place, ReadLimits, ordinal, read_bytes, short, text};
 
 /// Reads a file.
 pub fn read(path: &Path, base: Base, limits: &ReadLimits) -> Result<Vec<[f64; 2]>, DataError> {
@@ -27,10 +34,10 @@ pub fn read(path: &Path, base: Base, limits: &ReadLimits) -> Result<Vec<[f64; 2]
 /// Reads a file from memory.
 pub fn parse(bytes: &[u8], path: &Path, base: Base, limits: &ReadLimits) -> Result<Vec<[f64; 2]>, DataError> {
     let text = text(bytes, path)?;
-    let bad =
-        |line: usize, problem: String, fix| DataError::entry(path, Place::Line(line as u64), problem, fix);
+    let bad = |line: u64, problem: String, fix| DataError::entry(path, Place::Line(line), problem, fix);
     let mut wanted = None;
-    let mut lines = text.lines().enumerate().map(|(i, l)| (i + 1, l.trim())).filter(|(_, l)| !l.is_empty());
+    let mut lines =
+        text.lines().enumerate().map(|(i, l)| (ordinal(i), l.trim())).filter(|(_, l)| !l.is_empty());
     loop {
         let Some((n, line)) = lines.next() else {
             return Err(DataError::format(
@@ -70,7 +77,7 @@ pub fn parse(bytes: &[u8], path: &Path, base: Base, limits: &ReadLimits) -> Resu
         let (Some(x), Some(y), None) = (fields.next(), fields.next(), fields.next()) else {
             return Err(bad(n, format!("{:?} is not x and y", short(line)), "give two numbers"));
         };
-        let number = |s: &str| {
+        let coordinate = |s: &str| {
             let v: f64 =
                 s.parse().map_err(|_| bad(n, format!("{:?} is no number", short(s)), "write a number"))?;
             if v.is_finite() && v.abs() <= limits.max_coordinate {
@@ -79,7 +86,7 @@ pub fn parse(bytes: &[u8], path: &Path, base: Base, limits: &ReadLimits) -> Resu
                 Err(bad(n, format!("{v} is no coordinate"), "correct the point or remove the file"))
             }
         };
-        points.push([number(x)?, number(y)?]);
+        points.push([coordinate(x)?, coordinate(y)?]);
         if points.len() > limits.max_points {
             let limit = limits.max_points as u64;
             return Err(DataError::Limit { path: path.to_path_buf(), what: "points", limit });

@@ -9,11 +9,21 @@
 //! Label images are PNG with one number per pixel: grey of 1 to 16 bits, or palette images, of which the *index* is the label.
 //! An RGB label image is refused by name: its colours need a map to numbers. Numbers become class ids by a
 //! [`LabelMap`](super::label_map::LabelMap).
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
 
 use std::path::{Path, PathBuf};
 
 use super::classification::is_image;
-use super::model::{DataError, Place, ReadOptions, Reader, Seen, SegSample, SegSet, read_bytes, short, text};
+use super::model::{
+    DataError, Place, ReadOptions, Reader, Seen, SegSample, SegSet, ordinal, read_bytes, short, text,
+};
 use crate::image::{Format, ImageError, Limits};
 
 /// Reads a list; names are relative to `root`.
@@ -35,8 +45,8 @@ pub fn parse_list(
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        reader.count(samples.len() + 1, "images")?;
-        let number = i as u64 + 1;
+        reader.count(samples.len().saturating_add(1), "images")?;
+        let number = ordinal(i);
         let place = Place::Line(number);
         let fields: Vec<&str> = if line.contains('\t') {
             line.split('\t').map(str::trim).filter(|f| !f.is_empty()).collect()
@@ -91,7 +101,7 @@ pub fn read_folders(
         let name = below.join(format!("{stem}{label_suffix}.png"));
         let result = reader.file(labels, &name.to_string_lossy(), &place);
         if let Some(label) = reader.keep(result)? {
-            samples.push(SegSample { image, label: Some(label), line: i as u64 + 1 });
+            samples.push(SegSample { image, label: Some(label), line: ordinal(i) });
         }
     }
     if samples.is_empty() && reader.skipped.is_empty() {
@@ -99,6 +109,13 @@ pub fn read_folders(
         return Err(DataError::Empty { path: images.to_path_buf(), what: "images", fix });
     }
     Ok(SegSet { path: images.to_path_buf(), samples, skipped: reader.skipped })
+}
+
+/// The image files below a folder, by name.
+pub fn files_below(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut out = Vec::new();
+    walk(folder, 0, &mut out)?;
+    Ok(out)
 }
 
 fn walk(folder: &Path, depth: usize, out: &mut Vec<PathBuf>) -> Result<(), DataError> {
@@ -112,7 +129,7 @@ fn walk(folder: &Path, depth: usize, out: &mut Vec<PathBuf>) -> Result<(), DataE
     entries.sort();
     for path in entries {
         if path.is_dir() {
-            walk(&path, depth + 1, out)?;
+            walk(&path, depth.saturating_add(1), out)?;
         } else if is_image(&path) {
             out.push(path);
         }
@@ -171,21 +188,29 @@ pub fn decode_labels(bytes: &[u8], limits: &Limits) -> Result<Labels, ImageError
     raw.resize(size, 0);
     reader.next_frame(&mut raw).map_err(|e| corrupt(e.to_string()))?;
     let mut ids = Vec::new();
-    ids.try_reserve_exact(width * height).map_err(|_| no_memory(width * height * 2))?;
+    let pixels = width.saturating_mul(height);
+    ids.try_reserve_exact(pixels).map_err(|_| no_memory(pixels.saturating_mul(2)))?;
     let bits = depth as usize;
-    let row_bytes = (width * bits).div_ceil(8);
+    let row_bytes = width.saturating_mul(bits).div_ceil(8).max(1);
     for row in raw.chunks_exact(row_bytes).take(height) {
         match bits {
             16 => ids.extend(row.as_chunks::<2>().0.iter().map(|b| u16::from_be_bytes(*b))),
             8 => ids.extend(row.iter().map(|&b| u16::from(b))),
-            _ => {
-                let per_byte = 8 / bits;
-                let mask = (1u16 << bits) - 1;
-                let pick =
-                    |x: usize| (u16::from(row[x / per_byte]) >> (8 - bits * (x % per_byte + 1))) & mask;
-                ids.extend((0..width).map(pick));
-            }
+            // Several pixels in a byte, the first in its highest bits.
+            4 => ids.extend(row.iter().flat_map(|&b| parts::<2>(b, 4)).take(width)),
+            2 => ids.extend(row.iter().flat_map(|&b| parts::<4>(b, 2)).take(width)),
+            _ => ids.extend(row.iter().flat_map(|&b| parts::<8>(b, 1)).take(width)),
         }
     }
     Ok(Labels { width, height, ids, palette })
+}
+
+/// The `N` numbers of `bits` bits each that a byte holds.
+fn parts<const N: usize>(byte: u8, bits: u32) -> [u16; N] {
+    let mut rest = byte;
+    [(); N].map(|()| {
+        let top = rest.checked_shr(8u32.saturating_sub(bits)).unwrap_or(0);
+        rest = rest.checked_shl(bits).unwrap_or(0);
+        u16::from(top)
+    })
 }

@@ -1,4 +1,12 @@
 //! Known sets of body points with their lines and mirror pairs, and pairs found in the names of unknown ones.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
 
 use crate::points::{self, PointSet};
 
@@ -215,18 +223,31 @@ pub fn pairs_from_names(names: &[String]) -> Vec<(usize, usize)> {
     let mut pairs = Vec::new();
     let mut taken = vec![false; names.len()];
     for (i, name) in spelled.iter().enumerate() {
-        if taken[i] {
+        if taken.get(i) == Some(&true) {
             continue;
         }
-        let found = mirrored(name)
-            .into_iter()
-            .find_map(|m| spelled.iter().enumerate().position(|(j, n)| j != i && !taken[j] && *n == m));
+        let found = mirrored(name).into_iter().find_map(|m| {
+            spelled.iter().enumerate().position(|(j, n)| j != i && taken.get(j) == Some(&false) && *n == m)
+        });
         if let Some(j) = found {
-            (taken[i], taken[j]) = (true, true);
+            for k in [i, j] {
+                taken.get_mut(k).into_iter().for_each(|t| *t = true);
+            }
             pairs.push((i.min(j), i.max(j)));
         }
     }
     pairs
+}
+
+/// Points whose name has a side, without a point of the other side.
+pub fn without_other_side(names: &[String]) -> Vec<usize> {
+    let paired = pairs_from_names(names);
+    let alone = |i: usize| !paired.iter().any(|&(a, b)| a == i || b == i);
+    let sided = |n: &str| {
+        let words = spaced(n);
+        words.split('_').any(|w| ["left", "right", "l", "r"].contains(&w)) || n.contains(['左', '右'])
+    };
+    names.iter().enumerate().filter(|(i, n)| alone(*i) && sided(n)).map(|(i, _)| i).collect()
 }
 
 /// [`normal`], with words of camel case parted: `LShoulder` is `l_shoulder`, `LeftEye` is `left_eye`.
@@ -234,8 +255,8 @@ fn spaced(name: &str) -> String {
     let chars: Vec<char> = name.chars().collect();
     let mut out = String::new();
     for (i, &c) in chars.iter().enumerate() {
-        let before = i.checked_sub(1).map(|k| chars[k]);
-        let next_is_lower = chars.get(i + 1).is_some_and(|n| n.is_lowercase());
+        let before = i.checked_sub(1).and_then(|k| chars.get(k));
+        let next_is_lower = chars.get(i.saturating_add(1)).is_some_and(|n| n.is_lowercase());
         if c.is_uppercase() && before.is_some_and(|b| b.is_lowercase() || (b.is_uppercase() && next_is_lower))
         {
             out.push('_');
@@ -250,7 +271,11 @@ fn mirrored(name: &str) -> Vec<String> {
     let mut out = Vec::new();
     for (a, b) in [("left", "right"), ("right", "left"), ("左", "右"), ("右", "左")] {
         for (at, _) in name.match_indices(a) {
-            out.push(format!("{}{b}{}", &name[..at], &name[at + a.len()..]));
+            if let Some((before, after)) = name.split_at_checked(at)
+                && let Some(after) = after.strip_prefix(a)
+            {
+                out.push(format!("{before}{b}{after}"));
+            }
         }
     }
     let words: Vec<&str> = name.split('_').collect();
@@ -261,7 +286,7 @@ fn mirrored(name: &str) -> Vec<String> {
             _ => continue,
         };
         let mut words = words.clone();
-        words[i] = other;
+        words.get_mut(i).into_iter().for_each(|w| *w = other);
         out.push(words.join("_"));
     }
     out
@@ -278,6 +303,7 @@ pub struct WholeBody {
 }
 
 /// Builds the table of COCO-WholeBody.
+#[allow(clippy::arithmetic_side_effects)] // Numbers of this table alone, below 133.
 pub fn whole_body() -> WholeBody {
     const FACE: usize = 23;
     const HANDS: usize = 91;
@@ -307,6 +333,7 @@ pub fn whole_body() -> WholeBody {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

@@ -7,6 +7,14 @@
 //! Frame 1 of the video is `000001.pts`. 68 points, 1-based. Of the 114 videos 50 are for training; the 64 for testing are in
 //! three categories: well-lit (31), unconstrained light (19), arbitrary (14). Decoding `vid.avi` is the business of the video
 //! reader; where frames lie as images in `frames/`, in `images/` or beside the `.pts` files, they are found.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
 
 use std::path::{Path, PathBuf};
 

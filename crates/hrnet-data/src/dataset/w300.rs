@@ -14,11 +14,19 @@
 //!
 //! 68 points, 1-based ([`Base::One`]; [`Base::Zero`] gives the numbers that the official CSV repeats). Centre and scale by
 //! [`face_centre_scale`]. Mirrored copies of training images (`*_mirror.pts`) are left out.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
 
 use std::path::{Path, PathBuf};
 
 use super::model::{
-    Base, DataError, LandmarkSample, Place, ReadOptions, Reader, face_centre_scale, read_bytes, text,
+    Base, DataError, LandmarkSample, Place, ReadOptions, Reader, face_centre_scale, ordinal, read_bytes, text,
 };
 use super::pts;
 
@@ -107,6 +115,30 @@ pub fn read_folder(folder: &Path, options: &PtsOptions) -> Result<PtsSet, DataEr
     read_files(folder, &pts_files(folder)?, options)
 }
 
+/// Reads every `.pts` file below a folder, down to four folders deep.
+pub fn read_tree(folder: &Path, options: &PtsOptions) -> Result<PtsSet, DataError> {
+    let (mut files, mut level) = (Vec::new(), vec![folder.to_path_buf()]);
+    for _ in 0..5 {
+        let mut below = Vec::new();
+        for folder in level {
+            files.extend(pts_files(&folder)?);
+            for entry in std::fs::read_dir(&folder).map_err(|e| DataError::io(&folder, &e))? {
+                below.push(entry.map_err(|e| DataError::io(&folder, &e))?.path());
+            }
+        }
+        below.retain(|p| p.is_dir());
+        below.sort();
+        level = below;
+    }
+    files.sort();
+    read_files(folder, &files, options)
+}
+
+/// Reads one `.pts` file with its image.
+pub fn read_one(file: &Path, options: &PtsOptions) -> Result<PtsSet, DataError> {
+    read_files(file, &[file.to_path_buf()], options)
+}
+
 /// Reads the faces of a list: one image or `.pts` file per line, relative to `root`; empty lines and `#` are passed over.
 pub fn read_list(list: &Path, root: &Path, options: &PtsOptions) -> Result<PtsSet, DataError> {
     let bytes = read_bytes(list, options.read.limits.max_bytes)?;
@@ -117,13 +149,13 @@ pub fn read_list(list: &Path, root: &Path, options: &PtsOptions) -> Result<PtsSe
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        reader.count(samples.len() + 1, "faces")?;
-        let number = i as u64 + 1;
-        let place = Place::Line(number);
+        reader.count(samples.len().saturating_add(1), "faces")?;
+        let line_number = ordinal(i);
+        let place = Place::Line(line_number);
         let name = Path::new(line).with_extension("pts");
         let result = reader
             .file(root, &name.to_string_lossy(), &place)
-            .and_then(|pts| face(&pts, number, &reader, &place, options));
+            .and_then(|pts| face(&pts, line_number, &reader, &place, options));
         samples.extend(reader.keep(result)?);
     }
     finish(list, samples, reader)
@@ -135,7 +167,7 @@ fn read_files(root: &Path, files: &[PathBuf], options: &PtsOptions) -> Result<Pt
     let mut samples = Vec::with_capacity(files.len());
     for (i, file) in files.iter().enumerate() {
         let place = Place::Item { list: "faces", index: i };
-        let result = face(file, i as u64 + 1, &reader, &place, options);
+        let result = face(file, ordinal(i), &reader, &place, options);
         samples.extend(reader.keep(result)?);
     }
     finish(root, samples, reader)

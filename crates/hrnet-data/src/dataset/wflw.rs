@@ -11,12 +11,20 @@
 //! |---|---|---|
 //! | face box | [`FaceBox::Points`]: extent of the points, whole pixels outwards | [`FaceBox::Points`] too |
 //! | the annotated rectangle | unused | [`FaceBox::Rectangle`], nearer to what a detector gives |
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::panic
+)]
 
 use std::path::{Path, PathBuf};
 
 use super::model::{
-    Base, DataError, LandmarkSample, Place, ReadOptions, Reader, Seen, face_centre_scale, read_bytes, short,
-    text,
+    Base, DataError, LandmarkSample, Place, ReadOptions, Reader, Seen, face_centre_scale, ordinal,
+    read_bytes, short, text,
 };
 
 const POINTS: usize = 98;
@@ -76,7 +84,7 @@ impl WflwSet {
     /// The faces with an attribute, by its name: the six test subsets.
     pub fn subset(&self, attribute: &str) -> Option<Vec<&WflwFace>> {
         let i = ATTRIBUTES.iter().position(|a| *a == attribute)?;
-        Some(self.faces.iter().filter(|f| f.attributes[i]).collect())
+        Some(self.faces.iter().filter(|f| f.attributes.get(i) == Some(&true)).collect())
     }
 }
 
@@ -100,8 +108,8 @@ pub fn parse(
         if line.trim().is_empty() {
             continue;
         }
-        reader.count(faces.len() + 1, "faces")?;
-        let number = i as u64 + 1;
+        reader.count(faces.len().saturating_add(1), "faces")?;
+        let number = ordinal(i);
         let result = match seen.before(line.trim(), number) {
             Some(first) => {
                 let (path, place, what) = (path.to_path_buf(), Place::Line(number), "this face".to_string());
@@ -128,21 +136,23 @@ fn face(
     let place = Place::Line(number);
     let bad = |problem: String, fix| DataError::entry(reader.path, place.clone(), problem, fix);
     let fields: Vec<&str> = line.split_whitespace().take(FIELDS + 1).collect();
-    if fields.len() != FIELDS {
+    let (Some((coordinates, [flags @ .., name])), FIELDS) =
+        (fields.split_at_checked(POINTS * 2 + 4), fields.len())
+    else {
         let count = line.split_whitespace().count();
         return Err(bad(
             format!("it has {count} fields instead of {FIELDS}"),
             "196 coordinates, 4 of the box, 6 attributes, image",
         ));
-    }
+    };
     let mut numbers = Vec::with_capacity(POINTS * 2 + 4);
-    for field in &fields[..POINTS * 2 + 4] {
+    for field in coordinates {
         let v: f64 =
             field.parse().map_err(|_| bad(format!("{:?} is no number", short(field)), "write a number"))?;
         numbers.push(reader.coordinate(v, "a coordinate", &place)? - options.base.offset());
     }
     let mut attributes = [false; 6];
-    for (a, field) in attributes.iter_mut().zip(&fields[POINTS * 2 + 4..]) {
+    for (a, field) in attributes.iter_mut().zip(flags) {
         *a = match *field {
             "0" => false,
             "1" => true,
@@ -152,16 +162,15 @@ fn face(
     let (points, rectangle) = numbers.split_at(POINTS * 2);
     let points: Vec<[f64; 2]> = points.as_chunks::<2>().0.to_vec();
     let [x0, y0, x1, y1] = <[f64; 4]>::try_from(rectangle).unwrap_or_default();
-    let rectangle = reader.bbox([x0, y0, x1 - x0, y1 - y0], &place)?;
+    let (width, height) = (x1 - x0, y1 - y0);
+    let rectangle = reader.bbox([x0, y0, width, height], &place)?;
     let (centre, scale) = match options.face_box {
         FaceBox::Points => face_centre_scale(&points),
-        FaceBox::Rectangle => {
-            Some(([(x0 + x1) / 2.0, (y0 + y1) / 2.0], rectangle[2].max(rectangle[3]) / 200.0))
-        }
+        FaceBox::Rectangle => Some(([(x0 + x1) / 2.0, (y0 + y1) / 2.0], width.max(height) / 200.0)),
     }
     .filter(|&(_, s)| s > 0.0)
     .ok_or_else(|| bad("the face has no size".into(), "remove the line"))?;
-    let image: PathBuf = reader.file(image_root, fields[FIELDS - 1], &place)?;
+    let image: PathBuf = reader.file(image_root, name, &place)?;
     let sample = LandmarkSample { image, line: number, centre, scale, box_size: None, points };
     Ok(WflwFace { sample, rectangle, attributes })
 }

@@ -62,7 +62,16 @@ pub fn walk<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Header<'a>, ImageErr
             None => corrupt(e.to_string()),
         })?;
     let channels = usize::from(decoder.color_type().channel_count());
-    Ok(Header { width, height, alloc, stream: bytes.into(), exif: None, truncated, channels })
+    Ok(Header {
+        width,
+        height,
+        alloc,
+        stream: bytes.into(),
+        exif: None,
+        truncated,
+        channels,
+        animated: false,
+    })
 }
 
 /// Decodes; of a truncated file, the rows that are there.

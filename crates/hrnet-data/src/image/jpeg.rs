@@ -165,7 +165,16 @@ pub fn walk<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Header<'a>, ImageErr
     let alloc = check_alloc(FORMAT, pixels.saturating_mul(3).saturating_add(coefficients), limits)?;
     let stream = parts.join(bytes).ok_or(ImageError::Memory { bytes: bytes.len() as u64 })?;
     let (width, height) = (frame.width, frame.height);
-    Ok(Header { width, height, alloc, stream, exif, truncated: cut.map(Into::into), channels })
+    Ok(Header {
+        width,
+        height,
+        alloc,
+        stream,
+        exif,
+        truncated: cut.map(Into::into),
+        channels,
+        animated: false,
+    })
 }
 
 /// The next marker at or after `from`: its position and code.

@@ -60,7 +60,7 @@ pub fn walk<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Header<'a>, ImageErr
     let mut parts = Parts::default();
     parts.keep(0, 33);
     let (mut at, mut idat_bytes, mut idat_chunks, mut others) = (33usize, 0u64, 0u64, 0usize);
-    let (mut exif, mut has_transparency, mut cut) = (None, false, None);
+    let (mut exif, mut has_transparency, mut animated, mut cut) = (None, false, false, None);
     loop {
         let Some(start) = slice(bytes, at, 8) else {
             cut = Some("the end chunk is missing".to_string());
@@ -82,6 +82,8 @@ pub fn walk<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Header<'a>, ImageErr
             }
             b"eXIf" => exif = exif.or(data),
             b"tRNS" => has_transparency = true,
+            // More than one frame.
+            b"acTL" => animated |= data.and_then(|d| u32_be(d, 0)).is_some_and(|frames| frames > 1),
             _ => {}
         }
         if kind != b"IDAT" {
@@ -137,7 +139,7 @@ pub fn walk<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Header<'a>, ImageErr
         _ => 4,
     };
     let stream = parts.join(bytes).ok_or(ImageError::Memory { bytes: bytes.len() as u64 })?;
-    Ok(Header { width, height, alloc, stream, exif, truncated: cut, channels })
+    Ok(Header { width, height, alloc, stream, exif, truncated: cut, channels, animated })
 }
 
 /// Decodes; of a truncated file, the rows that are there (the rest is black).

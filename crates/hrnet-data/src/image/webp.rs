@@ -1,4 +1,4 @@
-//! WebP: RIFF chunk walk, and pixels through the `image` crate. Animations are refused by name.
+//! WebP: RIFF chunk walk, and pixels through the `image` crate. Of an animation the first frame on its canvas.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -28,6 +28,7 @@ pub fn walk<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Header<'a>, ImageErr
         .then(|| format!("the file should have {riff_end} bytes, it has {}", bytes.len()));
     let (mut at, mut chunks) = (12usize, 0usize);
     let (mut canvas, mut frame, mut exif, mut alpha) = (None, None, None, false);
+    let (mut animated, mut frames) = (false, 0u64);
     while (at as u64) < riff_end.min(bytes.len() as u64) {
         chunks = chunks.saturating_add(1);
         if chunks > limits.max_segments {
@@ -43,9 +44,7 @@ pub fn walk<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Header<'a>, ImageErr
         match &kind {
             b"VP8X" => {
                 let flags = bytes.get(body).copied().unwrap_or(0);
-                if flags & 2 != 0 {
-                    return Err(ImageError::Unsupported { what: "an animated WebP".into() });
-                }
+                animated |= flags & 2 != 0;
                 alpha = flags & 0x10 != 0;
                 let side = |at: usize| {
                     let [a, b, c] = array::<3>(bytes, at)?;
@@ -53,7 +52,10 @@ pub fn walk<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Header<'a>, ImageErr
                 };
                 canvas = side(body.saturating_add(4)).zip(side(body.saturating_add(7)));
             }
-            b"ANIM" | b"ANMF" => return Err(ImageError::Unsupported { what: "an animated WebP".into() }),
+            b"ANMF" if !animated => {
+                return Err(corrupt("a frame of an animation in a file that is none".into()));
+            }
+            b"ANMF" => frames = frames.saturating_add(1),
             b"VP8 " if frame.is_none() => {
                 // Frame tag (3 bytes), start code 9d 01 2a, then 14 bits of width and of height.
                 if slice(bytes, body.saturating_add(3), 3).is_some_and(|s| s != b"\x9d\x01\x2a") {
@@ -80,6 +82,11 @@ pub fn walk<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Header<'a>, ImageErr
     for (width, height) in [canvas, frame].into_iter().flatten() {
         check_size(FORMAT, width, height, limits)?;
     }
+    // The frames of an animation lie on its canvas; the decoder checks that they do.
+    if animated && frames > 0 {
+        frame = canvas;
+    }
+    let animated = animated && frames > 1;
     let Some((width, height)) = frame else {
         return Err(truncated("there is no picture in it"));
     };
@@ -91,7 +98,7 @@ pub fn walk<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Header<'a>, ImageErr
     let pixels = (width as u64).saturating_mul(height as u64);
     let alloc = check_alloc(FORMAT, pixels.saturating_mul(8), limits)?;
     let channels = if alpha { 4 } else { 3 };
-    Ok(Header { width, height, alloc, stream: bytes.into(), exif, truncated: cut, channels })
+    Ok(Header { width, height, alloc, stream: bytes.into(), exif, truncated: cut, channels, animated })
 }
 
 /// Decodes; a truncated file decodes as far as the format allows, which for WebP is usually not at all.

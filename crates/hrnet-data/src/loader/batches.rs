@@ -1,14 +1,32 @@
-//! Shuffled batches, made ahead by worker threads, delivered in order.
+//! Shuffled batches of any kind of sample, made ahead by worker threads, delivered in order.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use super::{LandmarkSet, LoaderError, SampleSpec};
-use crate::augment::LandmarkAugment;
-use crate::geometry::Affine;
+use super::LoaderError;
 use crate::rng::{Purpose, Rng};
+
+/// Makes the samples of a task. A sample is a pure function of the set, the seed, the epoch and its index.
+pub trait Samples: Send + Sync + 'static {
+    /// What is made.
+    type Sample: Send + 'static;
+
+    /// Number of samples.
+    fn len(&self) -> usize;
+
+    /// Whether there is nothing to learn from.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Checks settings that belong together, before the first sample.
+    fn check(&self) -> Result<(), LoaderError>;
+
+    /// Sample `index` of `epoch` under `seed`.
+    fn sample(&self, seed: u64, epoch: u64, index: usize) -> Result<Self::Sample, LoaderError>;
+}
 
 /// Where a run is: the next batch to be delivered. This is all the state a checkpoint needs of the loader.
 #[derive(
@@ -22,20 +40,16 @@ pub struct Position {
 }
 
 /// How batches are formed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchPlan {
     /// Samples per batch.
     pub batch_size: usize,
     /// Names the order and all augmentation.
     pub seed: u64,
-    /// A new order each epoch, or table order.
+    /// A new order each epoch, or set order.
     pub shuffle: bool,
     /// Leave out a last batch that is not full.
     pub drop_last: bool,
-    /// Changes of the samples.
-    pub augment: LandmarkAugment,
-    /// Form of the samples.
-    pub spec: SampleSpec,
     /// Worker threads; 0 makes batches when they are asked for.
     pub threads: usize,
     /// Finished or half-made batches that may wait; bounds the memory.
@@ -44,14 +58,13 @@ pub struct BatchPlan {
 
 impl BatchPlan {
     /// A shuffled plan for training with one worker and four batches ahead.
-    pub fn training(batch_size: usize, seed: u64, augment: LandmarkAugment, spec: SampleSpec) -> Self {
-        Self { batch_size, seed, shuffle: true, drop_last: true, augment, spec, threads: 1, prefetch: 4 }
+    pub fn training(batch_size: usize, seed: u64) -> Self {
+        Self { batch_size, seed, shuffle: true, drop_last: true, threads: 1, prefetch: 4 }
     }
 
-    /// Table order, nothing left out, nothing changed.
-    pub fn evaluation(batch_size: usize, spec: SampleSpec) -> Self {
-        let augment = LandmarkAugment::none();
-        Self { batch_size, seed: 0, shuffle: false, drop_last: false, augment, spec, threads: 1, prefetch: 4 }
+    /// Set order, nothing left out.
+    pub fn evaluation(batch_size: usize) -> Self {
+        Self { batch_size, seed: 0, shuffle: false, drop_last: false, threads: 1, prefetch: 4 }
     }
 
     /// Batches in one epoch of `samples` samples.
@@ -72,41 +85,35 @@ impl BatchPlan {
 
 /// Samples side by side.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Batch {
+pub struct Batch<S> {
     /// Which batch this is.
     pub position: Position,
     /// Index of each sample in the set.
     pub indices: Vec<usize>,
-    /// `[n, 3, h, w]`.
-    pub input: Vec<f32>,
-    /// `[n, joints, h, w]`.
-    pub target: Vec<f32>,
-    /// `[n, joints]`.
-    pub weight: Vec<f32>,
-    /// From image pixels to input pixels, per sample.
-    pub to_input: Vec<Affine>,
+    /// The samples.
+    pub samples: Vec<S>,
 }
 
-struct State {
+struct State<S> {
     claimed: u64,
     delivered: u64,
-    ready: BTreeMap<u64, Result<Batch, LoaderError>>,
+    ready: BTreeMap<u64, Result<Batch<S>, LoaderError>>,
     stop: bool,
 }
 
-struct Shared {
-    set: Arc<LandmarkSet>,
+struct Shared<M: Samples> {
+    maker: Arc<M>,
     plan: BatchPlan,
     per_epoch: u64,
     end: u64,
     order: Mutex<Option<(u64, Arc<Vec<usize>>)>>,
-    state: Mutex<State>,
+    state: Mutex<State<M::Sample>>,
     changed: Condvar,
 }
 
 /// An iterator over batches. Dropping it stops its threads.
-pub struct Batches {
-    shared: Arc<Shared>,
+pub struct Batches<M: Samples> {
+    shared: Arc<Shared<M>>,
     next: u64,
     workers: Vec<JoinHandle<()>>,
 }
@@ -116,21 +123,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Batches {
+impl<M: Samples> Batches<M> {
     /// Starts at `from` and ends before epoch `end_epoch`.
-    pub fn new(
-        set: Arc<LandmarkSet>,
-        plan: BatchPlan,
-        from: Position,
-        end_epoch: u64,
-    ) -> Result<Self, LoaderError> {
-        set.check(&plan.augment, &plan.spec)?;
-        let per_epoch = plan.batches_per_epoch(set.len());
+    pub fn new(maker: Arc<M>, plan: BatchPlan, from: Position, end_epoch: u64) -> Result<Self, LoaderError> {
+        maker.check()?;
+        let per_epoch = plan.batches_per_epoch(maker.len());
         if plan.batch_size == 0 || per_epoch == 0 {
             return Err(LoaderError::Setting(format!(
                 "a batch size of {} makes no batch of {} samples",
                 plan.batch_size,
-                set.len()
+                maker.len()
             )));
         }
         if from.batch > per_epoch {
@@ -142,9 +144,8 @@ impl Batches {
         let next = from.epoch.saturating_mul(per_epoch).saturating_add(from.batch);
         let end = end_epoch.saturating_mul(per_epoch);
         let state = State { claimed: next, delivered: next, ready: BTreeMap::new(), stop: false };
-        let threads = plan.threads;
         let shared = Arc::new(Shared {
-            set,
+            maker,
             plan,
             per_epoch,
             end,
@@ -153,7 +154,7 @@ impl Batches {
             changed: Condvar::new(),
         });
         let mut workers = Vec::new();
-        for i in 0..threads {
+        for i in 0..plan.threads {
             let shared = Arc::clone(&shared);
             let thread = std::thread::Builder::new().name(format!("hrnet-loader-{i}"));
             match thread.spawn(move || shared.work()) {
@@ -176,8 +177,8 @@ impl Batches {
     }
 }
 
-impl Iterator for Batches {
-    type Item = Result<Batch, LoaderError>;
+impl<M: Samples> Iterator for Batches<M> {
+    type Item = Result<Batch<M::Sample>, LoaderError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let shared = &self.shared;
@@ -201,7 +202,7 @@ impl Iterator for Batches {
     }
 }
 
-impl Drop for Batches {
+impl<M: Samples> Drop for Batches<M> {
     fn drop(&mut self) {
         lock(&self.shared.state).stop = true;
         self.shared.changed.notify_all();
@@ -212,7 +213,7 @@ impl Drop for Batches {
     }
 }
 
-impl Shared {
+impl<M: Samples> Shared<M> {
     fn position(&self, ticket: u64) -> Position {
         Position { epoch: ticket / self.per_epoch, batch: ticket % self.per_epoch }
     }
@@ -246,45 +247,21 @@ impl Shared {
         match &*cached {
             Some((e, order)) if *e == epoch => Arc::clone(order),
             _ => {
-                let order = Arc::new(self.plan.order(self.set.len(), epoch));
+                let order = Arc::new(self.plan.order(self.maker.len(), epoch));
                 *cached = Some((epoch, Arc::clone(&order)));
                 order
             }
         }
     }
 
-    fn produce(&self, ticket: u64) -> Result<Batch, LoaderError> {
-        let (plan, set) = (&self.plan, &self.set);
+    fn produce(&self, ticket: u64) -> Result<Batch<M::Sample>, LoaderError> {
+        let plan = &self.plan;
         let position = self.position(ticket);
         let order = self.order_of(position.epoch);
         let start = position.batch as usize * plan.batch_size;
         let indices = order[start..(start + plan.batch_size).min(order.len())].to_vec();
-        let spec = &plan.spec;
-        let input_len = 3 * spec.input.0 * spec.input.1;
-        let target_len = set.points() * spec.heatmap.0 * spec.heatmap.1;
-        let mut batch = Batch {
-            position,
-            input: vec![0.0; indices.len() * input_len],
-            target: vec![0.0; indices.len() * target_len],
-            weight: vec![0.0; indices.len() * set.points()],
-            to_input: Vec::with_capacity(indices.len()),
-            indices,
-        };
-        let parts = batch.input.chunks_exact_mut(input_len).zip(batch.target.chunks_exact_mut(target_len));
-        let parts = parts.zip(batch.weight.chunks_exact_mut(set.points()));
-        for (&index, ((input, target), weight)) in batch.indices.iter().zip(parts) {
-            let (to_input, _) = set.sample_into(
-                plan.seed,
-                position.epoch,
-                index,
-                &plan.augment,
-                spec,
-                input,
-                target,
-                weight,
-            )?;
-            batch.to_input.push(to_input);
-        }
-        Ok(batch)
+        let make = |&index: &usize| self.maker.sample(plan.seed, position.epoch, index);
+        let samples = indices.iter().map(make).collect::<Result<_, _>>()?;
+        Ok(Batch { position, indices, samples })
     }
 }

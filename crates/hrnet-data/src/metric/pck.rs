@@ -247,8 +247,18 @@ impl Pckh {
         labelled: &[bool],
         head: [[f64; 2]; 2],
     ) -> Result<(), PckError> {
+        self.update_sized(predicted, truth, labelled, head_diagonal(head) * HEAD_SHARE)
+    }
+
+    /// Adds a person whose head size ([`HEAD_SHARE`] of the diagonal) is known.
+    pub fn update_sized(
+        &mut self,
+        predicted: &[[f64; 2]],
+        truth: &[[f64; 2]],
+        labelled: &[bool],
+        length: f64,
+    ) -> Result<(), PckError> {
         check(predicted, truth, labelled, MPII_JOINTS)?;
-        let length = head_diagonal(head) * HEAD_SHARE;
         if !(length > 0.0 && length.is_finite()) {
             return Err(PckError::Length(length));
         }

@@ -1,7 +1,8 @@
-//! Softmax cross entropy over classes, mean over the batch, with PyTorch's label smoothing:
-//! `(1 - s) * -log p[label] + (s / K) * sum_k -log p[k]`.
+//! Softmax cross entropy over classes, mean over the batch: `sum_k t[k] * -log p[k]` for a target distribution `t`, which
+//! is 1 at a label, or given (mixup, cutmix). PyTorch's label smoothing `s` takes `(1 - s) t + s / K` instead.
 
 use super::LossError;
+use hrnet_ir::Tensor;
 use serde::{Deserialize, Serialize};
 
 /// Softmax cross entropy.
@@ -14,7 +15,15 @@ pub struct CrossEntropy {
 }
 
 impl CrossEntropy {
-    pub(super) fn evaluate(
+    pub(super) fn check(&self) -> Result<(), LossError> {
+        if !(0.0..1.0).contains(&self.smoothing) {
+            let (option, value) = ("smoothing", self.smoothing.to_string());
+            return Err(LossError::Option { option, value, wanted: "at least 0, below 1".into() });
+        }
+        Ok(())
+    }
+
+    pub(super) fn labels(
         &self,
         output: &[f32],
         shape: [usize; 4],
@@ -30,24 +39,56 @@ impl CrossEntropy {
         if let Some((image, &label)) = labels.iter().enumerate().find(|&(_, &l)| l >= classes) {
             return Err(LossError::Label { image, label, classes });
         }
+        let wanted = |image: usize, class: usize| if labels[image] == class { 1.0 } else { 0.0 };
+        self.evaluate(output, classes, wanted, scale, grad)
+    }
+
+    /// `shares` is `[n, classes]`, every row a distribution.
+    pub(super) fn shares(
+        &self,
+        output: &[f32],
+        shape: [usize; 4],
+        shares: &Tensor,
+        scale: f64,
+        grad: &mut [f32],
+    ) -> Result<f64, LossError> {
+        let [n, classes, h, w] = shape;
+        if (h, w) != (1, 1) || shares.shape() != [n, classes] {
+            let (wanted, found) = (vec![n, classes], shares.shape().to_vec());
+            return Err(LossError::Shape { what: "the tensor of class shares", wanted, found });
+        }
+        let wanted = |image: usize, class: usize| f64::from(shares.data()[image * classes + class]);
+        self.evaluate(output, classes, wanted, scale, grad)
+    }
+
+    fn evaluate(
+        &self,
+        output: &[f32],
+        classes: usize,
+        wanted: impl Fn(usize, usize) -> f64,
+        scale: f64,
+        grad: &mut [f32],
+    ) -> Result<f64, LossError> {
+        self.check()?;
         let spread = self.smoothing / classes as f64;
+        let n = output.len() as f64 / classes as f64;
         let mut total = 0.0;
         let rows = output.chunks_exact(classes).zip(grad.chunks_exact_mut(classes));
-        for ((row, grad), &label) in rows.zip(labels) {
-            let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let max = f64::from(max);
+        for (image, (row, grad)) in rows.enumerate() {
+            let max = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
             let sum: f64 = row.iter().map(|&v| (f64::from(v) - max).exp()).sum();
             let log_sum = max + sum.ln();
+            let wanted = |k| spread + (1.0 - self.smoothing) * wanted(image, k);
+            let mass: f64 = (0..classes).map(wanted).sum();
             for (k, (d, &v)) in grad.iter_mut().zip(row).enumerate() {
-                let log_p = f64::from(v) - log_sum;
-                let wanted = spread + if k == label { 1.0 - self.smoothing } else { 0.0 };
+                let (log_p, wanted) = (f64::from(v) - log_sum, wanted(k));
                 if wanted != 0.0 {
                     total -= wanted * log_p;
                 }
-                *d = ((log_p.exp() - wanted) * scale / n as f64) as f32;
+                *d = ((mass * log_p.exp() - wanted) * scale / n) as f32;
             }
         }
-        Ok(total / n as f64)
+        Ok(total / n)
     }
 }
 
@@ -71,7 +112,7 @@ mod tests {
         assert_eq!(far.unwrap(), 0.0);
         for smoothing in [0.0, 0.1] {
             let loss = Loss::CrossEntropy(CrossEntropy { smoothing });
-            check_gradient(loss, [3, 5, 1, 1], &Target::Labels(vec![4, 0, 2]));
+            check_gradient(&loss, [3, 5, 1, 1], &Target::Labels(vec![4, 0, 2]));
         }
     }
 

@@ -6,6 +6,9 @@
 //! | mean (the official face loss) | mean_{B,J,H,W} (p - g)^2, weights not read |
 //! | weighted (mmpose) | mean_{B,J,H,W} w (p - g)^2 |
 //!
+//! `w` is the weight of the target times `joint_weights` of the joint, where given: the official pose code has a table of
+//! those for COCO ([`COCO_JOINT_WEIGHTS`]), off in the published recipes.
+//!
 //! With `foreground = a`, every pixel's square counts `1 + a g` times: small maps are mostly background, and this keeps
 //! a network from predicting nothing for its first epochs. 0 gives the formulas as they stand.
 
@@ -29,7 +32,7 @@ pub enum HeatmapLoss {
 }
 
 /// Squared error of heat maps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HeatmapMse {
     /// Which formula.
@@ -37,12 +40,63 @@ pub struct HeatmapMse {
     /// Extra weight of a pixel per unit of its target.
     #[serde(default)]
     pub foreground: f64,
+    /// A factor per joint on the weights of the target; all 1 when empty. Not read by the mean form.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joint_weights: Vec<f64>,
+}
+
+/// The official factors for the 17 joints of COCO.
+pub const COCO_JOINT_WEIGHTS: [f64; 17] =
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.2, 1.2, 1.5, 1.5, 1.0, 1.0, 1.2, 1.2, 1.5, 1.5];
+
+/// The weight of map `index` (image by image).
+pub(super) fn joint_weight(weights: Option<&Tensor>, joint_weights: &[f64], index: usize) -> f64 {
+    let own = if joint_weights.is_empty() { 1.0 } else { joint_weights[index % joint_weights.len()] };
+    own * weights.map_or(1.0, |t| f64::from(t.data()[index]))
+}
+
+pub(super) fn check_joint_weights(joint_weights: &[f64], joints: usize) -> Result<(), LossError> {
+    let fail = |value, wanted| Err(LossError::Option { option: "joint_weights", value, wanted });
+    if !joint_weights.is_empty() && joint_weights.len() != joints {
+        let value = format!("{} values", joint_weights.len());
+        return fail(value, format!("none or one for each of {joints} joints"));
+    }
+    match joint_weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
+        Some(w) => fail(w.to_string(), "0 or more".into()),
+        None => Ok(()),
+    }
+}
+
+/// Whether target and weights (of shape `[n, joints]`) fit.
+pub(super) fn check_shapes(
+    shape: [usize; 4],
+    [n, joints, _, _]: [usize; 4],
+    maps: &Tensor,
+    weights: Option<&Tensor>,
+) -> Result<(), LossError> {
+    if maps.shape() != shape {
+        let (wanted, found) = (shape.to_vec(), maps.shape().to_vec());
+        return Err(LossError::Shape { what: "the target", wanted, found });
+    }
+    if let Some(weights) = weights.filter(|t| t.shape() != [n, joints]) {
+        let (wanted, found) = (vec![n, joints], weights.shape().to_vec());
+        return Err(LossError::Shape { what: "the tensor of point weights", wanted, found });
+    }
+    Ok(())
 }
 
 impl HeatmapMse {
     /// A formula without foreground weight.
     pub fn new(form: HeatmapLoss) -> Self {
-        Self { form, foreground: 0.0 }
+        Self { form, foreground: 0.0, joint_weights: Vec::new() }
+    }
+
+    pub(super) fn check(&self, joints: usize) -> Result<(), LossError> {
+        if !(self.foreground.is_finite() && self.foreground >= 0.0) {
+            let (option, value) = ("foreground", self.foreground.to_string());
+            return Err(LossError::Option { option, value, wanted: "0 or more".into() });
+        }
+        check_joint_weights(&self.joint_weights, joints)
     }
 
     pub(super) fn evaluate(
@@ -56,18 +110,12 @@ impl HeatmapMse {
         grad: &mut [f32],
     ) -> Result<f64, LossError> {
         let [n, c, h, w] = shape;
-        if maps.shape() != shape {
-            let (wanted, found) = (shape.to_vec(), maps.shape().to_vec());
-            return Err(LossError::Shape { what: "the target", wanted, found });
-        }
-        if let Some(weights) = weights.filter(|t| t.shape() != [n, c]) {
-            let (wanted, found) = (vec![n, c], weights.shape().to_vec());
-            return Err(LossError::Shape { what: "the tensor of point weights", wanted, found });
-        }
+        self.check(c)?;
+        check_shapes(shape, shape, maps, weights)?;
         let plane = h * w;
         let mean = 1.0 / (n * c * plane) as f64;
         let coefficient = |index: usize| -> f64 {
-            let weight = weights.map_or(1.0, |t| f64::from(t.data()[index]));
+            let weight = joint_weight(weights, &self.joint_weights, index);
             match self.form {
                 HeatmapLoss::Joints => 0.5 * weight * weight * mean,
                 HeatmapLoss::Mean => mean,
@@ -111,7 +159,7 @@ mod tests {
         };
         for foreground in [0.0, 5.0] {
             for form in [HeatmapLoss::Joints, HeatmapLoss::Mean, HeatmapLoss::Weighted] {
-                let loss = Loss::HeatmapMse(HeatmapMse { form, foreground });
+                let loss = Loss::HeatmapMse(HeatmapMse { foreground, ..HeatmapMse::new(form) });
                 let mut grad = vec![0.0; 48];
                 let got =
                     loss.evaluate(&Pool::new(1), output.data(), shape, &target, 1.0, &mut grad).unwrap();
@@ -127,7 +175,7 @@ mod tests {
                     })
                     .sum();
                 assert!((got - wanted).abs() < 1e-6 * wanted, "{form:?}: {got}, wanted {wanted}");
-                check_gradient(loss, shape, &target);
+                check_gradient(&loss, shape, &target);
             }
         }
     }

@@ -19,8 +19,10 @@ pub(crate) struct BnLayer {
     pub inv_std: Vec<f32>,
     pub scale: Vec<f32>,
     pub shift: Vec<f32>,
-    /// Values per channel in the last batch.
+    /// Values per channel in the last batch, over all processes.
     pub values: usize,
+    /// Normalises by the running statistics and leaves them.
+    pub frozen: bool,
 }
 
 impl BnLayer {
@@ -40,6 +42,7 @@ impl BnLayer {
             scale: zeros.clone(),
             shift: zeros,
             values: 0,
+            frozen: false,
         }
     }
 
@@ -57,6 +60,9 @@ impl BnLayer {
 
     /// Moves the running statistics towards the last batch; the running variance takes the unbiased one, as in PyTorch.
     pub fn commit(&self, buffers: &mut [f32]) {
+        if self.frozen {
+            return;
+        }
         let m = self.spec.momentum;
         let blend = |running: &mut f32, batch: f64| {
             *running = ((1.0 - m) * f64::from(*running) + m * batch) as f32;
@@ -75,14 +81,71 @@ impl BnLayer {
         let (isa, pool, unit, shape) = (ctx.isa, ctx.pool, ctx.unit, ctx.out_shape());
         if ctx.phase == Phase::Forward {
             self.values = shape.n * shape.h * shape.w;
-            k::bn_stats(isa, pool, ctx.x(), shape, &mut self.mean, &mut self.var);
+            if self.frozen {
+                self.mean.copy_from_slice(&params.buffers[self.running_mean.clone()]);
+                self.var.copy_from_slice(&params.buffers[self.running_var.clone()]);
+            } else {
+                k::bn_stats(isa, pool, ctx.x(), shape, &mut self.mean, &mut self.var);
+                self.share_statistics(ctx);
+            }
             self.prepare(&params.values);
         }
         let residual = unit.addend.map(|v| ctx.value(v));
         k::bn_apply(isa, pool, ctx.x(), shape, &self.scale, &self.shift, residual, unit.relu, dst);
     }
 
+    /// Mean and variance over all processes.
+    fn share_statistics(&mut self, ctx: &Ctx) {
+        let Some(shared) = ctx.mode.statistics() else { return };
+        let own = self.values as f64;
+        let mut sums = vec![own];
+        for (&mean, &var) in self.mean.iter().zip(&self.var) {
+            let mean = f64::from(mean);
+            sums.extend([own * mean, own * (f64::from(var) + mean * mean)]);
+        }
+        ctx.mode.note(shared.sum(&mut sums));
+        let count = sums[0];
+        self.values = count as usize;
+        for (c, pair) in sums[1..].chunks_exact(2).enumerate() {
+            let mean = pair[0] / count;
+            let var = pair[1] / count - mean * mean;
+            self.mean[c] = mean as f32;
+            self.var[c] = if var < 0.0 { 0.0 } else { var as f32 };
+        }
+    }
+
+    /// Backward where the sums are not those of this batch alone.
+    fn backward_split(&self, ctx: &Ctx, params: &mut Params, dy: &[f32], grads: &mut Grads) {
+        let (shape, pool) = (ctx.out_shape(), ctx.pool);
+        let y = ctx.unit.relu.then(|| ctx.value(ctx.unit.out));
+        let mut sums = k::bn_gradient_sums(pool, dy, y, ctx.x(), shape, &self.mean);
+        for (c, [sum, product]) in sums.iter().enumerate() {
+            params.grads[self.beta.start + c] += *sum as f32;
+            params.grads[self.gamma.start + c] += (product * f64::from(self.inv_std[c])) as f32;
+        }
+        if let Some(shared) = ctx.mode.statistics().filter(|_| !self.frozen) {
+            ctx.mode.note(shared.sum(sums.as_flattened_mut()));
+        }
+        let gamma = &params.values[self.gamma.clone()];
+        let factors: Vec<[f32; 3]> = (0..sums.len())
+            .map(|c| {
+                let inv = f64::from(self.inv_std[c]);
+                let a = f64::from(gamma[c]) * inv;
+                let [sum, product] = if self.frozen { [0.0; 2] } else { sums[c] };
+                let count = self.values as f64;
+                [a as f32, (-a * inv * inv * product / count) as f32, (-a * sum / count) as f32]
+            })
+            .collect();
+        let Grads { sources, addend } = grads;
+        let dresidual = addend.as_mut().map(|(buf, accumulate)| (&mut buf[..], *accumulate));
+        let (dx, accumulate) = sources[0].as_mut().expect("batch norms do not read the image");
+        k::bn_gradient_apply(pool, dy, y, ctx.x(), shape, &self.mean, &factors, dx, *accumulate, dresidual);
+    }
+
     pub fn backward(&self, ctx: &Ctx, params: &mut Params, dy: &[f32], grads: &mut Grads) {
+        if self.frozen || ctx.mode.statistics().is_some() {
+            return self.backward_split(ctx, params, dy, grads);
+        }
         let gamma = &params.values[self.gamma.clone()];
         let ranges = [self.gamma.clone(), self.beta.clone()];
         let [dgamma, dbeta] = params.grads.get_disjoint_mut(ranges).expect("parameters do not overlap");

@@ -46,6 +46,19 @@ impl ConvLayer {
         }
     }
 
+    /// Takes over the shapes of `memory`.
+    pub fn refit(
+        &mut self,
+        net: &Net,
+        unit: &Unit,
+        conv: &hrnet_ir::Conv,
+        memory: &Memory,
+        isa: Isa,
+        shared: &mut Shared,
+    ) {
+        self.kernels = shared.conv(isa, case(net, unit, conv, memory));
+    }
+
     /// Names of the algorithms: forward, backward with respect to data and to weights.
     pub fn algorithms(&self, shared: &Shared) -> String {
         let kernels = &shared.convs[self.kernels];

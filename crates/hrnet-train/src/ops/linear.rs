@@ -9,8 +9,8 @@ use std::ops::Range;
 
 /// A linear layer; its weights are used as they are.
 pub(crate) struct LinearLayer {
-    weight: Range<usize>,
-    bias: Range<usize>,
+    pub weight: Range<usize>,
+    pub bias: Range<usize>,
     inputs: usize,
     outputs: usize,
 }

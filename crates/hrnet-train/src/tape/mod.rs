@@ -8,12 +8,14 @@ mod profile;
 
 pub use profile::{Cost, Direction};
 
+use crate::dropout::Draw;
 use crate::memory::{Back, Form, Memory};
 use crate::ops::shared::Shared;
-use crate::ops::{Ctx, Grads, Layer, Phase};
+use crate::ops::{Ctx, Grads, Layer, Mode, Phase};
 use crate::par;
 use crate::params::Params;
 use crate::plan::{self, Units};
+use crate::reduce::Reduce;
 use hrnet_ir::{Net, ShapeError, Weights};
 use hrnet_kernels::{self as k, AlignedBuf, Isa, Pool, Shape};
 use profile::Profile;
@@ -66,6 +68,12 @@ pub enum TapeError {
     /// The values that a backward pass needs are gone.
     #[error("a tape that computes values again keeps them for one backward pass; run forward first")]
     Spent,
+    /// The other processes of the run did not answer.
+    #[error("another process of the run: {reason}")]
+    Shared {
+        /// What went wrong.
+        reason: String,
+    },
     /// A slice of another length than the tape's shapes say.
     #[error("{what}: {wanted} values wanted for shape {shape:?}, {found} found")]
     Length {
@@ -95,6 +103,7 @@ pub struct Tape {
     ready: bool,
     profile: Profile,
     bufs: Vec<AlignedBuf>,
+    pub(crate) mode: Mode,
 }
 
 impl Tape {
@@ -138,6 +147,7 @@ impl Tape {
             shared,
             ready: false,
             profile: Profile::default(),
+            mode: Mode::default(),
         })
     }
 
@@ -153,7 +163,9 @@ impl Tape {
             self.bufs = Vec::new();
             self.bufs = allocate(&memory.lens)?;
             self.shared = Shared::default();
-            self.layers = layers(&self.net, &self.plan, &memory, self.isa, &self.params, &mut self.shared);
+            for (layer, unit) in self.layers.iter_mut().zip(&self.plan.units) {
+                layer.refit(&self.net, unit, &memory, self.isa, &mut self.shared);
+            }
             self.memory = memory;
             self.input = input;
             self.ready = false;
@@ -207,9 +219,44 @@ impl Tape {
         self.profile.costs()
     }
 
+    /// Shares gradients, and the statistics of batch norms if wanted, with other processes.
+    pub(crate) fn share(&mut self, reduce: Arc<dyn Reduce>, batch_norms: bool) {
+        self.mode.sync = batch_norms;
+        self.mode.shared = Some(reduce);
+    }
+
+    /// Batch norms for which `frozen` holds use their running statistics and leave them.
+    pub(crate) fn freeze_statistics(&mut self, frozen: impl Fn(&str) -> bool) {
+        for (layer, unit) in self.layers.iter_mut().zip(&self.plan.units) {
+            if let (Layer::BatchNorm(bn), crate::plan::Kind::BatchNorm(spec)) = (layer, unit.kind) {
+                bn.frozen = frozen(&self.net.param(spec.gamma).name);
+            }
+        }
+    }
+
+    /// What dropout draws in the next forward passes; without it, as at first, nothing is dropped.
+    pub fn set_draw(&mut self, draw: Option<Draw>) {
+        self.mode.draw = draw;
+    }
+
+    /// The factors of a dropout node in the last forward pass, by image and channel.
+    pub fn dropout_factors(&self, node: usize) -> Option<&[f32]> {
+        let unit = self.plan.units.iter().position(|u| u.out == node)?;
+        match &self.layers[unit] {
+            Layer::Extra(extra) if !extra.factors.is_empty() => Some(&extra.factors),
+            _ => None,
+        }
+    }
+
     /// Sets all parameter gradients to zero.
     pub fn zero_gradients(&mut self) {
         par::for_each_chunk(&self.pool, &mut self.params.grads, |_, chunk| chunk.fill(0.0));
+    }
+
+    /// Packs weights anew after the parameters changed, where packs are kept.
+    pub(crate) fn repack(&mut self) {
+        let values = &self.params.values;
+        par::for_each_mut(&self.pool, &mut self.layers, |_, layer| layer.repack(values));
     }
 
     /// Moves the running statistics of all batch norms towards the last batch.
@@ -230,7 +277,7 @@ impl Tape {
             self.run_forward(unit, Phase::Forward);
         }
         self.ready = true;
-        Ok(())
+        self.failure()
     }
 
     /// Copies an output of the last forward pass to plain `[n, c, h, w]`.
@@ -264,6 +311,31 @@ impl Tape {
 
     /// Adds the parameter gradients for the given gradients of the outputs, one plain slice per output.
     pub fn backward(&mut self, output_grads: &[&[f32]]) -> Result<(), TapeError> {
+        self.walk_back(output_grads, false)
+    }
+
+    /// [`Tape::backward`] which hands every gradient to the other processes once it is complete.
+    pub(crate) fn backward_and_send(&mut self, output_grads: &[&[f32]]) -> Result<(), TapeError> {
+        self.walk_back(output_grads, true)?;
+        let Some(shared) = &self.mode.shared else { return Ok(()) };
+        let reason = |e: crate::trainer::BoxError| TapeError::Shared { reason: e.to_string() };
+        shared.finish(&mut self.params.grads).map_err(reason)
+    }
+
+    fn send(&self, unit: usize) {
+        let Some(shared) = &self.mode.shared else { return };
+        for range in self.layers[unit].ranges() {
+            self.mode.note(shared.ready(range.start, &self.params.grads[range]));
+        }
+    }
+
+    /// The first failed exchange of the walk.
+    fn failure(&self) -> Result<(), TapeError> {
+        let mut failure = self.mode.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        failure.take().map_or(Ok(()), |reason| Err(TapeError::Shared { reason }))
+    }
+
+    fn walk_back(&mut self, output_grads: &[&[f32]], send: bool) -> Result<(), TapeError> {
         if output_grads.len() != self.outputs() {
             let (wanted, found) = (self.outputs(), output_grads.len());
             return Err(TapeError::Length {
@@ -286,9 +358,12 @@ impl Tape {
         }
         for step in 0..self.memory.backward.len() {
             self.backward_step(step);
+            if let (true, Back::Unit { unit, .. }) = (send, &self.memory.backward[step]) {
+                self.send(*unit);
+            }
         }
         self.ready = !self.memory.recompute;
-        Ok(())
+        self.failure()
     }
 
     fn run_forward(&mut self, index: usize, phase: Phase) {
@@ -305,6 +380,7 @@ impl Tape {
             memory: &self.memory,
             phase,
             bufs: &self.bufs,
+            mode: &self.mode,
         };
         let start = self.profile.start();
         self.layers[index].forward(&ctx, &self.params, &mut self.shared, &mut dst);
@@ -348,6 +424,7 @@ impl Tape {
                     memory: &self.memory,
                     phase: Phase::Backward,
                     bufs: &self.bufs,
+                    mode: &self.mode,
                 };
                 self.layers[index].backward(
                     &ctx,

@@ -1,153 +1,106 @@
-//! `hrnet eval`: a model measured on labelled images.
+//! `hrnet eval`: a model measured on labelled images. One file per kind of labels; this one says it.
 
-use crate::cli::{Eval, Protocol, Task};
-use crate::face::{FaceModel, Look, measure};
+mod face;
+mod pose;
+mod whole;
+
+use crate::cli::Eval;
+use crate::measure::{Measured, page};
 use crate::model::LoadedModel;
 use crate::outcome::{Failure, Outcome};
 use crate::say;
-use crate::timing::TimeSplit;
 use anyhow::{Context, Result};
-use hrnet_data::draw::{Style, contact_sheet, draw_landmarks};
-use hrnet_data::geometry::{Crop, warp_bilinear_u8};
+use hrnet_data::draw::{Tile, tile_sheet};
 use hrnet_data::image::{Image, encode_png};
-use hrnet_data::loader::{LandmarkSet, SetOptions};
-use hrnet_data::metric::nme::{MeanShape, Nme, NmeReport, Normaliser};
+use hrnet_formats::Task;
 use hrnet_kernels::Pool;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use std::path::Path;
 use std::sync::Arc;
 
-/// Faces on the picture of the worst, per row and in all.
-const WORST_COLUMNS: usize = 5;
-const WORST: usize = 20;
-/// Side of a face on it.
-const WORST_CELL: usize = 256;
+/// Columns of the picture of the worst, and the size of a cell.
+const COLUMNS: usize = 5;
+const CELL: [usize; 2] = [300, 300];
+
+/// Figures with pictures of the worst samples and their captions.
+struct Evaluated {
+    measured: Measured,
+    worst: Vec<(Image, String)>,
+}
 
 pub(super) fn run(args: &Eval) -> Outcome {
-    match args.task {
-        Task::Face => face(args),
+    let pictures = args.worst.is_some() || args.report.is_some();
+    let mut done = if let Some(results) = &args.results {
+        pose::of_results(args, results)?
+    } else {
+        let loaded = LoadedModel::for_task(args.model.as_deref(), args.task.map(Into::into))?;
+        let pool = Arc::new(Pool::new(args.compute.threads()));
+        match loaded.recipe.task {
+            Task::Face => face::run(args, loaded, pool, pictures)?,
+            Task::Pose | Task::BottomUpPose => pose::run(args, loaded, pool, pictures)?,
+            Task::Segmentation | Task::Classification => whole::run(args, loaded, pool, pictures)?,
+            Task::Detection | Task::Features => {
+                return Err(Failure::Usage(
+                    "there is no measure for models without results of their own".into(),
+                ));
+            }
+        }
+    };
+    let model = match (&args.model, &args.results) {
+        (Some(path), _) => path.display().to_string(),
+        (None, Some(_)) => "none, a results file".into(),
+        (None, None) => "built in".into(),
+    };
+    let first = [("data", args.data.display().to_string()), ("model", model)];
+    let settings = first.map(|(key, value)| crate::measure::Setting { key, value });
+    done.measured.settings.splice(0..0, settings);
+    write(args, &done)?;
+    if args.json {
+        say!("{}", done.measured.json());
+    } else {
+        done.measured.lines().iter().for_each(|line| say!("{line}"));
+        for failed in &done.measured.failed {
+            eprintln!("error: {}: {}", failed.image.display(), failed.error);
+        }
+    }
+    match done.measured.failed.len() {
+        0 => Ok(()),
+        n => Err(Failure::Runtime(anyhow::anyhow!(
+            "{n} samples could not be measured; the figures are over the rest"
+        ))),
     }
 }
 
-fn face(args: &Eval) -> Outcome {
-    let loaded = LoadedModel::face(args.model.as_deref())?;
-    let padding = loaded.recipe.padding;
-    let pool = Arc::new(Pool::new(args.compute.threads()));
-    let mut model = FaceModel::new(loaded.weights, loaded.recipe, pool)?;
-    let set = open(&args.data, args.images.as_deref(), padding)?;
-    let points = model.names().len();
-    if set.points() != points {
-        let (table, found) = (args.data.display(), set.points());
-        return Err(Failure::Runtime(anyhow::anyhow!("{table}: {found} points, the model has {points}")));
-    }
-    let normaliser = Normaliser::published(points).unwrap_or(Normaliser::Diagonal);
-    let how = Look { flip: args.flip, official: args.protocol == Protocol::Official };
-    let mut predictions = Vec::with_capacity(set.len());
-    let (nme, time) =
-        measure(&mut model, &set, normaliser, how, |_, _, points| predictions.push(points.to_vec()))?;
-    let report = nme.compute().with_context(|| format!("{}: no faces", args.data.display()))?;
-    let baseline = match &args.mean_shape {
-        Some(table) => Some(mean_shape_error(table, args.images.as_deref(), padding, &set, normaliser)?),
-        None => None,
-    };
+/// The picture of the worst and the report.
+fn write(args: &Eval, done: &Evaluated) -> Result<()> {
     if let Some(path) = &args.worst {
-        let sheet = worst_sheet(&model, &set, &nme, &predictions)?;
+        let tile =
+            |(image, caption): &(Image, String)| Tile { image: image.clone(), caption: caption.clone() };
+        let tiles: Vec<Tile> = done.worst.iter().map(tile).collect();
+        let title = format!("the worst by {}", done.measured.worst_by.0);
+        let sheet = tile_sheet(&tiles, COLUMNS, CELL, &title).context("there are no samples to show")?;
         crate::io::write_atomic(path, &encode_png(&sheet)?)?;
     }
-    if args.json {
-        say!("{}", to_json(args, &report, &time, baseline));
-    } else {
-        print_report(args, &report, &time, baseline);
+    if let Some(path) = &args.report {
+        let name = args.data.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let report = page(&done.measured, &format!("hrnet eval: {name}"), &done.worst)?;
+        crate::io::write_atomic(path, report.to_html().as_bytes())?;
     }
     Ok(())
 }
 
-fn open(table: &Path, images: Option<&Path>, padding: f64) -> Result<LandmarkSet> {
-    let images = crate::train::image_folder(images, table);
-    Ok(LandmarkSet::open(table, &images, SetOptions { padding, memory_budget: 0, ..SetOptions::default() })?)
+/// A bar over samples.
+fn bar(samples: usize) -> Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {per_sec}, {eta_precise} left")?;
+    Ok(ProgressBar::new(samples as u64).with_style(style))
 }
 
-/// The error of predicting the mean of the training shapes everywhere.
-fn mean_shape_error(
-    table: &Path,
-    images: Option<&Path>,
-    padding: f64,
-    set: &LandmarkSet,
-    normaliser: Normaliser,
-) -> Result<f64> {
-    let train = open(table, images, padding)?;
-    let shape = MeanShape::fit(train.samples().iter().map(|s| (s.centre, s.scale, s.points.as_slice())));
-    let shape = shape.with_context(|| format!("{}: no faces", table.display()))?;
-    let mut nme = Nme::new(normaliser);
-    for s in set.samples() {
-        nme.update(&shape.place(s.centre, s.scale), &s.points, s.box_size)?;
-    }
-    nme.mean().context("no faces")
+/// Whether the labels are those of a flip test, in words.
+fn flip(on: bool) -> &'static str {
+    if on { "average with the mirrored image" } else { "no" }
 }
 
-/// The faces with the largest errors, each with the labels in grey under the predictions.
-fn worst_sheet(
-    model: &FaceModel,
-    set: &LandmarkSet,
-    nme: &Nme,
-    predictions: &[Vec<[f64; 2]>],
-) -> Result<Image> {
-    let mut cells = Vec::new();
-    for index in nme.worst(WORST) {
-        let image = set.image(index)?;
-        let sample = &set.samples()[index];
-        let map = Crop::face(sample.centre, sample.scale, 1.5).to_affine(WORST_CELL, WORST_CELL);
-        let mut cell = warp_bilinear_u8(&image, &map, WORST_CELL, WORST_CELL);
-        let moved = |points: &[[f64; 2]]| points.iter().map(|&p| map.apply(p)).collect::<Vec<_>>();
-        let labels = Style { colour: Some([150; 3]), radius: Some(1.6), ..Style::default() };
-        draw_landmarks(&mut cell, &moved(&sample.points), None, model.point_set(), &labels);
-        let found = Style { radius: Some(1.6), ..Style::default() };
-        draw_landmarks(&mut cell, &moved(&predictions[index]), None, model.point_set(), &found);
-        cells.push(cell);
-    }
-    contact_sheet(&cells, WORST_COLUMNS, WORST_CELL).context("no faces to show")
-}
-
-fn to_json(args: &Eval, report: &NmeReport, time: &TimeSplit, baseline: Option<f64>) -> serde_json::Value {
-    let time: serde_json::Map<String, serde_json::Value> =
-        time.parts().iter().map(|&(k, v)| (format!("{k}_seconds"), json!(v.as_secs_f64()))).collect();
-    json!({
-        "task": "face",
-        "data": args.data,
-        "model": args.model.as_ref().map_or_else(|| "built-in".into(), |m| m.display().to_string()),
-        "images": report.images,
-        "nme_percent": 100.0 * report.nme,
-        "nme_median_percent": 100.0 * report.median,
-        "normaliser": report.normaliser.to_string(),
-        "failure_rate": report.failure_rate_08,
-        "failure_rate_08": report.failure_rate_08,
-        "failure_rate_10": report.failure_rate_10,
-        "auc": report.auc_08,
-        "auc_08": report.auc_08,
-        "auc_10": report.auc_10,
-        "mean_shape_nme_percent": baseline.map(|b| 100.0 * b),
-        "boxes": "labelled centre and scale",
-        "flip": args.flip,
-        "protocol": if args.protocol == Protocol::Official { "official" } else { "default" },
-        "time": time,
-    })
-}
-
-fn print_report(args: &Eval, report: &NmeReport, time: &TimeSplit, baseline: Option<f64>) {
-    say!("{} faces of {}, boxes from the labels", report.images, args.data.display());
-    say!("NME           {:.3} %  (divided by the {})", 100.0 * report.nme, report.normaliser);
-    say!("median        {:.3} %", 100.0 * report.median);
-    say!(
-        "failure rate  {:.2} % above 8 %, {:.2} % above 10 %",
-        100.0 * report.failure_rate_08,
-        100.0 * report.failure_rate_10
-    );
-    say!("AUC           {:.4} up to 8 %, {:.4} up to 10 %", report.auc_08, report.auc_10);
-    if let Some(baseline) = baseline {
-        let ratio = baseline / report.nme;
-        say!("mean shape    {:.3} %  ({ratio:.1} times the model's error)", 100.0 * baseline);
-    }
-    let split: Vec<String> =
-        time.parts().iter().map(|(k, v)| format!("{k} {:.2} s", v.as_secs_f64())).collect();
-    say!("time          {}", split.join(", "));
+/// The protocol in words.
+fn protocol(args: &Eval) -> String {
+    json!(hrnet_data::codec::Protocol::from(args.protocol)).as_str().unwrap_or_default().to_string()
 }

@@ -2,6 +2,8 @@
 
 mod bench;
 mod convert;
+mod data;
+mod data_convert;
 mod eval;
 mod info;
 mod kernels;
@@ -27,6 +29,7 @@ pub fn run(cli: Cli) -> Outcome {
         Verb::Run(args) => run::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Kernels(args) => kernels::run(&args),
+        Verb::Data(args) => data::run(&args),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `hrnet train`: a run from a configuration.
 
 use crate::cli::Train;
-use crate::config::TrainConfig;
+use crate::config::{Overrides, TrainConfig};
 use crate::outcome::Outcome;
 use crate::say;
 use crate::train::{RunOptions, run as run_training};
@@ -9,7 +9,14 @@ use anyhow::Context;
 use std::path::PathBuf;
 
 pub(super) fn run(args: &Train) -> Outcome {
-    let config = TrainConfig::load(&args.config)?;
+    let overrides = Overrides {
+        task: args.head.clone(),
+        variant: args.arch.clone(),
+        start: args.start.clone(),
+        epochs: args.epochs,
+        batch: args.batch,
+    };
+    let config = TrainConfig::load_with(&args.config, &overrides)?;
     if args.print_config {
         say!("{}", config.to_toml()?.trim_end());
         return Ok(());
@@ -22,6 +29,14 @@ pub(super) fn run(args: &Train) -> Outcome {
         threads: args.compute.threads(),
         max_steps: args.max_steps,
     };
+    if args.find_rate {
+        let rates =
+            crate::train::find_rate(&config, &options).with_context(|| args.config.display().to_string())?;
+        if args.json {
+            say!("{}", serde_json::to_string(&rates)?);
+        }
+        return Ok(());
+    }
     let summary = run_training(&config, &options).with_context(|| args.config.display().to_string())?;
     if args.json {
         say!("{}", serde_json::to_string(&summary)?);

@@ -1,7 +1,8 @@
 //! Measuring a landmark model on labelled faces.
 
-use super::{FaceModel, Look, Place, export::recipe_for};
+use super::export::recipe_for;
 use crate::config::TrainConfig;
+use crate::task::{Find, Place, TopDown};
 use crate::timing::TimeSplit;
 use anyhow::{Context, Result};
 use hrnet_data::image::Image;
@@ -18,10 +19,10 @@ const CHUNK: usize = 32;
 /// The errors of a model on every face of a set; boxes are the labelled centre and scale. Calls `seen` with each face's
 /// index, image and predicted points.
 pub fn measure(
-    model: &mut FaceModel,
+    model: &mut TopDown,
     set: &LandmarkSet,
     normaliser: Normaliser,
-    how: Look,
+    how: &Find,
     mut seen: impl FnMut(usize, &Image, &[[f64; 2]]),
 ) -> Result<(Nme, TimeSplit)> {
     let mut nme = Nme::new(normaliser);
@@ -31,16 +32,17 @@ pub fn measure(
         let started = Instant::now();
         let images: Vec<Arc<Image>> = chunk.iter().map(|&i| set.image(i)).collect::<Result<_, _>>()?;
         time.read += started.elapsed();
-        let place = |i: usize| Place { centre: set.samples()[i].centre, scale: set.samples()[i].scale };
+        let place = |i: usize| Place::of_centre(set.samples()[i].centre, set.samples()[i].scale);
         let faces: Vec<(&Image, Place)> =
             images.iter().zip(chunk).map(|(m, &i)| (m.as_ref(), place(i))).collect();
         let looked = model.look_at(&faces, how, false)?;
         time += looked.time;
-        for ((&i, face), image) in chunk.iter().zip(&looked.faces).zip(&images) {
+        for ((&i, face), image) in chunk.iter().zip(&looked.instances).zip(&images) {
             let sample = &set.samples()[i];
-            let error = nme.update(&face.points, &sample.points, sample.box_size);
+            let points: Vec<[f64; 2]> = face.points.iter().map(|p| p.at).collect();
+            let error = nme.update(&points, &sample.points, sample.box_size);
             error.with_context(|| format!("{} (line {})", sample.image.display(), sample.line))?;
-            seen(i, image, &face.points);
+            seen(i, image, &points);
         }
     }
     Ok((nme, time))
@@ -78,11 +80,18 @@ impl Evaluator {
         Ok(Some(Self { set: Arc::new(set), config: config.clone(), model: *model, normaliser, pool }))
     }
 
-    /// The figures of some weights.
-    pub fn measure(&self, weights: &Weights) -> Result<NmeReport> {
+    /// The faces.
+    pub fn set(&self) -> &LandmarkSet {
+        &self.set
+    }
+
+    /// The figures of some weights, and the points of every face.
+    pub fn measure_with_points(&self, weights: &Weights) -> Result<(NmeReport, Vec<Vec<[f64; 2]>>)> {
         let recipe = recipe_for(&self.config, &self.model, None);
-        let mut model = FaceModel::new(weights.clone(), recipe, self.pool.clone())?;
-        let (nme, _) = measure(&mut model, &self.set, self.normaliser, Look::default(), |_, _, _| {})?;
-        nme.compute().context("the validation set is empty")
+        let mut model = TopDown::new(weights.clone(), recipe, self.pool.clone())?;
+        let mut found = Vec::with_capacity(self.set.len());
+        let keep = |_: usize, _: &Image, points: &[[f64; 2]]| found.push(points.to_vec());
+        let (nme, _) = measure(&mut model, &self.set, self.normaliser, &Find::default(), keep)?;
+        Ok((nme.compute().context("the validation set is empty")?, found))
     }
 }

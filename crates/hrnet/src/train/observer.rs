@@ -1,10 +1,16 @@
 //! What a run shows and keeps: progress with time left, a JSON line per report, checkpoints, the best model.
 
+use super::export;
 use super::folder::Folder;
+use super::interrupt;
+use super::job::{Facts, Judge};
+use super::plots::{self, Shown};
+use super::tensorboard::Events;
 use super::{RunOptions, Summary};
 use crate::config::TrainConfig;
-use crate::face::Evaluator;
 use anyhow::{Context, Result};
+use hrnet_data::image::encode_png;
+use hrnet_formats::Metric;
 use hrnet_ir::{Model, Weights};
 use hrnet_train::{BoxError, Checkpoints, Control, FitEnd, Observer, StepReport, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,6 +18,8 @@ use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Steps between two lines of the log.
@@ -21,31 +29,46 @@ const LOG_STEPS: u64 = 20;
 pub(super) struct Progress<'a> {
     config: &'a TrainConfig,
     model: Model,
+    facts: Facts,
     out: PathBuf,
     max_steps: Option<u64>,
     checkpoints: &'a mut Checkpoints<Folder>,
-    evaluator: Option<Evaluator>,
+    judge: Option<Box<dyn Judge>>,
     bar: ProgressBar,
     log: File,
+    events: Events,
+    /// Evaluations in a row that were no new best.
+    stale: u64,
+    /// Whether the run ended by `train.patience`.
+    early: bool,
     started: Instant,
     loss_sum: f64,
     loss_count: u32,
     saved_step: Option<u64>,
+    /// Microseconds waited for data, in all.
+    pub(super) waited: Arc<AtomicU64>,
+    /// When the last line of the log was written: time, and what was waited by then.
+    lap: (Instant, u64),
 }
 
 impl<'a> Progress<'a> {
     pub(super) fn new(
         config: &'a TrainConfig,
         model: &Model,
+        facts: Facts,
         options: &RunOptions,
         per_epoch: u64,
         checkpoints: &'a mut Checkpoints<Folder>,
-        evaluator: Option<Evaluator>,
+        judge: Option<Box<dyn Judge>>,
         done: hrnet_train::trainer::Progress,
     ) -> Result<Self> {
+        crate::io::create_folder(&options.out.join("tensorboard"))?;
         let path = options.out.join("log.jsonl");
         let log = OpenOptions::new().create(true).append(true).open(&path);
         let log = log.with_context(|| format!("{}: cannot be opened", path.display()))?;
+        let stale = stale_evaluations(&path, done.epochs_reported);
+        let events = Events::create(&options.out.join("tensorboard"));
+        let events = events.with_context(|| format!("{}: no event file", options.out.display()))?;
         let total = config.train.epochs.saturating_mul(per_epoch);
         let bar = ProgressBar::new(options.max_steps.map_or(total, |m| m.min(total)));
         let style = "{bar:30} step {pos}/{len}  {elapsed_precise} elapsed, {eta_precise} left  {msg}";
@@ -55,16 +78,22 @@ impl<'a> Progress<'a> {
         Ok(Self {
             config,
             model: *model,
+            facts,
             out: options.out.to_path_buf(),
             max_steps: options.max_steps,
             checkpoints,
-            evaluator,
+            judge,
             bar,
             log,
+            events,
+            stale,
+            early: false,
             started: Instant::now(),
             loss_sum: 0.0,
             loss_count: 0,
             saved_step: None,
+            waited: Arc::default(),
+            lap: (Instant::now(), 0),
         })
     }
 
@@ -83,38 +112,65 @@ impl<'a> Progress<'a> {
     }
 
     fn judge(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<()> {
-        let Some(evaluator) = &mut self.evaluator else { return Ok(()) };
+        let Some(judge) = &mut self.judge else { return Ok(()) };
         let weights = trainer.ema_weights().unwrap_or_else(|| trainer.weights());
-        let report = evaluator.measure(&weights)?;
-        let best = trainer.note_metric(report.nme, false);
-        let percent = 100.0 * report.nme;
-        self.bar.println(format!(
-            "epoch {}: NME {percent:.3} %{}",
-            epoch + 1,
-            if best { " (best)" } else { "" }
-        ));
-        self.write_log(&json!({"epoch": epoch + 1, "nme_percent": percent, "auc_08": report.auc_08,
-            "failure_rate_08": report.failure_rate_08, "best": best}))?;
+        let started = Instant::now();
+        let judged = judge.measure(&weights)?;
+        let best = trainer.note_metric(judged.percent, judge.higher_is_better());
+        let note = if best { " (best)" } else { "" };
+        self.bar.println(format!("epoch {}: {} {:.3} %{note}", epoch + 1, judge.title(), judged.percent));
+        self.stale = if best { 0 } else { self.stale + 1 };
+        let title = format!("{} (epoch {}, {:.3} %)", judge.title(), epoch + 1, judged.percent);
+        let sheet = judge.worst(&title)?;
+        let step = trainer.progress().step;
+        let scalars: Vec<(String, f64)> = judged
+            .figures
+            .iter()
+            .filter_map(|(name, value)| Some((format!("val/{name}"), value.as_f64()?)))
+            .collect();
+        let scalars: Vec<(&str, f64)> = scalars.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        self.events.scalars(step, &scalars)?;
+        let shown = Shown { key: judge.key(), title: judge.title() };
+        let mut line = judged.figures;
+        line.insert("epoch".into(), json!(epoch + 1));
+        line.insert("step".into(), json!(step));
+        line.insert("best".into(), json!(best));
+        line.insert("judge_seconds".into(), json!(started.elapsed().as_secs_f64()));
+        writeln!(self.log, "{}", Value::Object(line)).context("log.jsonl cannot be written")?;
+        plots::draw(&self.out, Some(shown))?;
+        if let Some(sheet) = sheet {
+            crate::io::write_atomic(&self.out.join("worst.png"), &encode_png(&sheet)?)?;
+        }
+        self.lap = (Instant::now(), self.waited.load(Ordering::Relaxed));
         if best {
-            self.export(&weights, "best.safetensors", Some(percent))?;
+            self.export(&weights, "best.safetensors", Some(judged.percent))?;
         }
         Ok(())
     }
 
-    fn export(&self, weights: &Weights, name: &str, nme_percent: Option<f64>) -> Result<()> {
-        let bytes = crate::face::export(self.config, &self.model, weights, nme_percent)?;
+    fn export(&self, weights: &Weights, name: &str, percent: Option<f64>) -> Result<()> {
+        let set = self.config.data.val.as_ref().and_then(|v| v.file_name());
+        let metric = match (&self.judge, percent, set) {
+            (Some(judge), Some(value), Some(set)) => {
+                Some(Metric { name: judge.metric(), value, set: set.to_string_lossy().into_owned() })
+            }
+            _ => None,
+        };
+        let bytes = export::bytes(self.config, &self.model, &self.facts, weights, metric)?;
         crate::io::write_atomic(&self.out.join(name), &bytes)
     }
 
     /// The last checkpoint and the last model.
     pub(super) fn finish(mut self, trainer: &mut Trainer, end: FitEnd) -> Result<Summary> {
+        let end = if self.early { FitEnd::Finished } else { end };
         self.save(trainer)?;
         let weights = trainer.ema_weights().unwrap_or_else(|| trainer.weights());
-        let metric = match (&self.evaluator, end) {
-            (Some(evaluator), FitEnd::Finished) => Some(100.0 * evaluator.measure(&weights)?.nme),
+        let metric = match (&mut self.judge, end) {
+            (Some(judge), FitEnd::Finished) => Some(judge.measure(&weights)?.percent),
             _ => None,
         };
         self.export(&weights, "last.safetensors", metric)?;
+        plots::draw(&self.out, self.judge.as_ref().map(|j| Shown { key: j.key(), title: j.title() }))?;
         self.bar.finish_and_clear();
         let step = trainer.progress().step;
         let out = self.out.display();
@@ -124,16 +180,14 @@ impl<'a> Progress<'a> {
                 eprintln!("stopped at step {step}; continue with --resume auto (run folder {out})")
             }
         }
-        let best_nme_percent = trainer.best().map(|best| 100.0 * best);
-        if let Some(best) = best_nme_percent {
-            eprintln!("best NME {best:.3} % ({out}/best.safetensors)");
+        let mut best = serde_json::Map::new();
+        if let Some(judge) = &self.judge {
+            best.insert(format!("best_{}", judge.key()), json!(trainer.best()));
+            if let Some(value) = trainer.best() {
+                eprintln!("best {} {value:.3} % ({out}/best.safetensors)", judge.title());
+            }
         }
-        Ok(Summary {
-            out: self.out.clone(),
-            steps: step,
-            finished: end == FitEnd::Finished,
-            best_nme_percent,
-        })
+        Ok(Summary { out: self.out.clone(), steps: step, finished: end == FitEnd::Finished, best })
     }
 }
 
@@ -152,15 +206,29 @@ impl Observer for Progress<'_> {
             let loss = self.loss_sum / f64::from(self.loss_count.max(1));
             (self.loss_sum, self.loss_count) = (0.0, 0);
             self.bar.set_message(format!("epoch {} loss {loss:.6}", report.epoch + 1));
-            self.write_log(
-                &json!({"step": report.step, "epoch": report.epoch, "loss": loss, "rate": report.rate,
-                "grad_norm": report.grad_norm, "seconds": self.started.elapsed().as_secs_f64()}),
-            )?;
+            let (then, waited) = self.lap;
+            self.lap = (Instant::now(), self.waited.load(Ordering::Relaxed));
+            let seconds = then.elapsed().as_secs_f64();
+            let images = (LOG_STEPS * self.config.train.batch as u64) as f64 / seconds;
+            let wait = (self.lap.1 - waited) as f64 * 1e-6;
+            let scalars = [
+                ("train/loss", loss),
+                ("train/rate", report.rate),
+                ("train/grad_norm", report.grad_norm.unwrap_or(f64::NAN)),
+                ("speed/images_per_second", images),
+                ("speed/data_wait_seconds", wait),
+            ];
+            self.events.scalars(report.step, &scalars)?;
+            self.write_log(&json!({
+                "step": report.step, "epoch": report.epoch, "loss": loss, "rate": report.rate,
+                "grad_norm": report.grad_norm, "seconds": self.started.elapsed().as_secs_f64(),
+                "images_per_second": images, "data_wait_seconds": wait,
+            }))?;
         }
         if report.step.is_multiple_of(self.config.train.checkpoint_steps) {
             self.save(trainer)?;
         }
-        let stop = self.max_steps.is_some_and(|max| report.step >= max);
+        let stop = self.max_steps.is_some_and(|max| report.step >= max) || interrupt::asked();
         Ok(if stop { Control::Stop } else { Control::Continue })
     }
 
@@ -169,6 +237,23 @@ impl Observer for Progress<'_> {
         {
             self.judge(trainer, epoch)?;
         }
-        Ok(Control::Continue)
+        match self.config.train.patience {
+            Some(patience) if self.judge.is_some() && self.stale >= patience => {
+                self.bar.println(format!("no new best in {} evaluations: the run ends early", self.stale));
+                self.early = true;
+                Ok(Control::Stop)
+            }
+            _ => Ok(Control::Continue),
+        }
     }
+}
+
+/// Evaluations up to an epoch since the last one that was a new best, as the log tells them.
+fn stale_evaluations(log: &std::path::Path, epochs: u64) -> u64 {
+    let judged: std::collections::BTreeMap<u64, bool> = plots::read_log(log)
+        .iter()
+        .filter_map(|line| Some((line.get("epoch")?.as_u64()?, line.get("best")?.as_bool()?)))
+        .filter(|(epoch, _)| *epoch <= epochs)
+        .collect();
+    judged.values().rev().take_while(|best| !**best).count() as u64
 }

@@ -1,40 +1,108 @@
-//! Landmark batches for the trainer. A batch is a function of seed, epoch and index, so there is no state to keep.
+//! Batches for the trainer from any maker of samples. A batch is a function of seed, epoch and index, so there is no state to
+//! keep.
 
-use hrnet_data::loader::{BatchPlan, Batches, LandmarkSet, Position};
+use anyhow::{Result, bail};
+use hrnet_data::loader::{BatchPlan, Batches, Position, Samples, TrainSample};
 use hrnet_ir::Tensor;
 use hrnet_train::{Batch, BatchSource, BoxError, Target};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Makes a batch of samples.
+type Collate<S> = Box<dyn Fn(Vec<S>) -> Result<Batch, BoxError> + Send>;
 
 /// Batches made ahead by the loader, restarted where the trainer asks for another place.
-pub(super) struct LandmarkBatches {
-    set: Arc<LandmarkSet>,
+struct Ahead<M: Samples> {
+    maker: Arc<M>,
     plan: BatchPlan,
     epochs: u64,
-    ahead: Option<Batches>,
+    ahead: Option<Batches<M>>,
+    collate: Collate<M::Sample>,
+    waited: Arc<AtomicU64>,
 }
 
-impl LandmarkBatches {
-    pub(super) fn new(set: Arc<LandmarkSet>, plan: BatchPlan, epochs: u64) -> Self {
-        Self { set, plan, epochs, ahead: None }
+/// A source of any task.
+pub(super) struct Source {
+    inner: Box<dyn BatchSource>,
+    waited: Arc<AtomicU64>,
+}
+
+impl Source {
+    pub(super) fn new<M: Samples>(
+        maker: Arc<M>,
+        plan: BatchPlan,
+        epochs: u64,
+        collate: impl Fn(Vec<M::Sample>) -> Result<Batch, BoxError> + Send + 'static,
+    ) -> Result<Self> {
+        maker.check()?;
+        if plan.batches_per_epoch(maker.len()) == 0 {
+            bail!("{} training images make no batch of {}; lower train.batch", maker.len(), plan.batch_size);
+        }
+        let waited = Arc::new(AtomicU64::new(0));
+        let collate: Collate<M::Sample> = Box::new(collate);
+        let inner = Box::new(Ahead { maker, plan, epochs, ahead: None, collate, waited: waited.clone() });
+        Ok(Self { inner, waited })
+    }
+
+    /// Microseconds that the trainer has waited for data.
+    pub(super) fn waited(&self) -> Arc<AtomicU64> {
+        self.waited.clone()
     }
 }
 
-impl BatchSource for LandmarkBatches {
+impl BatchSource for Source {
     fn batches_per_epoch(&self) -> u64 {
-        self.plan.batches_per_epoch(self.set.len())
+        self.inner.batches_per_epoch()
     }
 
     fn batch(&mut self, epoch: u64, index: u64) -> Result<Batch, BoxError> {
+        self.inner.batch(epoch, index)
+    }
+}
+
+impl<M: Samples> BatchSource for Ahead<M> {
+    fn batches_per_epoch(&self) -> u64 {
+        self.plan.batches_per_epoch(self.maker.len())
+    }
+
+    fn batch(&mut self, epoch: u64, index: u64) -> Result<Batch, BoxError> {
+        let started = Instant::now();
         let place = Position { epoch, batch: index };
         let batches = match self.ahead.take() {
             Some(batches) if batches.position() == place => batches,
-            _ => Batches::new(self.set.clone(), self.plan.clone(), place, self.epochs.max(epoch + 1))?,
+            _ => Batches::new(self.maker.clone(), self.plan, place, self.epochs.max(epoch + 1))?,
         };
         let batch = self.ahead.insert(batches).next().ok_or("the loader ended before its last epoch")??;
-        let (n, points, spec) = (batch.indices.len(), self.set.points(), self.plan.spec);
-        let input = Tensor::new([n, 3, spec.input.0, spec.input.1], batch.input)?;
-        let maps = Tensor::new([n, points, spec.heatmap.0, spec.heatmap.1], batch.target)?;
-        let weights = Some(Tensor::new([n, points], batch.weight)?);
-        Ok(Batch { input, target: Target::Heatmaps { maps, weights } })
+        let batch = (self.collate)(batch.samples);
+        self.waited.fetch_add(started.elapsed().as_micros() as u64, Ordering::Relaxed);
+        batch
     }
+}
+
+/// Samples side by side: the inputs of a batch.
+pub(super) fn stack<'a>(
+    inputs: impl ExactSizeIterator<Item = &'a [f32]>,
+    [h, w]: [usize; 2],
+) -> Result<Tensor, BoxError> {
+    let n = inputs.len();
+    let mut data = Vec::with_capacity(n * 3 * h * w);
+    inputs.for_each(|input| data.extend_from_slice(input));
+    Ok(Tensor::new([n, 3, h, w], data)?)
+}
+
+/// A batch with heat-map targets.
+pub(super) fn heatmaps(
+    samples: &[TrainSample],
+    size: [usize; 2],
+    [map_h, map_w]: [usize; 2],
+) -> Result<Batch, BoxError> {
+    let input = stack(samples.iter().map(|s| &s.input[..]), size)?;
+    let (n, points) = (samples.len(), samples.first().map_or(0, |s| s.weight.len()));
+    let join = |part: fn(&TrainSample) -> &[f32]| -> Vec<f32> {
+        samples.iter().flat_map(|s| part(s).iter().copied()).collect()
+    };
+    let maps = Tensor::new([n, points, map_h, map_w], join(|s| &s.target))?;
+    let weights = Some(Tensor::new([n, points], join(|s| &s.weight))?);
+    Ok(Batch { input, target: Target::Heatmaps { maps, weights } })
 }

@@ -23,9 +23,12 @@ use crate::cli::Executor;
 use anyhow::{Result, bail};
 use hrnet_formats::golden::{Sampled, TrainCase};
 use hrnet_ir::{Net, Weights, formula};
-use hrnet_train::loss::CrossEntropy;
-use hrnet_train::reference::{Optimizer, Reference, loss_of};
-use hrnet_train::{Batch, HeatmapLoss, HeatmapMse, Loss, OptimizerConfig, Target, TrainOptions, Trainer};
+use hrnet_train::loss::{CITYSCAPES_WEIGHTS, CrossEntropy, PixelCrossEntropy};
+use hrnet_train::reference::{Optimizer, Reference, objective_of};
+use hrnet_train::{
+    Batch, HeatmapLoss, HeatmapMse, Loss, Objective, OptimizerConfig, PixelLabels, Target, TrainOptions,
+    Trainer,
+};
 use std::collections::BTreeMap;
 
 /// Relative error of the first loss.
@@ -47,26 +50,47 @@ pub(super) fn verify(context: &Context, bytes: &[u8]) -> Result<Case> {
     let shape: [usize; 4] = case.input_shape.clone().try_into().expect("checked when parsed");
     let [n, c, h, w] = net.shapes(shape)?[net.outputs()[0].value.index()];
     let maps = || case.target_maps(&[n, c, h, w]);
-    let (loss, target, optimizer, rate) = match case.family.as_str() {
+    let (objective, target, optimizer, rate): (Objective, _, _, _) = match case.family.as_str() {
         "pose" => {
             let target = Target::Heatmaps { maps: maps(), weights: Some(case.joint_weights(n, c)) };
-            (Loss::HeatmapMse(HeatmapMse::new(HeatmapLoss::Joints)), target, OptimizerConfig::adam(), 1e-3)
+            (
+                Loss::HeatmapMse(HeatmapMse::new(HeatmapLoss::Joints)).into(),
+                target,
+                OptimizerConfig::adam(),
+                1e-3,
+            )
         }
         "face" => {
             let target = Target::Heatmaps { maps: maps(), weights: None };
-            (Loss::HeatmapMse(HeatmapMse::new(HeatmapLoss::Mean)), target, OptimizerConfig::adam(), 1e-4)
+            (
+                Loss::HeatmapMse(HeatmapMse::new(HeatmapLoss::Mean)).into(),
+                target,
+                OptimizerConfig::adam(),
+                1e-4,
+            )
         }
         "classification" => {
             let target = Target::Labels(case.class_labels(n, c));
-            (Loss::CrossEntropy(CrossEntropy::default()), target, OptimizerConfig::sgd(0.9, true, 1e-4), 0.05)
+            (
+                Loss::CrossEntropy(CrossEntropy::default()).into(),
+                target,
+                OptimizerConfig::sgd(0.9, true, 1e-4),
+                0.05,
+            )
         }
-        other => bail!("family '{other}' is not trainable yet (pose, face and classification are)"),
+        "segmentation" | "segmentation-ocr" => {
+            let shape = [n, shape[2], shape[3]];
+            let target = Target::Pixels(PixelLabels { shape, ids: case.pixel_labels(shape) });
+            (segmentation_loss(&case.family), target, OptimizerConfig::sgd(0.9, false, 5e-4), 0.01)
+        }
+        other => bail!("no training recipe for the family '{other}'"),
     };
     let batch = Batch { input: case.input(), target };
     if context.executor == Executor::Interpreter {
-        return Ok(verify_reference(&case, &net, &batch, loss, optimizer, rate));
+        return Ok(verify_reference(&case, &net, &batch, &objective, optimizer, rate));
     }
-    let options = TrainOptions::new(context.isa, context.pool.clone(), loss, optimizer, rate);
+    let mut options = TrainOptions::new(context.isa, context.pool.clone(), objective, optimizer, rate);
+    options.dropout = false;
     let mut trainer = Trainer::new(&net, &formula::weights(&net, &case.salt), options, shape)?;
     let mut losses = Vec::new();
     let mut checks = Vec::new();
@@ -85,18 +109,29 @@ pub(super) fn verify(context: &Context, bytes: &[u8]) -> Result<Case> {
     Ok(Case { name: case.case, kind: "train", checks })
 }
 
+/// Weighted cross entropy of Cityscapes; for OCR the plain one on both outputs.
+fn segmentation_loss(family: &str) -> Objective {
+    let plain = PixelCrossEntropy::default();
+    if family == "segmentation" {
+        let class_weights = CITYSCAPES_WEIGHTS.to_vec();
+        return Loss::PixelCrossEntropy(PixelCrossEntropy { class_weights, ..plain }).into();
+    }
+    let loss = Loss::PixelCrossEntropy(PixelCrossEntropy { align_corners: true, ..plain });
+    Objective::ocr(loss.clone(), loss)
+}
+
 /// The f64 reference against the same numbers, with the tight limits for everything.
 fn verify_reference(
     case: &TrainCase,
     net: &Net,
     batch: &Batch,
-    loss: Loss,
+    objective: &Objective,
     optimizer: OptimizerConfig,
     rate: f64,
 ) -> Case {
     let optimizer = match optimizer {
-        OptimizerConfig::Sgd { momentum, weight_decay, .. } => {
-            Optimizer::Nesterov { rate, momentum, weight_decay }
+        OptimizerConfig::Sgd { momentum, nesterov, weight_decay, .. } => {
+            Optimizer::Sgd { rate, momentum, nesterov, weight_decay }
         }
         _ => Optimizer::Adam { rate },
     };
@@ -105,10 +140,10 @@ fn verify_reference(
     let mut losses = Vec::new();
     let mut checks = Vec::new();
     for (step, wanted) in case.losses.iter().enumerate() {
-        let output = reference.forward(batch.input.data(), shape, None);
-        let (value, grad) = loss_of(&loss, &output, &batch.target);
+        let outputs = reference.forward(batch.input.data(), shape, None);
+        let (value, grads) = objective_of(objective, &outputs, &batch.target);
         losses.push((value - wanted).abs() / wanted.abs());
-        reference.backward(&grad);
+        reference.backward(&grads);
         if step == 0 {
             checks.push(gradients(
                 &reference.export(&reference.grads, true),

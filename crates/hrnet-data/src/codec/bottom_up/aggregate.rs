@@ -1,8 +1,11 @@
 //! One heat map per joint at the size of the input, and tags that are interpolated on demand.
 
-use super::super::heatmap::flip_maps_back;
 use super::super::resample::{Tap, axis, for_each_row};
 use super::BottomUpError;
+use std::ops::Range;
+
+/// Pixels of a block of a row, of which the maximum is kept.
+pub(super) const BLOCK: usize = 32;
 
 /// The outputs of one pass of the network; sizes are (height, width).
 #[derive(Debug, Clone, Copy)]
@@ -32,26 +35,34 @@ impl Outputs<'_> {
         Ok(())
     }
 
-    /// The mean of both heat maps, and the tags, at the high size.
-    fn merged(&self, joints: usize, with_tags: bool) -> (Vec<f32>, Vec<f32>) {
+    /// The mean of both heat maps of a joint at the high size.
+    fn heat(&self, joint: usize, out: &mut Vec<f32>) {
         let low = self.low_size[0] * self.low_size[1];
         let high = self.high_size[0] * self.high_size[1];
         let width = self.high_size[1];
-        let (mut heat, mut tags) =
-            (self.high.to_vec(), vec![0.0; if with_tags { self.high.len() } else { 0 }]);
-        for (plane, heat) in self.low[..joints * low].chunks_exact(low).zip(heat.chunks_exact_mut(high)) {
-            for_each_row(plane, self.low_size, self.high_size, false, |y, row| {
-                for (v, &up) in heat[y * width..(y + 1) * width].iter_mut().zip(row) {
+        out.clear();
+        out.extend_from_slice(&self.high[joint * high..(joint + 1) * high]);
+        for_each_row(
+            &self.low[joint * low..(joint + 1) * low],
+            self.low_size,
+            self.high_size,
+            false,
+            |y, row| {
+                for (v, &up) in out[y * width..(y + 1) * width].iter_mut().zip(row) {
                     *v = (up + *v) * 0.5;
                 }
-            });
-        }
-        for (plane, tags) in self.low[joints * low..].chunks_exact(low).zip(tags.chunks_exact_mut(high)) {
-            for_each_row(plane, self.low_size, self.high_size, false, |y, row| {
-                tags[y * width..(y + 1) * width].copy_from_slice(row);
-            });
-        }
-        (heat, tags)
+            },
+        );
+    }
+
+    /// The tags of a joint at the high size, mirrored where wanted, added to `out`.
+    fn tags(&self, joint: usize, joints: usize, mirror: bool, out: &mut Vec<f32>) {
+        let low = self.low_size[0] * self.low_size[1];
+        let plane = &self.low[(joints + joint) * low..(joints + joint + 1) * low];
+        for_each_row(plane, self.low_size, self.high_size, false, |_, row| match mirror {
+            false => out.extend_from_slice(row),
+            true => out.extend(row.iter().rev()),
+        });
     }
 }
 
@@ -72,7 +83,9 @@ pub struct Aggregator {
     height: usize,
     width: usize,
     permutation: Vec<usize>,
-    heat: Vec<f32>,
+    /// One map per joint, empty before the first scale.
+    heat: Vec<Vec<f32>>,
+    maxima: Vec<Vec<f32>>,
     tags: Vec<Tags>,
     scales: usize,
 }
@@ -83,10 +96,12 @@ impl Aggregator {
     pub fn new(size: [usize; 2], permutation: &[usize]) -> Result<Self, BottomUpError> {
         let ([height, width], joints) = (size, permutation.len());
         let length = joints.checked_mul(height).and_then(|n| n.checked_mul(width));
-        let mut heat = Vec::new();
-        match length {
-            Some(n) if n > 0 && n < 1 << 30 && heat.try_reserve_exact(n).is_ok() => heat.resize(n, 0.0),
-            _ => return Err(BottomUpError::Size { joints, width, height }),
+        if !length.is_some_and(|n| n > 0 && n < 1 << 30) {
+            return Err(BottomUpError::Size { joints, width, height });
+        }
+        let mut heat = vec![Vec::new(); joints];
+        if heat.iter_mut().any(|map| map.try_reserve_exact(height * width).is_err()) {
+            return Err(BottomUpError::Size { joints, width, height });
         }
         let mut sorted = permutation.to_vec();
         sorted.sort_unstable();
@@ -99,6 +114,7 @@ impl Aggregator {
             width,
             permutation: permutation.to_vec(),
             heat,
+            maxima: vec![vec![0.0; height * width.div_ceil(BLOCK)]; joints],
             tags: Vec::new(),
             scales: 0,
         })
@@ -113,48 +129,57 @@ impl Aggregator {
     ) -> Result<(), BottomUpError> {
         plain.check(self.joints)?;
         let size = plain.high_size;
-        let (mut heat, tags) = plain.merged(self.joints, with_tags);
-        let mut all = vec![tags];
         if let Some(flipped) = flipped {
             flipped.check(self.joints)?;
             if flipped.high_size != size {
                 let text = "the outputs of the mirrored input have another size";
                 return Err(BottomUpError::Options(text.into()));
             }
-            let (mut mirrored, mut tags) = flipped.merged(self.joints, with_tags);
-            flip_maps_back(&mut mirrored, size[0], size[1], &self.permutation);
-            super::super::heatmap::average(&mut heat, &mirrored);
-            if with_tags {
-                flip_maps_back(&mut tags, size[0], size[1], &self.permutation);
+        }
+        // Joint by joint, so that its maps stay in the cache.
+        let (mut heat, mut other) = (Vec::new(), Vec::new());
+        for joint in 0..self.joints {
+            plain.heat(joint, &mut heat);
+            if let Some(flipped) = flipped {
+                flipped.heat(self.permutation[joint], &mut other);
+                for (row, mirrored) in heat.chunks_exact_mut(size[1]).zip(other.chunks_exact(size[1])) {
+                    for (v, m) in row.iter_mut().zip(mirrored.iter().rev()) {
+                        *v = (*v + m) * 0.5;
+                    }
+                }
             }
-            all.push(tags);
+            self.add_heat(joint, &heat, size);
         }
         if with_tags {
-            let (rows, columns) = (axis(size[0], self.height, false), axis(size[1], self.width, false));
-            self.tags.extend(all.into_iter().map(|data| Tags {
-                data,
-                height: size[0],
-                width: size[1],
-                rows: rows.clone(),
-                columns: columns.clone(),
-            }));
-        }
-        let (to, width) = ([self.height, self.width], self.width);
-        let first = self.scales == 0;
-        for (plane, sums) in
-            heat.chunks_exact(size[0] * size[1]).zip(self.heat.chunks_exact_mut(self.height * width))
-        {
-            for_each_row(plane, size, to, false, |y, row| {
-                let sums = &mut sums[y * width..(y + 1) * width];
-                if first {
-                    sums.copy_from_slice(row);
-                } else {
-                    sums.iter_mut().zip(row).for_each(|(s, v)| *s += v);
+            let passes = [Some((plain, false)), flipped.map(|f| (f, true))];
+            for (outputs, mirrored) in passes.into_iter().flatten() {
+                let mut data = Vec::with_capacity(self.joints * size[0] * size[1]);
+                for joint in 0..self.joints {
+                    let from = if mirrored { self.permutation[joint] } else { joint };
+                    outputs.tags(from, self.joints, mirrored, &mut data);
                 }
-            });
+                let (rows, columns) = (axis(size[0], self.height, false), axis(size[1], self.width, false));
+                self.tags.push(Tags { data, height: size[0], width: size[1], rows, columns });
+            }
         }
         self.scales += 1;
         Ok(())
+    }
+
+    /// Adds a joint's map at the full size, and notes the maxima of its blocks.
+    fn add_heat(&mut self, joint: usize, plane: &[f32], from: [usize; 2]) {
+        let width = self.width;
+        let per_row = width.div_ceil(BLOCK);
+        let (map, maxima) = (&mut self.heat[joint], &mut self.maxima[joint]);
+        let first = self.scales == 0;
+        for_each_row(plane, from, [self.height, width], false, |y, row| {
+            if first {
+                map.extend_from_slice(row);
+            } else {
+                map[y * width..(y + 1) * width].iter_mut().zip(row).for_each(|(s, v)| *s += v);
+            }
+            block_maxima(&map[y * width..(y + 1) * width], &mut maxima[y * per_row..(y + 1) * per_row]);
+        });
     }
 
     /// The mean over the scales.
@@ -163,11 +188,12 @@ impl Aggregator {
             return Err(BottomUpError::NoTags);
         }
         if self.scales > 1 {
+            // Division keeps order: the largest stays the largest.
             let n = self.scales as f32;
-            self.heat.iter_mut().for_each(|v| *v /= n);
+            self.heat.iter_mut().chain(&mut self.maxima).flatten().for_each(|v| *v /= n);
         }
-        let Self { joints, height, width, heat, tags, .. } = self;
-        Ok(Aggregated { joints, height, width, heat, tags })
+        let Self { joints, height, width, heat, maxima, tags, .. } = self;
+        Ok(Aggregated { joints, height, width, heat, maxima, tags })
     }
 }
 
@@ -177,15 +203,20 @@ pub struct Aggregated {
     pub(super) joints: usize,
     pub(super) height: usize,
     pub(super) width: usize,
-    heat: Vec<f32>,
+    heat: Vec<Vec<f32>>,
+    maxima: Vec<Vec<f32>>,
     tags: Vec<Tags>,
 }
 
 impl Aggregated {
     /// The heat map of a joint, row-major.
     pub fn heat(&self, joint: usize) -> &[f32] {
-        let size = self.height * self.width;
-        &self.heat[joint * size..(joint + 1) * size]
+        &self.heat[joint]
+    }
+
+    /// The largest values of blocks of [`BLOCK`] pixels of a row, row by row; NaN counts as nothing.
+    pub(super) fn maxima(&self, joint: usize) -> &[f32] {
+        &self.maxima[joint]
     }
 
     /// Height and width.
@@ -209,5 +240,70 @@ impl Aggregated {
                 + column.part * plane[at + column.high as usize]
         };
         (1.0 - row.part) * line(row.low) + row.part * line(row.high)
+    }
+
+    /// [`Self::tag`] of a few pixels of a row from `x` on; `lines` keeps what rows have in common.
+    pub(super) fn tag_row(&self, part: usize, joint: usize, x: usize, y: usize, lines: &mut Lines) {
+        let t = &self.tags[part];
+        let plane = &t.data[joint * t.height * t.width..(joint + 1) * t.height * t.width];
+        let (row, columns) = (t.rows[y], &t.columns[x..(x + BLOCK).min(self.width)]);
+        if lines.rows[1] == Some(row.low) {
+            lines.rows.swap(0, 1);
+            lines.values.swap(0, 1);
+        }
+        for (slot, r) in [(0, row.low), (1, row.high)] {
+            if lines.rows[slot] != Some(r) {
+                lines.rows[slot] = Some(r);
+                let source = &plane[r as usize * t.width..(r as usize + 1) * t.width];
+                for (out, c) in lines.values[slot].iter_mut().zip(columns) {
+                    *out = (1.0 - c.part) * source[c.low as usize] + c.part * source[c.high as usize];
+                }
+            }
+        }
+        let [low, high] = &lines.values;
+        for ((out, a), b) in lines.tags.iter_mut().zip(low).zip(high) {
+            *out = (1.0 - row.part) * a + row.part * b;
+        }
+    }
+
+    /// The least and the greatest source value of a part of the tag that the pixels of columns `x` and rows `y` read; NaN
+    /// counts as nothing. Interpolated values lie between them but for rounding.
+    pub(super) fn tag_range(&self, part: usize, joint: usize, x: Range<usize>, y: Range<usize>) -> [f32; 2] {
+        let t = &self.tags[part];
+        let plane = &t.data[joint * t.height * t.width..(joint + 1) * t.height * t.width];
+        let rows = t.rows[y.start].low as usize..=t.rows[y.end - 1].high as usize;
+        let columns = t.columns[x.start].low as usize..=t.columns[x.end - 1].high as usize;
+        let mut range = [f32::INFINITY, f32::NEG_INFINITY];
+        for row in rows {
+            for &v in &plane[row * t.width..(row + 1) * t.width][columns.clone()] {
+                range = [if v < range[0] { v } else { range[0] }, if v > range[1] { v } else { range[1] }];
+            }
+        }
+        range
+    }
+}
+
+/// Two source rows at the full width of a block, and the tags of the last row that was asked for.
+#[derive(Default)]
+pub(super) struct Lines {
+    rows: [Option<u32>; 2],
+    values: [[f32; BLOCK]; 2],
+    /// One per pixel of the block.
+    pub tags: [f32; BLOCK],
+}
+
+/// The maximum of each block of a row.
+fn block_maxima(row: &[f32], out: &mut [f32]) {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    for (block, out) in row.chunks(BLOCK).zip(out) {
+        let mut lanes = [f32::NEG_INFINITY; 8];
+        let mut eights = block.chunks_exact(8);
+        for eight in &mut eights {
+            for (lane, &v) in lanes.iter_mut().zip(eight) {
+                *lane = larger(*lane, v);
+            }
+        }
+        let rest = eights.remainder().iter().copied().fold(f32::NEG_INFINITY, larger);
+        *out = lanes.into_iter().fold(rest, larger);
     }
 }

@@ -2,47 +2,8 @@
 //! and serve the search of missing joints again.
 
 use super::super::Protocol;
+use super::aggregate::BLOCK;
 use super::{Aggregated, Options};
-
-/// Pixels of a block.
-pub(super) const BLOCK: usize = 32;
-
-/// Maxima of the blocks of all maps, `[joints, height, blocks]`; NaN counts as nothing.
-pub(super) struct Blocks {
-    pub per_row: usize,
-    maxima: Vec<f32>,
-    per_map: usize,
-}
-
-impl Blocks {
-    pub fn new(maps: &Aggregated) -> Self {
-        let per_row = maps.width.div_ceil(BLOCK);
-        let per_map = per_row * maps.height;
-        let mut maxima = Vec::with_capacity(per_map * maps.joints);
-        let larger = |a: f32, b: f32| if b > a { b } else { a };
-        for joint in 0..maps.joints {
-            for row in maps.heat(joint).chunks_exact(maps.width) {
-                for block in row.chunks(BLOCK) {
-                    let mut lanes = [f32::NEG_INFINITY; 8];
-                    let mut eights = block.chunks_exact(8);
-                    for eight in &mut eights {
-                        for (lane, &v) in lanes.iter_mut().zip(eight) {
-                            *lane = larger(*lane, v);
-                        }
-                    }
-                    let rest = eights.remainder().iter().copied().fold(f32::NEG_INFINITY, larger);
-                    maxima.push(lanes.into_iter().fold(rest, larger));
-                }
-            }
-        }
-        Self { per_row, maxima, per_map }
-    }
-
-    /// The maxima of a joint's map.
-    pub fn of(&self, joint: usize) -> &[f32] {
-        &self.maxima[joint * self.per_map..(joint + 1) * self.per_map]
-    }
-}
 
 /// A peak.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,15 +15,16 @@ pub(super) struct Found {
 }
 
 /// The best peaks of every joint, best first; of equal ones the first of the map.
-pub(super) fn find(maps: &Aggregated, blocks: &Blocks, options: &Options) -> Vec<Vec<Found>> {
+pub(super) fn find(maps: &Aggregated, options: &Options) -> Vec<Vec<Found>> {
     let mut candidates: Vec<(f32, usize)> = Vec::new();
+    let per_row = maps.width.div_ceil(BLOCK);
     (0..maps.joints)
         .map(|joint| {
             candidates.clear();
             let heat = maps.heat(joint);
-            for (i, &maximum) in blocks.of(joint).iter().enumerate() {
+            for (i, &maximum) in maps.maxima(joint).iter().enumerate() {
                 if maximum > options.detection_threshold {
-                    let (y, first) = (i / blocks.per_row, i % blocks.per_row * BLOCK);
+                    let (y, first) = (i / per_row, i % per_row * BLOCK);
                     for x in first..(first + BLOCK).min(maps.width) {
                         let v = heat[y * maps.width + x];
                         if v > options.detection_threshold

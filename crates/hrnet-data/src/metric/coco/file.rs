@@ -15,6 +15,7 @@
 )]
 
 use super::{Ap, ApError, ApReport, Detection, Figure, Kind, Params, Truth};
+use crate::dataset::model::{PoseSample, PoseSet};
 use crate::metric::Protocol;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{BTreeMap, HashSet};
@@ -154,6 +155,35 @@ fn triples(values: &[f64], points: usize, what: &'static str, row: i64) -> Resul
 
 /// Truths and detections of one image and category.
 type Group = (Vec<Truth>, Vec<Detection>);
+
+impl From<&PoseSet> for Dataset {
+    /// The labels of a set that was read. Entries that the reader left out are missing here too.
+    fn from(set: &PoseSet) -> Self {
+        let id_of = |image: usize| set.images.get(image).map(|i| i.id);
+        let annotation = |s: &PoseSample| {
+            Some(AnnotationRow {
+                id: s.id,
+                image_id: id_of(s.image)?,
+                category_id: set.categories.get(s.category)?.id,
+                bbox: s.box_or_extent().unwrap_or_default().to_vec(),
+                area: s.area,
+                iscrowd: s.crowd,
+                keypoints: s
+                    .points
+                    .iter()
+                    .flat_map(|p| [p.at[0], p.at[1], f64::from(p.visibility.flag())])
+                    .collect(),
+                num_keypoints: Some(s.num_keypoints),
+            })
+        };
+        Self {
+            images: set.images.iter().map(|i| ImageRow { id: i.id, crowd_index: i.crowd_index }).collect(),
+            annotations: set.samples.iter().filter_map(annotation).collect(),
+            categories: Some(set.categories.iter().map(|c| CategoryRow { id: c.id }).collect()),
+            box_area: None,
+        }
+    }
+}
 
 impl Dataset {
     /// Reads an annotation file.

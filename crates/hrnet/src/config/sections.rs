@@ -1,0 +1,327 @@
+//! The sections of the configuration.
+
+use anyhow::{Result, bail};
+use hrnet_data::augment::{ClassAugment, LandmarkAugment, SegmentAugment};
+use hrnet_data::codec::heatmap::Decoder;
+use hrnet_train::loss::{CrossEntropy, PixelCrossEntropy};
+use hrnet_train::{HeatmapMse, Init, OptimizerConfig, Schedule};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// A V1 network for the points of a person in a box.
+    Pose,
+    /// A V2 network for a class per pixel.
+    Segmentation,
+    /// A network for a class per picture.
+    Classification,
+    /// A V2 landmark network.
+    Face,
+}
+
+impl Task {
+    /// Whether heat maps are learned.
+    pub fn has_points(self) -> bool {
+        matches!(self, Task::Pose | Task::Face)
+    }
+
+    /// Its name in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Task::Pose => "pose",
+            Task::Segmentation => "segmentation",
+            Task::Classification => "classification",
+            Task::Face => "face",
+        }
+    }
+}
+
+/// The network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    /// `w18-small-v1`, `w18`, `w32`, ...
+    #[serde(default = "variant")]
+    pub variant: String,
+    /// Another number of channels on the top branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<usize>,
+    /// Other numbers of modules in stages 2, 3 and 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modules: Option<[usize; 3]>,
+    /// Another number of blocks per branch and module.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<usize>,
+    /// A model file whose weights the run starts from. What fits by name and shape is taken, and the rest is reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
+    /// Rule for the initial weights otherwise.
+    #[serde(default)]
+    pub init: Init,
+}
+
+fn variant() -> String {
+    "w18-small-v1".into()
+}
+
+impl Default for ModelSection {
+    fn default() -> Self {
+        Self {
+            variant: variant(),
+            width: None,
+            modules: None,
+            blocks: None,
+            start: None,
+            init: Init::default(),
+        }
+    }
+}
+
+/// What the network sees.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InputSection {
+    /// Height and width.
+    pub size: [usize; 2],
+    /// Side of the crop over the side of the box (points only).
+    pub padding: f64,
+    /// Mean of RGB in 0..1.
+    pub mean: [f32; 3],
+    /// Deviation of RGB in 0..1.
+    pub std: [f32; 3],
+}
+
+/// Names of the classes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ClassNames {
+    /// A text file with one name per line.
+    File(PathBuf),
+    /// The names.
+    Names(Vec<String>),
+}
+
+/// Weights of the classes in the loss, from their share `f` of the labelled pixels, scaled to a mean of 1.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClassWeights {
+    /// All 1.
+    #[default]
+    None,
+    /// `1 / ln(1.1 + f)`: rare classes count up to about seven times as much.
+    Log,
+    /// `1 / sqrt(f)`.
+    Root,
+    /// One by one.
+    #[serde(untagged)]
+    Values(Vec<f64>),
+}
+
+/// The figure that decides which model is the best one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PointMetric {
+    /// Share of points within 0.2 of the torso.
+    Pck,
+    /// COCO's average precision on the labelled boxes.
+    Ap,
+}
+
+/// Where the data are. Which keys a task takes is said beside them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// Training set. Face: landmark CSV. Pose: COCO key point JSON. Segmentation: list of images and labels.
+    /// Classification: folder of class folders, or CSV.
+    pub train: PathBuf,
+    /// Validation set: judged after epochs, never trained on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val: Option<PathBuf>,
+    /// Folder of the images [default: `images` beside the file or beside its folder, else the file's folder].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<PathBuf>,
+    /// Folder of the validation images [default: as for `images`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub val_images: Option<PathBuf>,
+    /// Face: 0-based points whose distance normalises the error [default: the outer eye corners of a known point set].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normaliser: Option<[usize; 2]>,
+    /// Pose: 0-based points whose distance is the torso [default: left shoulder and right hip by name].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torso: Option<[usize; 2]>,
+    /// Pose: what decides [default: ap for the 17 points of COCO, else pck].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<PointMetric>,
+    /// Pose: a CSV whose column `image_id` names images that are not learned from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leave_out: Option<PathBuf>,
+    /// Segmentation: names of the classes, in the order of their numbers [default: `classes.txt` beside the list].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ClassNames>,
+    /// Segmentation: a known numbering instead (`cityscapes`, `camvid`, `ade20k`, ...).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbering: Option<String>,
+    /// Segmentation: numbers that are not learned; 255 is one always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore: Vec<u16>,
+    /// Segmentation: how much each class counts.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub class_weights: ClassWeights,
+    /// Megabytes of decoded images kept in memory.
+    #[serde(default = "budget")]
+    pub memory_mb: usize,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn budget() -> usize {
+    2048
+}
+
+impl DataSection {
+    /// Only the keys of the task may be there.
+    pub(super) fn check(&self, task: Task) -> Result<()> {
+        let keys = [
+            ("normaliser", self.normaliser.is_some(), Task::Face),
+            ("torso", self.torso.is_some(), Task::Pose),
+            ("metric", self.metric.is_some(), Task::Pose),
+            ("leave_out", self.leave_out.is_some(), Task::Pose),
+            ("classes", self.classes.is_some(), Task::Segmentation),
+            ("numbering", self.numbering.is_some(), Task::Segmentation),
+            ("ignore", !self.ignore.is_empty(), Task::Segmentation),
+            ("class_weights", self.class_weights != ClassWeights::None, Task::Segmentation),
+        ];
+        match keys.into_iter().find(|&(_, used, owner)| used && owner != task) {
+            Some((key, _, owner)) => {
+                bail!(
+                    "data.{key} belongs to the task {}; task = \"{}\" has no use for it",
+                    owner.name(),
+                    task.name()
+                )
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Random changes, by task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum AugmentSection {
+    /// Faces and persons.
+    Points(LandmarkAugment),
+    /// Segmentation.
+    Segmentation(SegmentAugment),
+    /// Classification.
+    Classification(ClassAugment),
+}
+
+/// Targets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TargetSection {
+    /// Deviation of the Gaussian in heat-map pixels.
+    pub sigma: f64,
+    /// How points are read off the maps.
+    pub decoder: Decoder,
+    /// Pose: sizes measured between pixel centres, and the decoder of UDP.
+    #[serde(skip_serializing_if = "is_default")]
+    pub udp: bool,
+    /// Pose: weight of each point in the loss; all 1 when empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub joint_weights: Vec<f32>,
+    /// Segmentation: the loss looks at every so many-th pixel of the labels on each axis [default: 1]. 4 is the resolution of
+    /// the network's output and the cheapest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stride: Option<usize>,
+}
+
+impl Default for TargetSection {
+    fn default() -> Self {
+        Self {
+            sigma: 1.5,
+            decoder: Decoder::LogQuadratic,
+            udp: false,
+            joint_weights: Vec::new(),
+            stride: None,
+        }
+    }
+}
+
+impl TargetSection {
+    pub(super) fn check(&self, task: Task) -> Result<()> {
+        let points = Self { stride: None, ..self.clone() };
+        if !task.has_points() && points != Self::default() {
+            bail!(
+                "target.sigma, decoder, udp and joint_weights are for points; task = \"{}\" has none",
+                task.name()
+            );
+        }
+        if task != Task::Segmentation && self.stride.is_some() {
+            bail!("target.stride belongs to the task segmentation");
+        }
+        if task != Task::Pose && (self.udp || !self.joint_weights.is_empty()) {
+            bail!("target.udp and target.joint_weights belong to the task pose");
+        }
+        if let Some(w) = self.joint_weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
+            bail!("target.joint_weights holds {w}; weights are 0 or more");
+        }
+        Ok(())
+    }
+}
+
+/// The loss, by task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum LossSection {
+    /// Squared error of the maps.
+    Maps(HeatmapMse),
+    /// A class per pixel.
+    Pixels(PixelCrossEntropy),
+    /// A class per picture.
+    Class(CrossEntropy),
+}
+
+/// Steps.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrainSection {
+    /// Passes over the training set.
+    pub epochs: u64,
+    /// Images per step.
+    pub batch: usize,
+    /// What is made small.
+    pub loss: LossSection,
+    /// The optimiser.
+    pub optimizer: OptimizerConfig,
+    /// The learning rate.
+    pub schedule: Schedule,
+    /// Decay of the averaged weights that are judged and exported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
+    /// Largest gradient norm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
+    /// Steps between checkpoints.
+    pub checkpoint_steps: u64,
+    /// Epochs between evaluations.
+    pub eval_epochs: u64,
+    /// The run ends after so many evaluations in a row that are no new best.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
+}
+
+/// Text for the recipe.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AboutSection {
+    /// Name of the model.
+    pub name: String,
+    /// What it was trained on.
+    pub training_data: String,
+    /// Terms of use.
+    pub terms: String,
+}

@@ -1,0 +1,264 @@
+//! Results as files: JSON, JSON lines, CSV, COCO results, OpenPose JSON, masks. `docs/output.md` describes every field.
+//!
+//! Results come in input order and go out in input order. A file appears whole when the writer is finished, or not at all; JSON
+//! lines are the exception, they are for reading along and are flushed with every image. Formats with one file per image
+//! ([`Format::per_image`]) write into a folder, each file whole.
+
+mod coco;
+mod csv;
+pub mod json;
+mod masks;
+mod openpose;
+mod sink;
+
+use crate::result::{Found, FrameTime, ImageResult, Schema};
+use crate::timing::Timing;
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+use hrnet_formats::Task;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+pub use coco::{digits, ids_of_annotations};
+pub use masks::voc_colour;
+pub use openpose::{Layout, document as openpose_document};
+
+/// A form of results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+pub enum Format {
+    /// One JSON document, schema hrnet.predict/1
+    Json,
+    /// One JSON object per image and line, written as soon as the image is done
+    Jsonl,
+    /// CSV, a row per instance (or image): <name>_x, <name>_y, <name>_score in columns
+    Csv,
+    /// CSV, a row per point (or class)
+    CsvLong,
+    /// COCO result file, as pycocotools reads it
+    Coco,
+    /// OpenPose JSON, BODY_25 and 70 face points, a file per image
+    Openpose,
+    /// OpenPose JSON with the 18 COCO points
+    Openpose18,
+    /// PNG whose values are the class numbers, a file per image
+    Masks,
+    /// PNG with class numbers and a colour table, a file per image
+    PaletteMasks,
+}
+
+impl Format {
+    /// Writes a file per image into a folder.
+    pub fn per_image(self) -> bool {
+        matches!(self, Self::Openpose | Self::Openpose18 | Self::Masks | Self::PaletteMasks)
+    }
+
+    /// The usual name of its file; of a format with a file per image, the end of each name.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Json => "results.json",
+            Self::Jsonl => "results.jsonl",
+            Self::Csv => "results.csv",
+            Self::CsvLong => "points.csv",
+            Self::Coco => "coco_results.json",
+            Self::Openpose | Self::Openpose18 => "_keypoints.json",
+            Self::Masks | Self::PaletteMasks => ".mask.png",
+        }
+    }
+
+    /// Whether results of this task can be written so; the error says what can.
+    pub fn check(self, task: Task) -> Result<()> {
+        let points = matches!(task, Task::Pose | Task::BottomUpPose | Task::Face);
+        let fits = match self {
+            Self::Json | Self::Jsonl | Self::Csv | Self::CsvLong => true,
+            Self::Coco | Self::Openpose | Self::Openpose18 => points,
+            Self::Masks | Self::PaletteMasks => task == Task::Segmentation,
+        };
+        if !fits {
+            let what = if points { "points" } else { "no points" };
+            let masks = if task == Task::Segmentation { ", masks and palette-masks" } else { "" };
+            let forms = if points { ", coco, openpose and openpose18" } else { masks };
+            bail!(
+                "results of this model have {what} and cannot be written as {}; json, jsonl, csv, csv-long{forms} can",
+                self.name()
+            );
+        }
+        Ok(())
+    }
+
+    /// The name on the command line.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |v| v.get_name().to_string())
+    }
+}
+
+/// Where results go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Standard output.
+    Stdout,
+    /// A file, or the folder of a format that writes a file per image.
+    Path(PathBuf),
+}
+
+impl Target {
+    /// `-` is standard output.
+    pub fn of(path: &Path) -> Self {
+        if path == Path::new("-") { Self::Stdout } else { Self::Path(path.into()) }
+    }
+}
+
+/// What formats need beyond the results.
+#[derive(Debug, Clone)]
+pub struct WriterOptions {
+    /// COCO: ids of images by file name, from an annotation file ([`ids_of_annotations`]). Without it the number in each name, if
+    /// every name has one and no two are the same; else images count from 1.
+    pub image_ids: Option<HashMap<String, i64>>,
+    /// COCO: the category of every instance.
+    pub category_id: i64,
+    /// OpenPose: points with a score below this are written as 0, 0, 0, which stands for "not found".
+    pub min_point_score: f32,
+    /// Masks: colours by class; empty for those of PASCAL VOC.
+    pub palette: Vec<[u8; 3]>,
+    /// CSV of classes: columns for this many of the best.
+    pub top: usize,
+}
+
+impl Default for WriterOptions {
+    fn default() -> Self {
+        Self { image_ids: None, category_id: 1, min_point_score: 0.0, palette: Vec::new(), top: 5 }
+    }
+}
+
+/// Writes results in one format.
+pub struct Writer {
+    kind: Kind,
+    schema: Schema,
+}
+
+enum Kind {
+    Json(json::Whole),
+    Jsonl(json::Lines),
+    Csv(csv::Table),
+    Coco(coco::Results),
+    Openpose(openpose::Folder),
+    Masks(masks::Folder),
+}
+
+/// What a writer leaves behind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Files, in order.
+    pub files: Vec<PathBuf>,
+    /// What a reader of the files should know.
+    pub notes: Vec<String>,
+}
+
+impl Writer {
+    /// Opens the target. Nothing stands under its name before [`Writer::finish`], but for JSON lines and folders.
+    pub fn create(format: Format, to: &Target, schema: &Schema, options: &WriterOptions) -> Result<Self> {
+        format.check(schema.task)?;
+        let folder = || match to {
+            Target::Stdout => {
+                bail!("{} writes a file per image; name a folder instead of standard output", format.name())
+            }
+            Target::Path(path) => crate::io::create_folder(path).map(|()| path.clone()),
+        };
+        let kind = match format {
+            Format::Json => Kind::Json(json::Whole::new(sink::Sink::whole(to)?, schema)),
+            Format::Jsonl => Kind::Jsonl(json::Lines::new(sink::Sink::streaming(to)?)),
+            Format::Csv => Kind::Csv(csv::Table::wide(sink::Sink::whole(to)?, schema, options.top)?),
+            Format::CsvLong => Kind::Csv(csv::Table::long(sink::Sink::whole(to)?, schema)?),
+            Format::Coco => Kind::Coco(coco::Results::new(sink::Sink::whole(to)?, options)),
+            Format::Openpose => {
+                Kind::Openpose(openpose::Folder::new(folder()?, Layout::Body25, options.min_point_score))
+            }
+            Format::Openpose18 => {
+                Kind::Openpose(openpose::Folder::new(folder()?, Layout::Coco18, options.min_point_score))
+            }
+            Format::Masks => Kind::Masks(masks::Folder::ids(folder()?)),
+            Format::PaletteMasks => Kind::Masks(masks::Folder::palette(folder()?, &options.palette)),
+        };
+        Ok(Self { kind, schema: schema.clone() })
+    }
+
+    /// Adds the result of the next image.
+    pub fn add(&mut self, result: &ImageResult) -> Result<()> {
+        self.add_with(result, None)
+    }
+
+    /// Adds the result of the next image; `overlay` is the picture that was made of it, which the JSON names.
+    pub fn add_with(&mut self, result: &ImageResult, overlay: Option<&Path>) -> Result<()> {
+        check(result, &self.schema)?;
+        match &mut self.kind {
+            Kind::Json(w) => w.add(result, &self.schema, overlay),
+            Kind::Jsonl(w) => w.add(result, &self.schema, overlay),
+            Kind::Csv(w) => w.add(result, &self.schema),
+            Kind::Coco(w) => w.add(result),
+            Kind::Openpose(w) => w.add(result, &self.schema),
+            Kind::Masks(w) => w.add(result),
+        }
+    }
+
+    /// Notes an input that could not be read. JSON and JSON lines list it; the other formats have no place for it.
+    pub fn failed(&mut self, input: &str, frame: Option<FrameTime>, error: &str) -> Result<()> {
+        match &mut self.kind {
+            Kind::Json(w) => {
+                w.failed(input, frame, error);
+                Ok(())
+            }
+            Kind::Jsonl(w) => w.failed(input, frame, error),
+            Kind::Csv(_) | Kind::Coco(_) | Kind::Openpose(_) | Kind::Masks(_) => Ok(()),
+        }
+    }
+
+    /// Puts the file in place. A writer that is dropped instead leaves no file (JSON lines: what was written).
+    pub fn finish(self, timing: Option<&Timing>) -> Result<Written> {
+        match self.kind {
+            Kind::Json(w) => w.finish(timing),
+            Kind::Jsonl(w) => w.finish(),
+            Kind::Csv(w) => w.finish(),
+            Kind::Coco(w) => w.finish(),
+            Kind::Openpose(w) => Ok(w.finish()),
+            Kind::Masks(w) => Ok(w.finish()),
+        }
+    }
+}
+
+/// A result that does not fit its schema is a mistake of the caller; it must not become a file with shifted columns.
+fn check(result: &ImageResult, schema: &Schema) -> Result<()> {
+    let names = schema.names.len();
+    match &result.found {
+        Found::Instances(instances) => {
+            for (i, instance) in instances.iter().enumerate() {
+                let raw = instance.raw.as_ref().map_or(names, Vec::len);
+                if instance.points.len() != names || raw != names {
+                    let found = instance.points.len();
+                    bail!(
+                        "{}: instance {i} has {found} points ({raw} unsmoothed), the model has {names}",
+                        result.input
+                    );
+                }
+            }
+        }
+        Found::Mask(mask) => {
+            if mask.width.checked_mul(mask.height) != Some(mask.classes.len()) {
+                bail!(
+                    "{}: a mask of {}x{} has {} pixels",
+                    result.input,
+                    mask.width,
+                    mask.height,
+                    mask.classes.len()
+                );
+            }
+        }
+        Found::Classes(ranked) => {
+            if let Some(r) = ranked.iter().find(|r| r.class >= names) {
+                bail!("{}: class {} of a model with {names} classes", result.input, r.class);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! Masks as PNG, a file `<stem>.mask.png` per image.
+
+use super::Written;
+use crate::io;
+use crate::result::{Found, ImageResult};
+use anyhow::{Context, Result, bail};
+use hrnet_data::mask_png::{encode_ids, encode_indexed};
+use std::path::PathBuf;
+
+/// Writer of a folder.
+pub struct Folder {
+    folder: PathBuf,
+    palette: Option<Vec<[u8; 3]>>,
+    files: Vec<PathBuf>,
+}
+
+impl Folder {
+    /// Grey values are class numbers.
+    pub(super) fn ids(folder: PathBuf) -> Self {
+        Self { folder, palette: None, files: Vec::new() }
+    }
+
+    /// Class numbers with a colour table.
+    pub(super) fn palette(folder: PathBuf, colours: &[[u8; 3]]) -> Self {
+        let colours = if colours.is_empty() { (0..=255).map(voc_colour).collect() } else { colours.to_vec() };
+        Self { folder, palette: Some(colours), files: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, result: &ImageResult) -> Result<()> {
+        let Found::Mask(mask) = &result.found else { bail!("{}: no mask to write", result.input) };
+        let png = match &self.palette {
+            None => encode_ids(mask.width, mask.height, &mask.classes),
+            Some(colours) => encode_indexed(mask.width, mask.height, &mask.classes, colours),
+        };
+        let png = png.with_context(|| result.input.clone())?;
+        let path = self.folder.join(format!("{}.mask.png", result.stem));
+        io::write_atomic(&path, &png)?;
+        self.files.push(path);
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Written {
+        Written { files: self.files, notes: Vec::new() }
+    }
+}
+
+/// The colour of PASCAL VOC for a class: the bits of the number, dealt to red, green and blue from the highest bit down.
+pub fn voc_colour(class: u8) -> [u8; 3] {
+    let mut rgb = [0; 3];
+    for bit in 0..8 {
+        rgb[bit % 3] |= (class >> bit & 1) << (7 - bit / 3);
+    }
+    rgb
+}

@@ -1,0 +1,181 @@
+//! Classification: a folder per class or a table, top-1 and top-5.
+
+use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
+use super::source::{Source, stack};
+use crate::config::{AugmentSection, LossSection, TrainConfig};
+use crate::runner::Runner;
+use anyhow::{Context, Result, bail};
+use hrnet_data::codec::classification::softmax;
+use hrnet_data::codec::heatmap::argmax;
+use hrnet_data::dataset::classification::{read_folder, read_table};
+use hrnet_data::dataset::model::{ClassSet, ReadOptions};
+use hrnet_data::draw::Tile;
+use hrnet_data::geometry::{ColourMap, Crop, warp_bilinear_f32};
+use hrnet_data::image::Image;
+use hrnet_data::loader::{BatchPlan, ClassSpec, Classes, Samples};
+use hrnet_data::metric::topk::TopK;
+use hrnet_ir::{Net, Tensor, Weights};
+use hrnet_kernels::Pool;
+use hrnet_train::{Batch, Loss, Target};
+use serde_json::{Map, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Pictures per run of the network while judging.
+const BATCH: usize = 16;
+/// The part of the short side that is looked at (the official 224 of 256).
+const CENTRE: f64 = 0.875;
+
+pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
+    let (AugmentSection::Classification(augment), LossSection::Class(loss)) =
+        (&config.augment, &config.train.loss)
+    else {
+        bail!("the configuration of classes has augment and loss of another task");
+    };
+    let set = read(&config.data.train, config.data.images.as_deref())?;
+    let classes = set.classes.clone();
+    if classes.len() < 2 {
+        bail!("{}: {} class; at least two are needed", config.data.train.display(), classes.len());
+    }
+    let mut counts = vec![0usize; classes.len()];
+    set.samples.iter().for_each(|s| counts[s.class] += 1);
+    if let Some(empty) = counts.iter().position(|&n| n == 0) {
+        bail!(
+            "{}: class {empty} ({}) has no image; remove the class or add images",
+            config.data.train.display(),
+            classes[empty]
+        );
+    }
+    let model = config.model(classes.len())?;
+    let spec = ClassSpec {
+        input: (config.input.size[0], config.input.size[1]),
+        mean: config.input.mean,
+        std: config.input.std,
+    };
+    let maker = Classes::open(set, image_options(config), augment.clone(), spec)?;
+    let size = config.input.size;
+    let plan = BatchPlan::training(config.train.batch, config.seed);
+    let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples| {
+        let input = stack(samples.iter().map(|s| &s.input[..]), size)?;
+        Ok(Batch { input, target: Target::Labels(samples.iter().map(|s| s.class).collect()) })
+    })?;
+    let judge = match &config.data.val {
+        None => None,
+        Some(val) => {
+            let images = config.data.val_images.as_deref().or(config.data.images.as_deref());
+            let set = read(val, images)?;
+            if set.classes != classes {
+                bail!(
+                    "{}: its classes are not those of the training set ({} and {} classes); give both the same folders or names",
+                    val.display(),
+                    set.classes.len(),
+                    classes.len()
+                );
+            }
+            let set = Classes::open(set, image_options(config), augment.clone(), spec)?;
+            Some(Box::new(ClassJudge { set, net: model.build()?, spec, pool, last: Vec::new() })
+                as Box<dyn Judge>)
+        }
+    };
+    // A table may leave its classes without names.
+    let names = if classes.iter().any(String::is_empty) { Vec::new() } else { classes };
+    Ok(Job {
+        model,
+        facts: Facts { names, ..Facts::default() },
+        source,
+        loss: Loss::CrossEntropy(*loss),
+        judge,
+    })
+}
+
+fn read(path: &Path, images: Option<&Path>) -> Result<ClassSet> {
+    let options = ReadOptions::default();
+    Ok(match path.is_dir() {
+        true => read_folder(path, &options)?,
+        false => read_table(path, images.or(path.parent()).unwrap_or(Path::new("")), &options)?,
+    })
+}
+
+/// Judges by the middle of every picture.
+struct ClassJudge {
+    set: Classes,
+    net: Net,
+    spec: ClassSpec,
+    pool: Arc<Pool>,
+    /// Class and its probability in the last measurement, and the probability of the label.
+    last: Vec<(usize, f32, f32)>,
+}
+
+impl Judge for ClassJudge {
+    fn key(&self) -> &'static str {
+        "top1_percent"
+    }
+
+    fn title(&self) -> &'static str {
+        "top-1"
+    }
+
+    fn metric(&self) -> String {
+        "top-1 percent".into()
+    }
+
+    fn higher_is_better(&self) -> bool {
+        true
+    }
+
+    fn measure(&mut self, weights: &Weights) -> Result<Judged> {
+        let mut runner = Runner::new(&self.net, weights.clone(), self.pool.clone())?;
+        let (h, w) = self.spec.input;
+        let colour = ColourMap::normalise(self.spec.mean, self.spec.std);
+        self.last.clear();
+        let mut top = TopK::new(&[1, 5]);
+        let indices: Vec<usize> = (0..self.set.len()).collect();
+        for chunk in indices.chunks(BATCH) {
+            let mut data = vec![0.0; chunk.len() * 3 * h * w];
+            for (&i, input) in chunk.iter().zip(data.chunks_exact_mut(3 * h * w)) {
+                let image = self.set.image(i)?;
+                let (iw, ih) = (image.width() as f64, image.height() as f64);
+                // The largest middle part with the aspect of the input, then its share.
+                let unit = CENTRE * (iw / w as f64).min(ih / h as f64);
+                let crop = Crop::new([(iw - 1.0) / 2.0, (ih - 1.0) / 2.0], unit * w as f64, unit * h as f64);
+                warp_bilinear_f32(&image, &crop.to_affine(w, h), w, h, &colour, input);
+            }
+            let logits = runner.run(&Tensor::new([chunk.len(), 3, h, w], data)?)?.swap_remove(0);
+            let classes = logits.len() / chunk.len();
+            for (&i, row) in chunk.iter().zip(logits.data().chunks_exact(classes)) {
+                let label = self.set.set().samples[i].class;
+                top.update(row, label)?;
+                let shares = softmax(row);
+                let (best, share) = argmax(&shares);
+                self.last.push((best, share, shares[label]));
+            }
+        }
+        let report = top.compute().context("the validation set is empty")?;
+        let percent = |k: usize| report.error(k).map_or(0.0, |e| 100.0 * (1.0 - e));
+        let figures = [("top1_percent", json!(percent(1))), ("top5_percent", json!(percent(5)))];
+        Ok(Judged { percent: percent(1), figures: Map::from_iter(figures.map(|(k, v)| (k.to_string(), v))) })
+    }
+
+    fn worst(&mut self, title: &str) -> Result<Option<Image>> {
+        let set = self.set.set();
+        let name = |class: usize| match set.classes[class].as_str() {
+            "" => class.to_string(),
+            name => name.to_string(),
+        };
+        let errors: Vec<f64> = self.last.iter().map(|l| 1.0 - f64::from(l.2)).collect();
+        let mut tiles = Vec::new();
+        for i in worst_of(&errors) {
+            let (found, share, _) = self.last[i];
+            let label = set.samples[i].class;
+            let caption = format!(
+                "{}: {}\nfound {} {:.2}",
+                short_name(self.set.file(i)),
+                name(label),
+                name(found),
+                share
+            );
+            tiles.push(Tile { image: Image::clone(&*self.set.image(i)?), caption });
+        }
+        Ok(page(&tiles, [224, 224], title))
+    }
+}

@@ -1,0 +1,56 @@
+//! A trained network as one file with its recipe.
+
+use super::job::Facts;
+use crate::config::{Task, TrainConfig};
+use anyhow::Result;
+use hrnet_data::codec::heatmap::Decoder;
+use hrnet_formats::{self as formats, Metric, Precision, Recipe, to_safetensors};
+use hrnet_ir::{Model, Weights};
+
+/// The recipe of a run.
+pub(super) fn recipe(config: &TrainConfig, model: &Model, facts: &Facts, metric: Option<Metric>) -> Recipe {
+    let mut recipe = Recipe::for_model(model, crate::model::created_by());
+    let [h, w] = config.input.size;
+    recipe.input_size = (h, w);
+    recipe.mean = config.input.mean.map(widen);
+    recipe.std = config.input.std.map(widen);
+    if config.task.has_points() {
+        recipe.padding = config.input.padding;
+        recipe.sigma = Some(config.target.sigma);
+        recipe.decoder = match config.target.decoder {
+            _ if config.target.udp => formats::Decoder::Udp,
+            Decoder::LogQuadratic => formats::Decoder::LogQuadratic,
+            Decoder::Dark { .. } => formats::Decoder::Dark,
+            Decoder::Udp { .. } => formats::Decoder::Udp,
+            Decoder::Argmax | Decoder::QuarterOffset => formats::Decoder::ArgMaxQuarter,
+        };
+    }
+    if config.task != Task::Face {
+        recipe.names = facts.names.clone();
+        recipe.flip_pairs = facts.flip_pairs.clone();
+        recipe.skeleton = facts.skeleton.clone();
+        recipe.outlines = Vec::new();
+    }
+    let text = |s: &str| (!s.is_empty()).then(|| s.to_string());
+    recipe.training_data = text(&config.about.training_data);
+    recipe.licence = text(&config.about.terms);
+    recipe.source = text(&config.about.name);
+    recipe.metric = metric;
+    recipe
+}
+
+/// The shortest decimal that rounds to the same f32, as f64: 0.485 and not 0.48500001430511475.
+fn widen(v: f32) -> f64 {
+    v.to_string().parse().unwrap_or(f64::from(v))
+}
+
+/// The bytes of the model file: weights in half precision, batch norms in single.
+pub(super) fn bytes(
+    config: &TrainConfig,
+    model: &Model,
+    facts: &Facts,
+    weights: &Weights,
+    metric: Option<Metric>,
+) -> Result<Vec<u8>> {
+    Ok(to_safetensors(weights, Some(&recipe(config, model, facts, metric)), Precision::F16)?)
+}

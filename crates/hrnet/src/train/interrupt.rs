@@ -1,0 +1,33 @@
+//! Ctrl-C: the first one asks the run to save and end, the second one ends the process.
+
+use anyhow::{Context, Result};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// What shells report for an interrupted program.
+const INTERRUPTED: i32 = 130;
+
+static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Listens from now on; a second call does nothing more.
+pub(super) fn listen() -> Result<()> {
+    if ASKED.get().is_some() {
+        return Ok(());
+    }
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order, so that the first signal does not already find the flag set.
+        flag::register_conditional_shutdown(signal, INTERRUPTED, asked.clone())
+            .and_then(|_| flag::register(signal, asked.clone()))
+            .context("cannot listen for Ctrl-C")?;
+    }
+    let _ = ASKED.set(asked);
+    Ok(())
+}
+
+/// Whether the run was asked to end.
+pub(super) fn asked() -> bool {
+    ASKED.get().is_some_and(|asked| asked.load(Ordering::Relaxed))
+}

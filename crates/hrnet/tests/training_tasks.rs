@@ -1,0 +1,323 @@
+//! Training of persons, segmentation and classes from outside: a file of paths is enough, runs resume to the same bytes, wrong data are
+//! named, and a run can be stopped.
+#![forbid(unsafe_code)]
+
+mod common;
+
+use common::{Scratch, bytes, command, hrnet, json_file, pick, text};
+use hrnet_data::image::{Image, encode_png};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+/// Pictures of 48x48 with a red left and a green right blob and a blue one between; COCO key points.
+fn persons(scratch: &Scratch, count: usize) -> PathBuf {
+    let (mut images, mut people) = (Vec::new(), Vec::new());
+    for n in 0..count {
+        let mut image = Image::filled(48, 48, [60 + (n % 8) as u8 * 10; 3]);
+        let mut points = Vec::new();
+        for (p, colour) in [[230, 40, 40], [40, 230, 40], [40, 40, 230]].into_iter().enumerate() {
+            let at = |axis: u64| 10 + pick((n * 10 + p * 2) as u64 + axis, 28);
+            let (x, y) = (at(0), at(1));
+            for (dy, dx) in (0..25).map(|i| (i / 5, i % 5)) {
+                image.set_pixel((x + dx - 2) as usize, (y + dy - 2) as usize, colour);
+            }
+            points.extend([json!(x), json!(y), json!(2)]);
+        }
+        scratch.write(&format!("people/images/{n}.png"), encode_png(&image).unwrap());
+        images.push(json!({"id": n, "file_name": format!("{n}.png"), "width": 48, "height": 48}));
+        people.push(json!({"id": n, "image_id": n, "category_id": 1, "bbox": [4, 4, 40, 40],
+            "num_keypoints": 3, "area": 1600, "iscrowd": 0, "keypoints": points}));
+    }
+    let category = json!({"id": 1, "name": "thing", "keypoints": ["left_shoulder", "right_hip", "nose"],
+        "skeleton": [[1, 3], [2, 3]], "flip_pairs": [[0, 1]]});
+    let set = json!({"images": images, "annotations": people, "categories": [category]});
+    scratch.write("people/all.json", set.to_string())
+}
+
+/// Pictures of 40x32 whose left half is class 0 and whose right half is class 1.
+fn halves(scratch: &Scratch, count: usize) -> PathBuf {
+    let mut list = String::new();
+    for n in 0..count {
+        let edge = 12 + pick(n as u64, 16) as usize;
+        let (mut image, mut label) = (Image::filled(40, 32, [40, 60, 80]), vec![0u8; 40 * 32]);
+        for (y, x) in (0..40 * 32).map(|i| (i / 40, i % 40)).filter(|(_, x)| *x >= edge) {
+            image.set_pixel(x, y, [200, 180, 90]);
+            label[y * 40 + x] = 1;
+        }
+        label[..40].fill(2);
+        scratch.write(&format!("seg/{n}.png"), encode_png(&image).unwrap());
+        scratch.write(&format!("seg/{n}_label.png"), grey_png(40, 32, &label));
+        list += &format!("{n}.png {n}_label.png\n");
+    }
+    scratch.write("seg/classes.txt", "left\nright\n");
+    scratch.write("seg/all.lst", list)
+}
+
+fn grey_png(w: u32, h: u32, data: &[u8]) -> Vec<u8> {
+    // One uncompressed deflate block in a grey PNG.
+    let raw: Vec<u8> = data.chunks_exact(w as usize).flat_map(|row| [&[0], row].concat()).collect();
+    let chunk = |kind: &[u8; 4], data: &[u8]| -> Vec<u8> {
+        let body = [kind, data].concat();
+        let crc = !body.iter().fold(!0u32, |crc, &b| {
+            (0..8).fold(crc ^ u32::from(b), |c, _| (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg()))
+        });
+        [&(data.len() as u32).to_be_bytes()[..], &body, &crc.to_be_bytes()].concat()
+    };
+    let (a, b) = raw.iter().fold((1u32, 0u32), |(a, b), &v| {
+        let a = (a + u32::from(v)) % 65521;
+        (a, (b + a) % 65521)
+    });
+    let len = raw.len() as u16;
+    let stream = [
+        &[0x78, 0x01, 0x01][..],
+        &len.to_le_bytes(),
+        &(!len).to_le_bytes(),
+        &raw,
+        &(b << 16 | a).to_be_bytes(),
+    ]
+    .concat();
+    let header = [&w.to_be_bytes()[..], &h.to_be_bytes(), &[8, 0, 0, 0, 0]].concat();
+    [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &header), &chunk(b"IDAT", &stream), &chunk(b"IEND", &[])]
+        .concat()
+}
+
+/// Two folders of pictures.
+fn folders(scratch: &Scratch, count: usize) -> PathBuf {
+    for n in 0..count {
+        let (name, colour) = if n % 2 == 0 { ("blue", [30, 40, 220]) } else { ("red", [220, 40, 30]) };
+        let mut image = Image::filled(40, 36, colour);
+        image.set_pixel(n % 40, 3, [255; 3]);
+        scratch.write(&format!("classes/{name}/{n}.png"), encode_png(&image).unwrap());
+    }
+    scratch.path("classes")
+}
+
+/// A file of paths, and a size that suits small pictures.
+fn data_file(scratch: &Scratch, name: &str, set: &Path, extra: &str) -> PathBuf {
+    let set = set.display();
+    scratch.write(name, format!("train = '{set}'\nval = '{set}'\n{extra}\n[input]\nsize = [32, 32]\n"))
+}
+
+fn log(out: &Path) -> Vec<Value> {
+    text(&out.join("log.jsonl")).lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+/// Runs a file of paths; a stopped and resumed run, on other threads, ends with the same models.
+fn trains(scratch: &Scratch, file: &Path, head: &str, figure: &str) -> Value {
+    let whole = scratch.path("whole");
+    let with = ["--head", head, "--arch", "w18-small", "--epochs", "3", "--batch", "4"];
+    let run = |out: &Path, more: &[&str]| {
+        let mut args: Vec<std::ffi::OsString> = vec!["train".into(), file.into(), "--out".into(), out.into()];
+        args.extend(with.iter().chain(more).map(Into::into));
+        common::run(args).ok()
+    };
+    let summary = run(&whole, &["--threads", "2", "--json"]).json();
+    assert_eq!((&summary["steps"], &summary["finished"]), (&json!(6), &json!(true)));
+    assert!(summary[format!("best_{figure}")].as_f64().unwrap() >= 0.0, "{summary}");
+    let part = scratch.path("part");
+    run(&part, &["--threads", "1", "--max-steps", "3"]);
+    run(&part, &["--threads", "3", "--resume", "auto"]);
+    for name in ["last.safetensors", "best.safetensors"] {
+        assert!(bytes(&whole.join(name)) == bytes(&part.join(name)), "{name} differs");
+    }
+    let judged: Vec<Value> = log(&whole).into_iter().filter(|l| l[figure].is_number()).collect();
+    assert_eq!(judged.len(), 3);
+    for name in ["config.toml", "metric.png", "worst.png"] {
+        assert!(whole.join(name).is_file(), "{name}");
+    }
+    // What the folder says can be run again from anywhere.
+    hrnet!["train", whole.join("config.toml"), "--out", &whole, "--resume", "auto"].ok();
+    hrnet!["info", whole.join("best.safetensors"), "--json"].ok().json()
+}
+
+#[test]
+fn persons_from_a_file_of_paths() {
+    let scratch = Scratch::new();
+    let set = persons(&scratch, 8);
+    let file = data_file(&scratch, "people.toml", &set, "metric = 'pck'");
+    let info = trains(&scratch, &file, "pose", "pck_percent");
+    assert_eq!((&info["family"], &info["points"]), (&json!("pose"), &json!(3)));
+    let recipe = &info["recipe"];
+    assert_eq!(recipe["names"], json!(["left_shoulder", "right_hip", "nose"]));
+    assert_eq!(recipe["flip_pairs"], json!([[0, 1]]));
+    assert_eq!(recipe["skeleton"], json!([[0, 2], [1, 2]]));
+    assert_eq!(recipe["metric"]["set"], json!("all.json"));
+}
+
+#[test]
+fn segmentation_from_a_file_of_paths() {
+    let scratch = Scratch::new();
+    let list = halves(&scratch, 8);
+    let file = data_file(&scratch, "seg.toml", &list, "ignore = [2]\nclass_weights = 'root'");
+    let info = trains(&scratch, &file, "segmentation", "miou_percent");
+    assert_eq!(
+        (&info["family"], &info["recipe"]["names"]),
+        (&json!("segmentation"), &json!(["left", "right"]))
+    );
+}
+
+#[test]
+fn classes_from_a_file_of_paths() {
+    let scratch = Scratch::new();
+    let root = folders(&scratch, 8);
+    let file = data_file(&scratch, "classes.toml", &root, "");
+    let info = trains(&scratch, &file, "classification", "top1_percent");
+    assert_eq!(
+        (&info["family"], &info["recipe"]["names"]),
+        (&json!("classification"), &json!(["blue", "red"]))
+    );
+}
+
+#[test]
+fn wrong_data_are_named() {
+    let scratch = Scratch::new();
+    let out = scratch.path("run");
+    let set = persons(&scratch, 4);
+    let good = text(&set);
+    let file = data_file(&scratch, "people.toml", &set, "");
+    let fails = |words: &[&str]| {
+        hrnet!["train", &file, "--head", "pose", "--out", &out, "--epochs", "1", "--batch", "4"]
+            .fails(1, words);
+        assert!(scratch.files("run").is_empty(), "{:?}", scratch.files("run"));
+    };
+    scratch.write("people/all.json", good.replacen("\"keypoints\":[", "\"keypoints\":[NaN,", 1));
+    fails(&["all.json"]);
+    scratch.write("people/all.json", good.replace(",2,", ",0,").replace(",2]", ",0]"));
+    fails(&["none of the 4 persons"]);
+    scratch.write("people/all.json", good.replace("\"0.png\"", "\"nowhere.png\""));
+    fails(&["nowhere.png"]);
+    let unpaired = good.replace("left_shoulder", "a").replace("right_hip", "b");
+    let unpaired = unpaired.replace("\"flip_pairs\":[[0,1]],", "");
+    scratch.write("people/all.json", unpaired);
+    fails(&["all.json", "flip_pairs"]);
+    scratch.write("people/all.json", &good);
+    // More in a batch than there are, and a batch that normalises nothing.
+    hrnet!["train", &file, "--head", "pose", "--out", &out, "--batch", "5"]
+        .fails(1, &["4 training images", "train.batch"]);
+    hrnet!["train", &file, "--head", "pose", "--out", &out, "--batch", "1"]
+        .fails(1, &["batch norm needs more than one value"]);
+    hrnet!["train", &file, "--out", &out].fails(1, &["people.toml", "--head"]);
+    hrnet!["train", &file, "--out", &out, "--head", "pose", "--arch", "resnet50"].fails(1, &["resnet50"]);
+
+    let list = halves(&scratch, 4);
+    let file = data_file(&scratch, "seg.toml", &list, "");
+    // The number 2 is neither a class nor ignored.
+    hrnet!["train", &file, "--head", "segmentation", "--out", &out].fails(1, &["0_label.png", "number 2"]);
+    let file = data_file(&scratch, "seg.toml", &list, "ignore = [0, 1, 2]");
+    hrnet!["train", &file, "--head", "segmentation", "--out", &out].fails(1, &["no pixel"]);
+    std::fs::remove_file(scratch.path("seg/classes.txt")).unwrap();
+    hrnet!["train", &file, "--head", "segmentation", "--out", &out].fails(1, &["data.classes"]);
+
+    let root = folders(&scratch, 4);
+    std::fs::create_dir(root.join("empty")).unwrap();
+    let file = data_file(&scratch, "classes.toml", &root, "");
+    hrnet!["train", &file, "--head", "classification", "--out", &out].fails(1, &["empty"]);
+    assert!(scratch.files("run").is_empty(), "{:?}", scratch.files("run"));
+}
+
+#[test]
+fn one_image_and_a_batch_of_one_is_a_run() {
+    let scratch = Scratch::new();
+    let set = persons(&scratch, 1).display().to_string();
+    let file =
+        scratch.write("one.toml", format!("train = '{set}'\nval = '{set}'\n[input]\nsize = [64, 64]\n"));
+    let out = scratch.path("run");
+    let args = ["--head", "pose", "--batch", "1", "--epochs", "2", "--json"];
+    let mut all: Vec<std::ffi::OsString> = vec!["train".into(), file.into(), "--out".into(), out.into()];
+    all.extend(args.iter().map(Into::into));
+    let summary = common::run(all).ok().json();
+    assert_eq!((&summary["steps"], &summary["finished"]), (&json!(2), &json!(true)));
+}
+
+#[test]
+fn a_run_without_progress_ends_early() {
+    let scratch = Scratch::new();
+    let root = folders(&scratch, 8);
+    let root = root.display();
+    let config = format!(
+        "task = 'classification'\n[input]\nsize = [32, 32]\n[data]\ntrain = '{root}'\nval = '{root}'\n\
+         [train]\nepochs = 50\nbatch = 4\npatience = 3\noptimizer = {{ kind = 'sgd' }}\n\
+         schedule = {{ base = 0.0 }}\nema = 0.0\n"
+    );
+    let file = scratch.write("still.toml", config);
+    let out = scratch.path("run");
+    let ran = hrnet!["train", &file, "--out", &out, "--json"].ok();
+    // Weights stay, but the running statistics of the batch norms do not: a new best may come late.
+    let judged = log(&out).iter().filter(|l| l["top1_percent"].is_number()).count();
+    assert!((4..50).contains(&judged), "{judged}");
+    let stale = log(&out)
+        .iter()
+        .rev()
+        .take_while(|l| l["best"] != json!(true))
+        .filter(|l| l["best"].is_boolean())
+        .count();
+    assert_eq!(stale, 3, "{ran:?}");
+    assert_eq!(ran.json()["finished"], json!(true));
+    assert!(ran.err.contains("finished"), "{ran:?}");
+}
+
+#[test]
+fn the_rate_finder_writes_a_picture_and_no_run() {
+    let scratch = Scratch::new();
+    let file = data_file(&scratch, "people.toml", &persons(&scratch, 8), "");
+    let out = scratch.path("run");
+    let ran = hrnet![
+        "train",
+        &file,
+        "--head",
+        "pose",
+        "--batch",
+        "4",
+        "--out",
+        &out,
+        "--find-rate",
+        "--max-steps",
+        "40",
+        "--json"
+    ]
+    .ok();
+    let found = ran.json();
+    let curve = found["curve"].as_array().unwrap();
+    assert!((5..=40).contains(&curve.len()), "{found}");
+    let rates: Vec<f64> = curve.iter().map(|p| p[0].as_f64().unwrap()).collect();
+    assert!((rates[0] - 1e-6).abs() < 1e-12);
+    for pair in rates.windows(2) {
+        assert!((pair[1] / pair[0] - 1e6f64.powf(1.0 / 39.0)).abs() < 1e-6, "{rates:?}");
+    }
+    assert!(found["suggested"].as_f64().unwrap() > 1e-6, "{found}");
+    assert_eq!(scratch.files("run"), ["rate.png"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_saves_and_ends() {
+    let scratch = Scratch::new();
+    let file = data_file(&scratch, "people.toml", &persons(&scratch, 8), "");
+    let out = scratch.path("run");
+    let whole = scratch.path("whole");
+    let with = ["--head", "pose", "--batch", "4", "--epochs", "30"];
+    let args = |out: &Path, more: &[&str]| {
+        let mut all: Vec<std::ffi::OsString> =
+            vec!["train".into(), file.clone().into(), "--out".into(), out.into()];
+        all.extend(with.iter().chain(more).map(Into::into));
+        all
+    };
+    let mut child = command(&args(&out, &[])).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // The first evaluation has been written: the run is going on.
+    while child.try_wait().unwrap().is_none() && !out.join("best.safetensors").exists() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let pid = child.id().to_string();
+    let _ = std::process::Command::new("kill").args(["-INT", &pid]).status();
+    let ended = child.wait_with_output().unwrap();
+    let err = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{err}");
+    assert!(err.contains("--resume auto") || err.contains("finished after 60 steps"), "{err}");
+    assert!(out.join("last.safetensors").is_file());
+    common::run(args(&out, &["--resume", "auto"])).ok();
+    common::run(args(&whole, &[])).ok();
+    assert!(bytes(&out.join("last.safetensors")) == bytes(&whole.join("last.safetensors")));
+    assert!(json_file(&scratch.path("people/all.json"))["images"].is_array());
+}
