@@ -1,6 +1,6 @@
 //! Milliseconds per image of a training step with Adam, where they go, and the peak memory of the process.
 //!
-//! `cargo run --release -p hrnet-train --example time_step -- [case] [threads] [steps] [profile]`; cases: `pose-w32`,
+//! `cargo run --release -p hrnet-train --example time_step -- [case] [threads] [steps] [profile] [recompute]`; cases: `pose-w32`,
 //! `face-w18`, `seg-w18-small`, `small-128`, `small-192`. With `serve`, a step is run for every line read and its seconds
 //! are printed: `bench/peers/train_step.py` alternates it with PyTorch.
 
@@ -59,7 +59,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let loss = Loss::HeatmapMse(HeatmapMse::new(HeatmapLoss::Mean));
     let target = Target::Heatmaps { maps, weights: None };
     let isa = Isa::from_env()?;
-    let options = TrainOptions::new(isa, Arc::new(Pool::new(threads)), loss, OptimizerConfig::adam(), 1e-3);
+    let pool = Arc::new(Pool::new(threads));
+    let recompute = flag("recompute");
+    let options =
+        TrainOptions { recompute, ..TrainOptions::new(isa, pool, loss, OptimizerConfig::adam(), 1e-3) };
     let mut trainer = Trainer::new(&net, &init::weights(&net, Init::He, 1), options, shape)?;
     let batch = Batch { input: formula::input("input", &shape), target };
     if flag("serve") {

@@ -105,6 +105,9 @@ pub struct TrainOptions {
     pub clip_norm: Option<f64>,
     /// Batches per optimiser step; their losses are averaged.
     pub accumulate: u32,
+    /// Keep only the inputs of chains of layers and compute what is inside again in the backward pass: less memory, more
+    /// time, the same bits.
+    pub recompute: bool,
     /// Which layers and statistics do not learn.
     pub freeze: Freeze,
     /// Factors on the learning rates of some layers.
@@ -141,6 +144,7 @@ impl TrainOptions {
             ema: None,
             clip_norm: None,
             accumulate: 1,
+            recompute: false,
             freeze: Freeze::default(),
             layer_rates: Vec::new(),
             dropout: true,
@@ -254,7 +258,8 @@ impl Trainer {
         input: [usize; 4],
     ) -> Result<Self, TrainError> {
         options.check()?;
-        let mut tape = Tape::new(net, weights, options.isa, options.pool.clone(), input)?;
+        let (isa, pool) = (options.isa, options.pool.clone());
+        let mut tape = Tape::with_memory(net, weights, isa, pool, input, options.recompute)?;
         options.loss.check(net)?;
         freeze::check(&tape.params, &options.freeze, &options.layer_rates)?;
         tape.freeze_statistics(|name| match options.freeze.statistics {

@@ -106,6 +106,15 @@ impl ConvBackwardData {
 
     /// Replaces the weights. Does not allocate.
     pub fn repack(&mut self, weight_oihw: &[f32]) {
+        self.pack(None, weight_oihw);
+    }
+
+    /// [`ConvBackwardData::repack`] on several threads. Winograd transforms in f32, where `repack` does in f64.
+    pub fn repack_on(&mut self, pool: &Pool, weight_oihw: &[f32]) {
+        self.pack(Some(pool), weight_oihw);
+    }
+
+    fn pack(&mut self, pool: Option<&Pool>, weight_oihw: &[f32]) {
         let desc = self.desc;
         assert!(
             weight_oihw.len() == desc.weight_len(),
@@ -113,11 +122,11 @@ impl ConvBackwardData {
             desc.weight_len(),
             weight_oihw.len()
         );
+        let (output_step, channel_step) = (desc.taps(), desc.ic * desc.taps());
         match &mut self.body {
-            Body::Direct(taps) => taps.pack(weight_oihw, desc.taps(), desc.ic * desc.taps(), desc.kernel),
+            Body::Direct(taps) => taps.pack(pool, weight_oihw, output_step, channel_step, desc.kernel),
             Body::Wino(wino) => {
-                let (output_step, channel_step) = (9, desc.ic * 9);
-                wino.pack(weight_oihw, WeightView { output_step, channel_step, turned: true });
+                wino.pack(pool, weight_oihw, WeightView { output_step, channel_step, turned: true });
             }
         }
     }

@@ -98,16 +98,25 @@ impl Conv {
 
     /// Replaces the weights. Does not allocate.
     pub fn repack(&mut self, weight_oihw: &[f32], bias: Option<&[f32]>) {
+        self.pack(None, weight_oihw, bias);
+    }
+
+    /// [`Conv::repack`] on several threads. Winograd transforms in f32, where `repack` does in f64.
+    pub fn repack_on(&mut self, pool: &Pool, weight_oihw: &[f32], bias: Option<&[f32]>) {
+        self.pack(Some(pool), weight_oihw, bias);
+    }
+
+    fn pack(&mut self, pool: Option<&Pool>, weight_oihw: &[f32], bias: Option<&[f32]>) {
         let desc = self.desc;
         desc.check_weight(weight_oihw.len());
+        let (output_step, channel_step) = (desc.ic * desc.taps(), desc.taps());
         match &mut self.body {
             Body::Direct(taps) => {
-                taps.pack(weight_oihw, desc.ic * desc.taps(), desc.taps(), desc.kernel);
+                taps.pack(pool, weight_oihw, output_step, channel_step, desc.kernel);
                 taps.set_bias(bias);
             }
             Body::Wino(wino) => {
-                let (output_step, channel_step) = (desc.ic * 9, 9);
-                wino.pack(weight_oihw, WeightView { output_step, channel_step, turned: false });
+                wino.pack(pool, weight_oihw, WeightView { output_step, channel_step, turned: false });
                 wino.set_bias(bias);
             }
             Body::Planar(planar) => planar.repack(weight_oihw, bias),

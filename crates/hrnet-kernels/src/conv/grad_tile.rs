@@ -28,6 +28,8 @@ pub(crate) struct GradStrip<'a> {
     pub(crate) width: usize,
     /// `[tap][16][OCV * 16]`.
     pub(crate) part: *mut f32,
+    /// Write the sums instead of adding them.
+    pub(crate) first: bool,
 }
 
 /// A compiled instance. Safety: the processor has the level, and every address that the strip describes is
@@ -112,8 +114,11 @@ unsafe fn tile<S: Simd, const OCV: usize, const ICG: usize, const STRIDE: usize>
     for channel in 0..ICG {
         for v in 0..OCV {
             let p = part.wrapping_add((channel * OCV + v) * LANES);
-            // SAFETY: inside the partial buffer of this task.
-            let sum = s.add(unsafe { s.load(p) }, acc[channel][v]);
+            let mut sum = acc[channel][v];
+            if !a.first {
+                // SAFETY: inside the partial buffer of this task.
+                sum = s.add(unsafe { s.load(p) }, sum);
+            }
             // SAFETY: as above.
             unsafe { s.store(p, sum) };
         }

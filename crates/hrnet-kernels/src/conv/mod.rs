@@ -22,6 +22,7 @@ pub use transpose::ConvTranspose;
 pub use weight_grad::ConvWeightGrad;
 
 use crate::isa::Proven;
+use crate::par::SharedMut;
 use crate::select::Block;
 use crate::table::{Body, Op};
 use crate::{AlignedBuf, LANES, Pool, Shape};
@@ -133,30 +134,42 @@ impl TapConv {
         }
     }
 
-    /// Fills the packed weights. `weight[output * output_step + channel * channel_step + ky * kernel + kx]`.
-    fn pack(&mut self, weight: &[f32], output_step: usize, channel_step: usize, kernel: usize) {
-        for phase in &self.phases {
-            for block in &self.blocks {
-                let first = block.first * LANES;
-                let lanes = block.kernel.vectors * LANES;
-                let used = lanes.min(self.outputs - first);
-                let taps = phase.taps.len();
-                let start = phase.start + first * taps * self.channels;
-                let packed = &mut self.packed[start..start + lanes * taps * self.channels];
-                let mut cells = packed.chunks_exact_mut(lanes);
-                for channel_block in (0..self.channels).step_by(LANES) {
-                    let channels = channel_block..(channel_block + LANES).min(self.channels);
-                    for tap in &phase.taps {
-                        let at = tap.ky * kernel + tap.kx;
-                        for (channel, cell) in channels.clone().zip(&mut cells) {
-                            let from = &weight[first * output_step + channel * channel_step + at..];
-                            let from = from.iter().step_by(output_step);
-                            cell[..used].iter_mut().zip(from).for_each(|(c, &w)| *c = w);
-                        }
+    /// Fills the packed weights, on the pool where there is one. `weight[output * output_step + channel * channel_step + ky *
+    /// kernel + kx]`.
+    fn pack(
+        &mut self,
+        pool: Option<&Pool>,
+        weight: &[f32],
+        output_step: usize,
+        channel_step: usize,
+        kernel: usize,
+    ) {
+        let mut packed = std::mem::take(&mut self.packed);
+        let blocks = self.blocks.len();
+        let parts = SharedMut::new(&mut packed);
+        run_on(pool, self.phases.len() * blocks, &|index| {
+            let (phase, block) = (&self.phases[index / blocks], &self.blocks[index % blocks]);
+            let first = block.first * LANES;
+            let lanes = block.kernel.vectors * LANES;
+            let used = lanes.min(self.outputs - first);
+            let taps = phase.taps.len();
+            let start = phase.start + first * taps * self.channels;
+            // SAFETY: each (phase, block) is one task, and its weights are contiguous.
+            let packed = unsafe { parts.slice(start..start + lanes * taps * self.channels) };
+            let mut cells = packed.chunks_exact_mut(lanes);
+            for channel_block in (0..self.channels).step_by(LANES) {
+                let channels = channel_block..(channel_block + LANES).min(self.channels);
+                for tap in &phase.taps {
+                    let at = tap.ky * kernel + tap.kx;
+                    for (channel, cell) in channels.clone().zip(&mut cells) {
+                        let from = &weight[first * output_step + channel * channel_step + at..];
+                        let from = from.iter().step_by(output_step);
+                        cell[..used].iter_mut().zip(from).for_each(|(c, &w)| *c = w);
                     }
                 }
             }
-        }
+        });
+        self.packed = packed;
     }
 
     fn set_bias(&mut self, bias: Option<&[f32]>) {
@@ -268,6 +281,14 @@ impl TapConv {
             // buffers are borrowed until `run_scratch` returns.
             unsafe { self.task(index, tasks, &call, scratch) };
         });
+    }
+}
+
+/// `f(0..tasks)` on the pool, or here.
+fn run_on(pool: Option<&Pool>, tasks: usize, f: &(dyn Fn(usize) + Sync)) {
+    match pool {
+        Some(pool) => pool.run(tasks, f),
+        None => (0..tasks).for_each(f),
     }
 }
 

@@ -63,7 +63,7 @@ impl ConvTranspose {
             "transposed convolution: {wanted} weights wanted, {} given",
             weight.len()
         );
-        self.inner.pack(weight, 16, self.oc * 16, 4);
+        self.inner.pack(None, weight, 16, self.oc * 16, 4);
         self.inner.set_bias(bias);
     }
 

@@ -193,6 +193,7 @@ impl DirectGrad {
                     rows: cut.rows.min(h - y0),
                     width: w,
                     part: part.as_mut_ptr(),
+                    first: false,
                 };
                 // SAFETY: the level was proven; every tap of every output row lies in the bordered source;
                 // the block's channel blocks exist in dy; `part` is this task's own and long enough.

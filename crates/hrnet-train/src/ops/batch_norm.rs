@@ -1,6 +1,6 @@
 //! Batch norm with batch statistics, an optional addition and ReLU behind it.
 
-use super::{Ctx, Grads};
+use super::{Ctx, Grads, Phase};
 use crate::params::Params;
 use hrnet_ir::BatchNorm;
 use hrnet_kernels as k;
@@ -79,15 +79,17 @@ impl BnLayer {
 
     pub fn forward(&mut self, ctx: &Ctx, params: &Params, dst: &mut [f32]) {
         let (isa, pool, unit, shape) = (ctx.isa, ctx.pool, ctx.unit, ctx.out_shape());
-        self.values = shape.n * shape.h * shape.w;
-        if self.frozen {
-            self.mean.copy_from_slice(&params.buffers[self.running_mean.clone()]);
-            self.var.copy_from_slice(&params.buffers[self.running_var.clone()]);
-        } else {
-            k::bn_stats(isa, pool, ctx.x(), shape, &mut self.mean, &mut self.var);
-            self.share_statistics(ctx);
+        if ctx.phase == Phase::Forward {
+            self.values = shape.n * shape.h * shape.w;
+            if self.frozen {
+                self.mean.copy_from_slice(&params.buffers[self.running_mean.clone()]);
+                self.var.copy_from_slice(&params.buffers[self.running_var.clone()]);
+            } else {
+                k::bn_stats(isa, pool, ctx.x(), shape, &mut self.mean, &mut self.var);
+                self.share_statistics(ctx);
+            }
+            self.prepare(&params.values);
         }
-        self.prepare(&params.values);
         let residual = unit.addend.map(|v| ctx.value(v));
         k::bn_apply(isa, pool, ctx.x(), shape, &self.scale, &self.shift, residual, unit.relu, dst);
     }

@@ -1,24 +1,18 @@
-//! Convolution: packed weights for both directions, for one size of the map.
+//! Convolution.
 
+use super::shared::Shared;
 use super::{Ctx, Grads};
 use crate::memory::Memory;
 use crate::params::Params;
 use crate::plan::Unit;
 use hrnet_ir::Net;
-use hrnet_kernels::{
-    self as k, AlignedBuf, Conv, ConvBackwardData, ConvCase, ConvDesc, ConvWeightGrad, Epilogue, Isa,
-    Residual,
-};
+use hrnet_kernels::{self as k, ConvCase, ConvDesc, Epilogue, Isa, Residual};
 use std::ops::Range;
 
 /// A convolution in both directions.
 pub(crate) struct ConvLayer {
-    /// The algorithms are chosen for this map.
-    case: ConvCase,
-    forward: Conv,
-    /// Nothing for a convolution on the image.
-    backward: Option<ConvBackwardData>,
-    weight_grad: ConvWeightGrad,
+    /// Index into [`Shared::convs`].
+    kernels: usize,
     pub weight: Range<usize>,
     pub bias: Option<Range<usize>>,
 }
@@ -43,62 +37,60 @@ impl ConvLayer {
         memory: &Memory,
         isa: Isa,
         params: &Params,
+        shared: &mut Shared,
     ) -> Self {
-        let case = case(net, unit, conv, memory);
-        let weight = params.range(conv.weight);
-        let bias = conv.bias.map(|b| params.range(b));
-        let w = &params.values[weight.clone()];
-        let b = bias.clone().map(|b| &params.values[b]);
-        let on_image = unit.sources[0] == 0;
         Self {
-            case,
-            forward: Conv::with_algorithm(isa, case, k::training_algorithm(&case, isa), w, b),
-            backward: (!on_image).then(|| ConvBackwardData::for_map(isa, case, w)),
-            weight_grad: ConvWeightGrad::for_map(isa, case),
-            weight,
-            bias,
+            kernels: shared.conv(isa, case(net, unit, conv, memory)),
+            weight: params.range(conv.weight),
+            bias: conv.bias.map(|b| params.range(b)),
         }
     }
 
-    /// Whether the layer was packed for the map that it has in `memory`.
-    pub fn fits(&self, unit: &Unit, memory: &Memory) -> bool {
-        let map = memory.forms[unit.sources[0]].map();
-        (map.h, map.w) == (self.case.ih, self.case.iw)
+    /// Takes over the shapes of `memory`.
+    pub fn refit(
+        &mut self,
+        net: &Net,
+        unit: &Unit,
+        conv: &hrnet_ir::Conv,
+        memory: &Memory,
+        isa: Isa,
+        shared: &mut Shared,
+    ) {
+        self.kernels = shared.conv(isa, case(net, unit, conv, memory));
     }
 
     /// Names of the algorithms: forward, backward with respect to data and to weights.
-    pub fn algorithms(&self) -> String {
-        let data = self.backward.as_ref().map(|b| format!("{:?}", b.algorithm())).unwrap_or_default();
-        format!("{:?}/{data}/{:?}", self.forward.algorithm(), self.weight_grad.algorithm())
+    pub fn algorithms(&self, shared: &Shared) -> String {
+        let kernels = &shared.convs[self.kernels];
+        let (data, weights) = (kernels.backward.algorithm(), kernels.weight_grad.algorithm());
+        format!("{:?}/{data:?}/{weights:?}", kernels.forward.algorithm())
     }
 
-    /// Packs the weights anew after they changed.
-    pub fn repack(&mut self, values: &[f32]) {
-        let weight = &values[self.weight.clone()];
-        self.forward.repack(weight, self.bias.clone().map(|b| &values[b]));
-        if let Some(backward) = &mut self.backward {
-            backward.repack(weight);
-        }
-    }
-
-    pub fn forward(&self, ctx: &Ctx, dst: &mut [f32]) {
+    pub fn forward(&self, ctx: &Ctx, params: &Params, shared: &mut Shared, dst: &mut [f32]) {
+        let conv = &mut shared.convs[self.kernels].forward;
+        let bias = self.bias.clone().map(|b| &params.values[b]);
+        conv.repack_on(ctx.pool, &params.values[self.weight.clone()], bias);
         let epilogue = Epilogue { residual: Residual::None, relu: ctx.unit.relu };
-        self.forward.run(ctx.pool, ctx.x(), ctx.x_shape(), dst, epilogue);
+        conv.run(ctx.pool, ctx.x(), ctx.x_shape(), dst, epilogue);
     }
 
     pub fn backward(
         &self,
         ctx: &Ctx,
         params: &mut Params,
+        shared: &mut Shared,
         dy: &[f32],
         grads: &mut Grads,
-        scratch: &mut AlignedBuf,
     ) {
-        if let (Some((dx, accumulate)), Some(backward)) = (grads.first(), &self.backward) {
-            backward.run(ctx.pool, dy, ctx.x_shape(), dx, accumulate);
+        let Shared { convs, scratch, .. } = shared;
+        let kernels = &mut convs[self.kernels];
+        // Nothing for a convolution on the image.
+        if let Some((dx, accumulate)) = grads.first() {
+            kernels.backward.repack_on(ctx.pool, &params.values[self.weight.clone()]);
+            kernels.backward.run(ctx.pool, dy, ctx.x_shape(), dx, accumulate);
         }
         let dw = &mut params.grads[self.weight.clone()];
-        self.weight_grad.run(ctx.pool, scratch, ctx.x(), ctx.x_shape(), dy, dw);
+        kernels.weight_grad.run(ctx.pool, scratch, ctx.x(), ctx.x_shape(), dy, dw);
         if let Some(bias) = self.bias.clone() {
             k::bias_grad(ctx.pool, dy, ctx.out_shape(), &mut params.grads[bias]);
         }

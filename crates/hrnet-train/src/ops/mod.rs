@@ -11,6 +11,7 @@ pub(crate) mod global_pool;
 pub(crate) mod identity;
 pub(crate) mod linear;
 pub(crate) mod resize;
+pub(crate) mod shared;
 
 use crate::dropout::Draw;
 use crate::memory::{Dest, Memory};
@@ -24,13 +25,14 @@ use extra::ExtraLayer;
 use hrnet_ir::Net;
 use hrnet_kernels::{AlignedBuf, Isa, Pool, Shape};
 use linear::LinearLayer;
+use shared::Shared;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a unit computes with, beside its values.
 pub(crate) enum Layer {
     None,
-    Conv(Box<ConvLayer>),
+    Conv(ConvLayer),
     BatchNorm(Box<BnLayer>),
     Linear(LinearLayer),
     Extra(Box<ExtraLayer>),
@@ -64,6 +66,15 @@ impl Mode {
     }
 }
 
+/// Which walk a unit runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Forward,
+    /// Forward once more, with the statistics of the first time.
+    Again,
+    Backward,
+}
+
 /// A unit that runs, and where its values are.
 pub(crate) struct Ctx<'a> {
     pub isa: Isa,
@@ -72,13 +83,15 @@ pub(crate) struct Ctx<'a> {
     /// The source or addend whose buffer the result overwrites.
     pub host: Option<usize>,
     pub memory: &'a Memory,
+    pub phase: Phase,
     pub bufs: &'a [AlignedBuf],
     pub mode: &'a Mode,
 }
 
 impl<'a> Ctx<'a> {
     pub fn value(&self, v: usize) -> &'a [f32] {
-        &self.bufs[self.memory.values[v]]
+        let buf = if self.phase == Phase::Forward { self.memory.values[v] } else { self.memory.again[v] };
+        &self.bufs[buf]
     }
 
     pub fn shape(&self, v: usize) -> Shape {
@@ -129,10 +142,17 @@ impl Grads {
 }
 
 impl Layer {
-    /// The layer of a unit, with its parameters packed.
-    pub fn new(net: &Net, unit: &Unit, memory: &Memory, isa: Isa, params: &Params) -> Self {
+    /// The layer of a unit.
+    pub fn new(
+        net: &Net,
+        unit: &Unit,
+        memory: &Memory,
+        isa: Isa,
+        params: &Params,
+        shared: &mut Shared,
+    ) -> Self {
         match &unit.kind {
-            Kind::Conv(conv) => Layer::Conv(Box::new(ConvLayer::new(net, unit, conv, memory, isa, params))),
+            Kind::Conv(conv) => Layer::Conv(ConvLayer::new(net, unit, conv, memory, isa, params, shared)),
             Kind::BatchNorm(bn) => Layer::BatchNorm(Box::new(BnLayer::new(bn, params))),
             &Kind::Linear { weight, bias } => {
                 Layer::Linear(LinearLayer::new(net, unit, weight, bias, params))
@@ -146,20 +166,17 @@ impl Layer {
         }
     }
 
-    /// Whether the layer was made for the shapes of `memory`.
-    pub fn fits(&self, unit: &Unit, memory: &Memory) -> bool {
-        match self {
-            Layer::Conv(conv) => conv.fits(unit, memory),
-            _ => true,
+    /// Takes over the shapes of `memory`.
+    pub fn refit(&mut self, net: &Net, unit: &Unit, memory: &Memory, isa: Isa, shared: &mut Shared) {
+        if let (Kind::Conv(conv), Layer::Conv(layer)) = (&unit.kind, self) {
+            layer.refit(net, unit, conv, memory, isa, shared);
         }
     }
 
-    /// Packs the weights anew after they changed.
+    /// Packs the weights anew after they changed, where packs are kept.
     pub fn repack(&mut self, values: &[f32]) {
-        match self {
-            Layer::Conv(conv) => conv.repack(values),
-            Layer::Extra(extra) => extra.repack(values),
-            Layer::None | Layer::BatchNorm(_) | Layer::Linear(_) => {}
+        if let Layer::Extra(extra) = self {
+            extra.repack(values);
         }
     }
 
@@ -176,9 +193,9 @@ impl Layer {
         }
     }
 
-    pub fn forward(&mut self, ctx: &Ctx, params: &Params, dst: &mut [f32]) {
+    pub fn forward(&mut self, ctx: &Ctx, params: &Params, shared: &mut Shared, dst: &mut [f32]) {
         match (ctx.unit.kind, self) {
-            (Kind::Conv(_), Layer::Conv(layer)) => layer.forward(ctx, dst),
+            (Kind::Conv(_), Layer::Conv(layer)) => layer.forward(ctx, params, shared, dst),
             (Kind::BatchNorm(_), Layer::BatchNorm(layer)) => layer.forward(ctx, params, dst),
             (Kind::Linear { .. }, Layer::Linear(layer)) => layer.forward(ctx, params, dst),
             (Kind::Extra(_), Layer::Extra(layer)) => layer.forward(ctx, dst),
@@ -193,17 +210,16 @@ impl Layer {
         }
     }
 
-    /// `scratch` holds anything and grows as needed.
     pub fn backward(
         &mut self,
         ctx: &Ctx,
         params: &mut Params,
+        shared: &mut Shared,
         dy: &[f32],
         grads: &mut Grads,
-        scratch: &mut AlignedBuf,
     ) {
         match (ctx.unit.kind, self) {
-            (Kind::Conv(_), Layer::Conv(layer)) => layer.backward(ctx, params, dy, grads, scratch),
+            (Kind::Conv(_), Layer::Conv(layer)) => layer.backward(ctx, params, shared, dy, grads),
             (Kind::BatchNorm(_), Layer::BatchNorm(layer)) => layer.backward(ctx, params, dy, grads),
             (Kind::Linear { .. }, Layer::Linear(layer)) => layer.backward(ctx, params, dy, grads),
             (Kind::Extra(_), Layer::Extra(layer)) => layer.backward(ctx, params, dy, grads),

@@ -10,7 +10,8 @@ pub use profile::{Cost, Direction};
 
 use crate::dropout::Draw;
 use crate::memory::{Back, Form, Memory};
-use crate::ops::{Ctx, Grads, Layer, Mode};
+use crate::ops::shared::Shared;
+use crate::ops::{Ctx, Grads, Layer, Mode, Phase};
 use crate::par;
 use crate::params::Params;
 use crate::plan::{self, Units};
@@ -64,6 +65,9 @@ pub enum TapeError {
         /// What all buffers need.
         bytes: u64,
     },
+    /// The values that a backward pass needs are gone.
+    #[error("a tape that computes values again keeps them for one backward pass; run forward first")]
+    Spent,
     /// The other processes of the run did not answer.
     #[error("another process of the run: {reason}")]
     Shared {
@@ -94,15 +98,17 @@ pub struct Tape {
     memory: Memory,
     pub(crate) params: Params,
     layers: Vec<Layer>,
-    /// Of whichever operation runs.
-    scratch: AlignedBuf,
+    shared: Shared,
+    /// A backward pass may follow.
+    ready: bool,
     profile: Profile,
     bufs: Vec<AlignedBuf>,
     pub(crate) mode: Mode,
 }
 
 impl Tape {
-    /// A tape over `net` with its parameters from `weights`, for inputs of shape `[n, 3, h, w]`.
+    /// A tape over `net` with its parameters from `weights`, for inputs of shape `[n, 3, h, w]`. All values of the forward
+    /// pass are kept until the next one.
     pub fn new(
         net: &Net,
         weights: &Weights,
@@ -110,13 +116,24 @@ impl Tape {
         pool: Arc<Pool>,
         input: [usize; 4],
     ) -> Result<Self, TapeError> {
+        Self::with_memory(net, weights, isa, pool, input, false)
+    }
+
+    /// [`Tape::new`]; with `recompute`, values inside chains of convolutions and batch norms are not kept for the backward
+    /// pass but computed again, to the same bits.
+    pub fn with_memory(
+        net: &Net,
+        weights: &Weights,
+        isa: Isa,
+        pool: Arc<Pool>,
+        input: [usize; 4],
+        recompute: bool,
+    ) -> Result<Self, TapeError> {
         let plan = plan::units(net)?;
-        let memory = Memory::new(net, &plan, input)?;
+        let memory = Memory::new(net, &plan, input, recompute)?;
         let params = Params::new(net, weights)?;
-        let mut layers: Vec<Layer> = plan.units.iter().map(|_| Layer::None).collect();
-        par::for_each_mut(&pool, &mut layers, |i, layer| {
-            *layer = Layer::new(net, &plan.units[i], &memory, isa, &params);
-        });
+        let mut shared = Shared::default();
+        let layers = layers(net, &plan, &memory, isa, &params, &mut shared);
         Ok(Self {
             net: net.clone(),
             isa,
@@ -127,7 +144,8 @@ impl Tape {
             params,
             layers,
             plan,
-            scratch: AlignedBuf::default(),
+            shared,
+            ready: false,
             profile: Profile::default(),
             mode: Mode::default(),
         })
@@ -141,17 +159,16 @@ impl Tape {
     /// Lays the buffers out for another input shape; nothing happens when it is the same.
     pub fn set_input_shape(&mut self, input: [usize; 4]) -> Result<(), TapeError> {
         if input != self.input {
-            let memory = Memory::new(&self.net, &self.plan, input)?;
+            let memory = Memory::new(&self.net, &self.plan, input, self.memory.recompute)?;
             self.bufs = Vec::new();
             self.bufs = allocate(&memory.lens)?;
-            let (net, isa, params, units) = (&self.net, self.isa, &self.params, &self.plan.units);
-            par::for_each_mut(&self.pool, &mut self.layers, |i, layer| {
-                if !layer.fits(&units[i], &memory) {
-                    *layer = Layer::new(net, &units[i], &memory, isa, params);
-                }
-            });
+            self.shared = Shared::default();
+            for (layer, unit) in self.layers.iter_mut().zip(&self.plan.units) {
+                layer.refit(&self.net, unit, &memory, self.isa, &mut self.shared);
+            }
             self.memory = memory;
             self.input = input;
+            self.ready = false;
         }
         Ok(())
     }
@@ -236,7 +253,7 @@ impl Tape {
         par::for_each_chunk(&self.pool, &mut self.params.grads, |_, chunk| chunk.fill(0.0));
     }
 
-    /// Packs the convolutions anew after the parameters changed.
+    /// Packs weights anew after the parameters changed, where packs are kept.
     pub(crate) fn repack(&mut self) {
         let values = &self.params.values;
         par::for_each_mut(&self.pool, &mut self.layers, |_, layer| layer.repack(values));
@@ -257,8 +274,9 @@ impl Tape {
         let shape = self.memory.forms[0].map();
         k::to_blocked(&self.pool, input, shape, &mut self.bufs[self.memory.values[0]]);
         for unit in 0..self.plan.units.len() {
-            self.forward_unit(unit);
+            self.run_forward(unit, Phase::Forward);
         }
+        self.ready = true;
         self.failure()
     }
 
@@ -275,8 +293,11 @@ impl Tape {
     }
 
     /// The value of a node in the last forward pass as plain `[n, c, h, w]`, if it is kept: outputs of convolutions and
-    /// ReLUs are, sums and batch norms inside a fused unit are not.
+    /// ReLUs are, sums and batch norms inside a fused unit are not. With recomputation nothing is.
     pub fn activation(&self, node: usize) -> Option<Vec<f32>> {
+        if self.memory.recompute {
+            return None;
+        }
         let &buf = self.memory.values.get(node).filter(|&&buf| buf != usize::MAX)?;
         match self.memory.forms[node] {
             Form::Map(shape) => {
@@ -332,18 +353,23 @@ impl Tape {
                 Form::Vector { .. } => dst.copy_from_slice(grad),
             }
         }
+        if !self.ready {
+            return Err(TapeError::Spent);
+        }
         for step in 0..self.memory.backward.len() {
             self.backward_step(step);
             if let (true, Back::Unit { unit, .. }) = (send, &self.memory.backward[step]) {
                 self.send(*unit);
             }
         }
+        self.ready = !self.memory.recompute;
         self.failure()
     }
 
-    fn forward_unit(&mut self, index: usize) {
+    fn run_forward(&mut self, index: usize, phase: Phase) {
         let unit = &self.plan.units[index];
-        let dst_index = self.memory.values[unit.out];
+        let tables = [&self.memory.values, &self.memory.again];
+        let dst_index = tables[usize::from(phase != Phase::Forward)][unit.out];
         // The destination leaves the list while it is written; in-place hosts are never read beside it.
         let mut dst = std::mem::take(&mut self.bufs[dst_index]);
         let ctx = Ctx {
@@ -352,12 +378,14 @@ impl Tape {
             unit,
             host: self.memory.in_place[index],
             memory: &self.memory,
+            phase,
             bufs: &self.bufs,
             mode: &self.mode,
         };
         let start = self.profile.start();
-        self.layers[index].forward(&ctx, &self.params, &mut dst);
-        self.profile.note(start, Direction::Forward, &ctx, &self.layers[index]);
+        self.layers[index].forward(&ctx, &self.params, &mut self.shared, &mut dst);
+        let direction = if phase == Phase::Forward { Direction::Forward } else { Direction::Again };
+        self.profile.note(start, direction, &ctx, &self.layers[index], &self.shared);
         self.bufs[dst_index] = dst;
     }
 
@@ -378,6 +406,7 @@ impl Tape {
                 self.bufs[dst] = out;
                 self.profile.note_flat(start, "add", shape);
             }
+            &Back::Again { unit } => self.run_forward(unit, Phase::Again),
             &Back::Copy { src, dst, shape } => {
                 let mut out = std::mem::take(&mut self.bufs[dst]);
                 out.copy_from_slice(&self.bufs[src]);
@@ -393,17 +422,18 @@ impl Tape {
                     unit: &self.plan.units[index],
                     host: self.memory.in_place[index],
                     memory: &self.memory,
+                    phase: Phase::Backward,
                     bufs: &self.bufs,
                     mode: &self.mode,
                 };
                 self.layers[index].backward(
                     &ctx,
                     &mut self.params,
+                    &mut self.shared,
                     &self.bufs[*dy],
                     &mut grads,
-                    &mut self.scratch,
                 );
-                self.profile.note(start, Direction::Backward, &ctx, &self.layers[index]);
+                self.profile.note(start, Direction::Backward, &ctx, &self.layers[index], &self.shared);
                 grads.put_back(&mut self.bufs, sources, addend);
             }
         }
@@ -414,6 +444,17 @@ impl std::fmt::Debug for Tape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Tape({} units, input {:?})", self.plan.units.len(), self.input)
     }
+}
+
+fn layers(
+    net: &Net,
+    plan: &Units,
+    memory: &Memory,
+    isa: Isa,
+    params: &Params,
+    shared: &mut Shared,
+) -> Vec<Layer> {
+    plan.units.iter().map(|unit| Layer::new(net, unit, memory, isa, params, shared)).collect()
 }
 
 fn check_len(what: &'static str, shape: [usize; 4], found: usize) -> Result<(), TapeError> {

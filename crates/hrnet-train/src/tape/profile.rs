@@ -1,5 +1,6 @@
 //! Where the time of a step goes: per direction, operation and shape.
 
+use crate::ops::shared::Shared;
 use crate::ops::{Ctx, Layer};
 use crate::plan::Kind;
 use hrnet_kernels::Shape;
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 pub enum Direction {
     /// Inputs to outputs.
     Forward,
+    /// Inputs to outputs once more, for the backward walk.
+    Again,
     /// Outputs to inputs.
     Backward,
 }
@@ -53,7 +56,14 @@ impl Profile {
     }
 
     /// Notes a unit.
-    pub fn note(&mut self, start: Option<Instant>, direction: Direction, ctx: &Ctx, layer: &Layer) {
+    pub fn note(
+        &mut self,
+        start: Option<Instant>,
+        direction: Direction,
+        ctx: &Ctx,
+        layer: &Layer,
+        shared: &Shared,
+    ) {
         self.add(start, direction, || {
             let (from, to) = (ctx.x_shape(), ctx.out_shape());
             let kind = match ctx.unit.kind {
@@ -70,7 +80,7 @@ impl Profile {
                 (false, false) => "",
             };
             let how = match layer {
-                Layer::Conv(conv) => conv.algorithms(),
+                Layer::Conv(conv) => conv.algorithms(shared),
                 _ => String::new(),
             };
             format!("{kind}{extra} {}->{} {}x{} {how}", from.c, to.c, to.h, to.w)

@@ -15,8 +15,9 @@
 //!
 //! * Few channels: a task is a chunk. It transforms strip after strip into its thread's scratch, adds to a dU there, and
 //!   leaves its dg; then the chunks are added in order. Nothing but dg leaves L2.
-//! * Many channels, where dU would not stay in L2: all strips are transformed, then a task is (position, output block) and
-//!   walks over all strips, then dg. V and Z of all tiles are 2.25 times the two maps.
+//! * Many channels, where dU would not stay in L2: the strips of a group, as many as fit the outer cache, are transformed;
+//!   then a task is (output block, input block), walks over all strips of the group, position by position, and after the
+//!   last group leaves its dg. V and Z of all tiles are 2.25 times the two maps.
 
 use super::transform;
 use super::{Place, Strip, Window, WinoFns, points};
@@ -28,6 +29,7 @@ use crate::select::{Block, select};
 use crate::simd::Simd;
 use crate::table::{Body, Op};
 use crate::{Algorithm, AlignedBuf, ConvDesc, Isa, LANES, Pool, Shape};
+use std::sync::{Mutex, PoisonError};
 
 /// Some consecutive tiles of the gradient of the result.
 pub(crate) struct GradTiles {
@@ -72,8 +74,12 @@ pub(crate) unsafe fn gradient<S: Simd, const M: usize, const N: usize>(s: S, a: 
 
 /// Floats between positions that are not used, as in the forward convolution.
 const SKEW: usize = LANES;
-/// Floats of V and Z of a strip: a quarter of L2.
+/// Floats of V and Z of a strip that is used at once: a quarter of L2.
 const STRIP_FLOATS: usize = 64 << 10;
+/// Tiles of the longest strip of a group.
+const HEAVY_TILES: usize = 48;
+/// Floats of V and Z of a group: a quarter of the outer cache.
+const GROUP_FLOATS: usize = 2 << 20;
 /// Floats of the largest dU that a chunk keeps for itself.
 const LIGHT_FLOATS: usize = 96 << 10;
 /// Chunks of a layer with few channels.
@@ -169,7 +175,7 @@ impl WinoGrad {
     fn cut(&self, dy: Shape) -> Cut {
         let tiles = dy.n * dy.h.div_ceil(self.m) * dy.w.div_ceil(self.m);
         let per_tile = self.positions() * (self.inputs() + self.outputs()) * LANES;
-        let limit = (STRIP_FLOATS / per_tile).max(16);
+        let limit = if self.is_light() { (STRIP_FLOATS / per_tile).max(16) } else { HEAVY_TILES };
         let strips = tiles.div_ceil(limit);
         let chunks = if self.is_light() { CHUNKS.min(strips) } else { 1 };
         let strips = strips.next_multiple_of(chunks).min(tiles);
@@ -241,41 +247,46 @@ impl WinoGrad {
         Half { v: v.as_ptr(), v_step, z: z.as_ptr(), z_step, tiles }
     }
 
-    /// Adds the products of one strip, position and output block to its dU, which begins at `du` for each input block.
-    fn multiply(&self, half: &Half, position: usize, block: &Block, du: impl Fn(usize) -> *mut f32) {
+    /// Adds the products of one strip and position to the dU of (output block, input block) at `du`, or writes them.
+    fn multiply(&self, half: &Half, position: usize, block: &Block, input: usize, du: *mut f32, first: bool) {
         let Body::Grad(kernel) = block.kernel.body else { unreachable!("{:?}", block.kernel) };
-        for input in 0..self.inputs() {
-            let strip = GradStrip {
-                src: half.v.wrapping_add(position * half.v_step + input * half.tiles * LANES),
-                src_row: 0,
-                src_stride: 1,
-                channels: (self.desc.ic - input * LANES).min(LANES),
-                taps: &[0],
-                dy: half.z.wrapping_add(position * half.z_step + block.first * half.tiles * LANES),
-                dy_plane: half.tiles * LANES,
-                dy_row: 0,
-                rows: 1,
-                width: half.tiles,
-                part: du(input),
-            };
-            // SAFETY: the level was proven; V, Z and dU have these cells (the callers cut them by the same functions).
-            unsafe { kernel(&strip) };
-        }
+        let strip = GradStrip {
+            src: half.v.wrapping_add(position * half.v_step + input * half.tiles * LANES),
+            src_row: 0,
+            src_stride: 1,
+            channels: (self.desc.ic - input * LANES).min(LANES),
+            taps: &[0],
+            dy: half.z.wrapping_add(position * half.z_step + block.first * half.tiles * LANES),
+            dy_plane: half.tiles * LANES,
+            dy_row: 0,
+            rows: 1,
+            width: half.tiles,
+            part: du,
+            first,
+        };
+        // SAFETY: the level was proven; V, Z and dU have these cells (the callers cut them by the same functions).
+        unsafe { kernel(&strip) };
     }
 
-    /// `dg (+)= G^T dU G` for one output block and input block: `put(output, input channel, 9 values)`.
-    fn finish(&self, block: &Block, input: usize, du: &[f32], mut put: impl FnMut(usize, usize, &[f32; 9])) {
+    /// `G^T dU G` for one output block and input block: `put(output, first input channel, values)` with the 9 weights of each
+    /// of up to 16 channels.
+    fn finish(&self, block: &Block, input: usize, du: &[f32], mut put: impl FnMut(usize, usize, &[f32])) {
         let vectors = block.kernel.vectors;
         let position = vectors * LANES * LANES;
+        let channels = (self.desc.ic - input * LANES).min(LANES);
         let mut taps = [[0.0; LANES]; 9];
-        for channel in 0..(self.desc.ic - input * LANES).min(LANES) {
-            for v in 0..vectors {
+        for v in 0..vectors {
+            let mut rows = [[[0.0; 9]; LANES]; LANES];
+            for channel in 0..channels {
                 let at = (channel * vectors + v) * LANES;
                 weights_of(self.proven, &self.matrix, &du[at..], position, &mut taps);
-                let first = (block.first + v) * LANES;
-                for lane in 0..LANES.min(self.desc.oc - first) {
-                    put(first + lane, input * LANES + channel, &std::array::from_fn(|tap| taps[tap][lane]));
+                for (lane, row) in rows.iter_mut().enumerate() {
+                    row[channel] = std::array::from_fn(|tap| taps[tap][lane]);
                 }
+            }
+            let first = (block.first + v) * LANES;
+            for (lane, row) in rows[..LANES.min(self.desc.oc - first)].iter().enumerate() {
+                put(first + lane, input * LANES, row[..channels].as_flattened());
             }
         }
     }
@@ -314,16 +325,17 @@ impl WinoGrad {
         assert!(du_len + self.strip_len(cut.longest) <= SCRATCH_FLOATS, "a strip of {:?}", self.desc);
         pool.run_scratch(cut.chunks, &|chunk, scratch| {
             let (du, buf) = scratch.split_at_mut(du_len);
-            du.fill(0.0);
             let base = du.as_mut_ptr();
-            for strip in chunk * cut.strips / cut.chunks..(chunk + 1) * cut.strips / cut.chunks {
+            let begin = chunk * cut.strips / cut.chunks;
+            for strip in begin..(chunk + 1) * cut.strips / cut.chunks {
                 let half = self.transform(cut, strip, src, dy, buf);
                 for position in 0..self.positions() {
                     for block in &self.blocks {
-                        self.multiply(&half, position, block, |input| {
+                        for input in 0..self.inputs() {
                             let (start, step) = self.du_at(block, input);
-                            base.wrapping_add(start + position * step)
-                        });
+                            let du = base.wrapping_add(start + position * step);
+                            self.multiply(&half, position, block, input, du, strip == begin);
+                        }
                     }
                 }
             }
@@ -335,7 +347,7 @@ impl WinoGrad {
                     let du = &du[start..start + step * self.positions()];
                     self.finish(block, input, du, |output, channel, values| {
                         let at = (output * self.desc.ic + channel) * 9;
-                        part[at..at + 9].copy_from_slice(values);
+                        part[at..at + values.len()].copy_from_slice(values);
                     });
                 }
             }
@@ -358,54 +370,47 @@ impl WinoGrad {
         dw: &mut [f32],
     ) {
         let (du_len, strip_len) = (self.du_len(), self.strip_len(cut.longest));
-        scratch.grow(du_len + cut.strips * strip_len);
+        let group = (GROUP_FLOATS / strip_len).clamp(1, cut.strips);
+        scratch.grow(du_len + group * strip_len);
         let (du, strips) = scratch.split_at_mut(du_len);
-        let strips = SharedMut::new(strips);
-        let halves: Vec<std::sync::Mutex<Option<Ready>>> = (0..cut.strips).map(|_| None.into()).collect();
-        pool.run(cut.strips, &|strip| {
-            // SAFETY: each strip is one task.
-            let buf = unsafe { strips.slice(strip * strip_len..(strip + 1) * strip_len) };
-            let half = self.transform(cut, strip, src, dy, buf);
-            *halves[strip].lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Ready(half));
-        });
-        let halves: Vec<Ready> = halves
-            .into_iter()
-            .map(|half| {
-                let half = half.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-                half.expect("every strip was transformed")
-            })
-            .collect();
-        let du_shared = SharedMut::new(du);
-        let blocks = self.blocks.len();
-        pool.run(self.positions() * blocks, &|task| {
-            let (position, block) = (task / blocks, &self.blocks[task % blocks]);
-            for (i, Ready(half)) in halves.iter().enumerate() {
-                self.multiply(half, position, block, |input| {
-                    let (start, step) = self.du_at(block, input);
-                    let start = start + position * step;
-                    // SAFETY: (position, output block) is one task, which uses one of these at a time.
-                    let cell = unsafe { du_shared.slice(start..start + step) };
-                    if i == 0 {
-                        cell.fill(0.0);
-                    }
-                    cell.as_mut_ptr()
-                });
-            }
-        });
-        let du = &scratch[..du_len];
-        let dw = SharedMut::new(dw);
-        let inputs = self.inputs();
-        pool.run(blocks * inputs, &|pair| {
-            let (block, input) = (&self.blocks[pair / inputs], pair % inputs);
-            let (start, step) = self.du_at(block, input);
-            let du = &du[start..start + step * self.positions()];
-            self.finish(block, input, du, |output, channel, values| {
-                let at = (output * self.desc.ic + channel) * 9;
-                // SAFETY: (output, channel) belongs to one pair.
-                let dw = unsafe { dw.slice(at..at + 9) };
-                dw.iter_mut().zip(values).for_each(|(d, &v)| *d += v);
+        let (du, strips, dw) = (SharedMut::new(du), SharedMut::new(strips), SharedMut::new(dw));
+        let (inputs, pairs) = (self.inputs(), self.blocks.len() * self.inputs());
+        for begin in (0..cut.strips).step_by(group) {
+            let count = group.min(cut.strips - begin);
+            let (start, last) = (begin == 0, begin + count == cut.strips);
+            let halves: Vec<Mutex<Option<Ready>>> = (0..count).map(|_| None.into()).collect();
+            pool.run(count, &|i| {
+                // SAFETY: each strip is one task.
+                let buf = unsafe { strips.slice(i * strip_len..(i + 1) * strip_len) };
+                let half = self.transform(cut, begin + i, src, dy, buf);
+                *halves[i].lock().unwrap_or_else(PoisonError::into_inner) = Some(Ready(half));
             });
-        });
+            let ready =
+                |half: Mutex<Option<Ready>>| half.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let halves: Vec<Ready> =
+                halves.into_iter().map(|half| ready(half).expect("every strip was transformed")).collect();
+            // Inputs run fastest: the larger Z of an output block is read again from a near cache.
+            pool.run(pairs, &|pair| {
+                let (block, input) = (&self.blocks[pair / inputs], pair % inputs);
+                let (at, step) = self.du_at(block, input);
+                // SAFETY: each pair is one task.
+                let du = unsafe { du.slice(at..at + step * self.positions()) };
+                for (i, Ready(half)) in halves.iter().enumerate() {
+                    for (position, cell) in du.chunks_exact_mut(step).enumerate() {
+                        self.multiply(half, position, block, input, cell.as_mut_ptr(), start && i == 0);
+                    }
+                }
+                if !last {
+                    return;
+                }
+                self.finish(block, input, du, |output, channel, values| {
+                    let at = (output * self.desc.ic + channel) * 9;
+                    // SAFETY: (output, input block) belongs to one pair.
+                    let dw = unsafe { dw.slice(at..at + values.len()) };
+                    dw.iter_mut().zip(values).for_each(|(d, &v)| *d += v);
+                });
+            });
+        }
     }
 }
 

@@ -35,11 +35,12 @@ mod transform;
 
 use super::Call;
 use crate::isa::Proven;
+use crate::par::SharedMut;
 use crate::pool::SCRATCH_FLOATS;
 use crate::select::Block;
 use crate::simd::Simd;
 use crate::table::Body;
-use crate::{Algorithm, AlignedBuf, ConvDesc, LANES, Shape};
+use crate::{Algorithm, AlignedBuf, ConvDesc, LANES, Pool, Shape};
 use gemm::Product;
 pub(crate) use grad::{GradTiles, WinoGrad, gradient};
 pub(crate) use points::WeightView;
@@ -258,28 +259,24 @@ impl WinoConv {
         points::window(self.m).pow(2)
     }
 
-    /// Fills the packed weights.
-    pub(super) fn pack(&mut self, weight: &[f32], view: WeightView) {
+    /// Fills the packed weights, exactly; or fast, on a pool.
+    pub(super) fn pack(&mut self, pool: Option<&Pool>, weight: &[f32], view: WeightView) {
         let (positions, channels) = (self.positions(), self.channels);
-        let matrix = points::weight_matrix(self.m);
-        for block in &self.blocks {
+        let mut packed = std::mem::take(&mut self.packed);
+        let parts = SharedMut::new(&mut packed);
+        super::run_on(pool, self.blocks.len(), &|index| {
+            let block = &self.blocks[index];
             let lanes = block.kernel.vectors * LANES;
             let start = block.first * LANES * positions * channels;
-            let packed = &mut self.packed[start..start + lanes * positions * channels];
-            for v in 0..block.kernel.vectors {
-                let first = (block.first + v) * LANES;
-                let used = LANES.min(self.outputs - first);
-                points::transform_weights(
-                    self.proven,
-                    &matrix,
-                    &weight[first * view.output_step..],
-                    view,
-                    (used, channels),
-                    &mut packed[v * LANES..],
-                    lanes,
-                );
-            }
-        }
+            // SAFETY: each block is one task, and its weights are contiguous.
+            let packed = unsafe { parts.slice(start..start + lanes * positions * channels) };
+            let first = block.first * LANES;
+            let used = lanes.min(self.outputs - first);
+            let weight = &weight[first * view.output_step..];
+            let exact = pool.is_none();
+            points::transform_weights(self.proven, self.m, weight, view, (used, channels), packed, exact);
+        });
+        self.packed = packed;
     }
 
     pub(super) fn set_bias(&mut self, bias: Option<&[f32]>) {

@@ -72,32 +72,80 @@ pub(crate) struct WeightView {
     pub(crate) turned: bool,
 }
 
-/// `G g G^T` in f64, rounded once, for `outputs` (up to 16) output channels, of which the first begins at `weight`; position
-/// `p` of channel `c` goes to the 16 floats from `packed[(p * channels + c) * step]` on. Missing lanes become zero.
+/// Channels that are transformed before they are written: runs of some cache lines instead of one, for positions lie far
+/// apart.
+const GROUP: usize = 4;
+/// Vectors of the largest output block.
+const MAX_VECTORS: usize = 3;
+
+/// `G g G^T` of one output block into `packed`, `[position][channel][vectors * 16]`. The block's first output begins at
+/// `weight` and has `outputs` of them; missing lanes become zero. With `exact` in f64, rounded once; else in f32, which takes
+/// less than half the time (training packs in every step).
 pub(crate) fn transform_weights(
     proven: Proven,
-    matrix: &[[f64; 3]],
+    m: usize,
     weight: &[f32],
     view: WeightView,
     (outputs, channels): (usize, usize),
     packed: &mut [f32],
-    step: usize,
+    exact: bool,
 ) {
-    let positions = matrix.len() * matrix.len();
+    let wide = weight_matrix(m);
+    let mut narrow = [[0.0f32; 3]; 7];
+    for (n, w) in narrow.iter_mut().zip(&wide) {
+        *n = w.map(|v| v as f32);
+    }
+    let narrow = &narrow[..wide.len()];
+    let positions = wide.len() * wide.len();
+    let lanes = packed.len() / (positions * channels);
     let mut cells = [[0.0f32; LANES]; MAX_POSITIONS];
-    for channel in 0..channels {
-        let mut taps = [[0.0f64; LANES]; 9];
-        for output in 0..outputs {
-            let at = output * view.output_step + channel * view.channel_step;
-            let kernel = &weight[at..at + 9];
-            for (tap, values) in taps.iter_mut().enumerate() {
-                values[output] = f64::from(kernel[if view.turned { 8 - tap } else { tap }]);
+    let mut group = [[[[0.0f32; LANES]; MAX_VECTORS]; GROUP]; MAX_POSITIONS];
+    for first in (0..channels).step_by(GROUP) {
+        let count = GROUP.min(channels - first);
+        for i in 0..count {
+            for v in 0..lanes / LANES {
+                let mut taps = [[0.0f32; LANES]; 9];
+                for lane in 0..LANES.min(outputs - v * LANES) {
+                    let at = (v * LANES + lane) * view.output_step + (first + i) * view.channel_step;
+                    let kernel: &[f32; 9] = weight[at..at + 9].try_into().expect("9 weights");
+                    for (tap, values) in taps.iter_mut().enumerate() {
+                        values[lane] = kernel[if view.turned { 8 - tap } else { tap }];
+                    }
+                }
+                if exact {
+                    transform_cell(proven, &wide, &taps.map(|tap| tap.map(f64::from)), &mut cells);
+                } else {
+                    transform_cell_f32(proven, narrow, &taps, &mut cells);
+                }
+                for (group, cell) in group[..positions].iter_mut().zip(&cells) {
+                    group[i][v] = *cell;
+                }
             }
         }
-        transform_cell(proven, matrix, &taps, &mut cells);
-        for (position, cell) in cells[..positions].iter().enumerate() {
-            let at = (position * channels + channel) * step;
-            packed[at..at + LANES].copy_from_slice(cell);
+        for (position, group) in group[..positions].iter().enumerate() {
+            let at = (position * channels + first) * lanes;
+            for (cell, group) in packed[at..at + count * lanes].chunks_exact_mut(lanes).zip(group) {
+                cell.as_chunks_mut::<LANES>().0.iter_mut().zip(group).for_each(|(c, g)| *c = *g);
+            }
+        }
+    }
+}
+
+multiversion! {
+    fn transform_cell_f32[s](matrix: &[[f32; 3]], taps: &[[f32; LANES]; 9], cells: &mut [[f32; LANES]; MAX_POSITIONS]) {
+        let n = matrix.len();
+        let taps = taps.each_ref().map(|tap| s.get(tap));
+        for (i, g) in matrix.iter().enumerate() {
+            let [g0, g1, g2] = g.map(|v| s.splat(v));
+            let mut row = [taps[0]; 3];
+            for (x, value) in row.iter_mut().enumerate() {
+                *value = s.mul_add(g2, taps[6 + x], s.mul_add(g1, taps[3 + x], s.mul(g0, taps[x])));
+            }
+            for (j, h) in matrix.iter().enumerate() {
+                let [h0, h1, h2] = h.map(|v| s.splat(v));
+                let value = s.mul_add(h2, row[2], s.mul_add(h1, row[1], s.mul(h0, row[0])));
+                s.put(&mut cells[i * n + j], value);
+            }
         }
     }
 }
