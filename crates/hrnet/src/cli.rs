@@ -256,6 +256,9 @@ pub struct Train {
     /// Stop after this many steps in all (a checkpoint is written)
     #[arg(long)]
     pub max_steps: Option<u64>,
+    /// Use less memory: keep the inputs of blocks alone and compute the rest again on the way back; the same bits, more time
+    #[arg(long)]
+    pub recompute: bool,
     /// Print the effective configuration and stop
     #[arg(long)]
     pub print_config: bool,

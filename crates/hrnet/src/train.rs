@@ -41,6 +41,8 @@ pub struct RunOptions<'a> {
     pub threads: usize,
     /// Stop after so many steps in all.
     pub max_steps: Option<u64>,
+    /// Keep the inputs of blocks alone and compute the rest again on the way back: less memory, the same bits.
+    pub recompute: bool,
 }
 
 /// How a run ended.
@@ -83,6 +85,7 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     train_options.ema = config.train.ema;
     train_options.clip_norm = config.train.clip;
     train_options.config = config_text.clone();
+    train_options.recompute = options.recompute;
     let mut trainer = match &resumed {
         Some(checkpoint) => {
             check_same_run(&checkpoint.meta.config, &config_text)?;

@@ -125,6 +125,10 @@ fn stopped_and_resumed_is_uninterrupted() {
         };
         assert_eq!(judged(&whole), judged(&out), "stopped at {stop}");
     }
+    // With less memory: the same bits.
+    let small = scratch.path("small");
+    hrnet!["train", &config, "--out", &small, "--recompute"].ok();
+    same_models(&whole, &small, "--recompute");
     // From a checkpoint file, into another folder.
     let out = scratch.path("from-file");
     let file = scratch.path("at-4").join("step-0000000006.ckpt");

@@ -34,6 +34,7 @@ pub(super) fn run(args: &Train) -> Outcome {
         resume: args.resume.as_deref(),
         threads: args.compute.threads(),
         max_steps: args.max_steps,
+        recompute: args.recompute,
     };
     if args.find_rate {
         let rates = crate::train::find_rate(&config, &options).with_context(|| path.display().to_string())?;
