@@ -6,8 +6,12 @@ fn pose() -> String {
     std::fs::read_to_string(hrnet_testkit::repository().join("testdata/yacs/pose.yaml")).unwrap()
 }
 
+/// Why a file is refused, or why no configuration comes of it.
 fn error(text: &str) -> String {
-    Imported::parse(text, &[], None).unwrap_err().to_string()
+    match Imported::parse(text, &[], None) {
+        Ok(imported) => imported.config.unwrap_err().to_string(),
+        Err(error) => error.to_string(),
+    }
 }
 
 #[test]
