@@ -93,7 +93,9 @@ fn coded_videos_match_what_ffmpeg_shows() {
     let cut = scratch.write("cut.mp4", &whole[..whole.len() / 2]);
     let items: Vec<_> = Sources::of(&[cut], &Options::default()).unwrap().frames().collect();
     let error = items.last().unwrap().as_ref().unwrap_err();
-    assert!(error.error.to_string().contains("moov"), "{:?}", error.error);
+    // ffmpeg's last line, which versions word differently.
+    let said = error.error.to_string();
+    assert!(said.starts_with("ffmpeg") && (said.contains("moov") || said.contains("Invalid data")), "{said}");
 }
 
 #[test]
