@@ -300,7 +300,9 @@ fn two_ranks_equal_one_with_the_whole_batch_and_repeat_themselves() {
             }
         }
         println!("accumulate {accumulate}: worst difference {worst:?} of the tensor's scale");
-        assert!(worst.0 < 1e-4, "{worst:?}");
+        // Another order of sums, in Winograd's F(4x4) with its larger rounding, over four steps: 1.05e-4 was measured, on a bias
+        // near 0 (direct convolutions stayed below 1e-4).
+        assert!(worst.0 < 3e-4, "{worst:?}");
         let again = ranks(&net, 2, 4, &change);
         assert_eq!(bits(&again[0].1), bits(&two[0].1));
         assert_eq!(again[0].0, two[0].0);
