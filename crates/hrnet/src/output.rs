@@ -30,7 +30,7 @@ pub enum Format {
     Json,
     /// One JSON object per image and line, written as soon as the image is done
     Jsonl,
-    /// CSV, a row per instance (or image): <name>_x, <name>_y, <name>_score in columns
+    /// CSV, a row per instance (or image): `NAME_x`, `NAME_y`, `NAME_score` in columns
     Csv,
     /// CSV, a row per point (or class)
     CsvLong,
