@@ -23,9 +23,9 @@
 //! * persons beyond `max_people` are created, but never extended (default: not created).
 //!
 //! Where several assignments cost the same, which is common with whole distances, the official protocol takes the one that the
-//! published code's solver (the package munkres 1.x) finds [munkres].
+//! published code's solver (the package munkres 1.x) finds (`munkres`).
 //!
-//! Neither heat maps nor tags ever exist at full size: they are interpolated where they are read [maps].
+//! Neither heat maps nor tags ever exist at full size: they are interpolated where they are read (`maps`).
 
 use super::Protocol;
 

@@ -16,7 +16,7 @@
 //! * **Names**: of the category. Where it has none (faces), the number of points decides: 19, 29, 68 and 98 are known sets.
 //! * **Skeleton**: 1-based. CrowdPose's files carry the skeleton of COCO, which points beyond their 14 names: such a skeleton is
 //!   replaced by the known one, or dropped, with a note.
-//! * **Flip pairs**: from the file, from a known set, or from `left` and `right` in the names; see [`PairSource`].
+//! * **Flip pairs**: from the file, from a known set, or from `left` and `right` in the names; see [`PairSource`](crate::dataset::model::PairSource).
 //! * **Crowds** (`iscrowd`) and people without points stay in the set: metrics need them. [`official_training`] is the
 //!   filter of the official loader.
 //! * **`num_keypoints`** is taken from the file where it is there, since COCO's metric ignores instances by it; where it
