@@ -28,6 +28,8 @@ pub struct Options {
     pub exif: Exif,
     /// Folders with all folders in them.
     pub recursive: bool,
+    /// A folder inside those that is not searched: the pictures of an earlier run are no input.
+    pub leave_out: Option<PathBuf>,
     /// The images of a folder, pattern or list are the frames of one video.
     pub sequence: bool,
     /// Frames per second of image sequences, and of streams that do not tell.
@@ -53,6 +55,7 @@ impl Default for Options {
         Self {
             exif: Exif::Honour,
             recursive: false,
+            leave_out: None,
             sequence: false,
             rate: 25.0,
             every: 1,

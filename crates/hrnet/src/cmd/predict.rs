@@ -14,7 +14,7 @@ use crate::outcome::{Failure, Outcome, chain};
 use crate::output::{self, Format, Target, Writer, WriterOptions, json};
 use crate::result::{Found, ImageResult, Schema};
 use crate::say;
-use crate::source::{Boxes, Failed, Frame, Sources};
+use crate::source::{self, Boxes, Failed, Frame, Sources};
 use crate::task::{Answer, Ask, Options, Predictor, Stages};
 use crate::timing::{TimeSplit, Timing, ms};
 use crate::track::Follow;
@@ -35,7 +35,8 @@ const WAITING: usize = 8;
 
 pub(super) fn run(args: &Predict) -> Outcome {
     let mut timing = Timing::start();
-    let sources = Sources::of(&args.images, &args.source.options())?;
+    let reading = source::Options { leave_out: Some(args.out.clone()), ..args.source.options() };
+    let sources = Sources::of(&args.images, &reading)?;
     let boxes = args.boxes_file.as_deref().map(|path| Boxes::read(path, &args.box_options())).transpose()?;
     let single = sources.count() == Some(1) && boxes.is_none();
     let video = sources.inputs().iter().any(|i| i.is_video());

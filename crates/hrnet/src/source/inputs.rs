@@ -144,7 +144,8 @@ fn one(argument: &Path, options: &Options, lists: bool) -> Result<Vec<(String, K
     }
     if argument.is_dir() {
         let mut found = Vec::new();
-        search(argument, options.recursive, &mut found)?;
+        let leave_out = options.leave_out.as_deref().and_then(|p| p.canonicalize().ok());
+        search(argument, options.recursive, leave_out.as_deref(), &mut found)?;
         found.sort();
         if found.is_empty() {
             let deeper = if options.recursive { "" } else { "; its subfolders are read with --recursive" };
@@ -187,7 +188,7 @@ fn several(name: &str, found: Vec<PathBuf>, options: &Options) -> Vec<(String, K
 }
 
 /// Images of a folder. Links to folders are not followed, so that there are no circles.
-fn search(folder: &Path, recursive: bool, found: &mut Vec<PathBuf>) -> Result<()> {
+fn search(folder: &Path, recursive: bool, leave_out: Option<&Path>, found: &mut Vec<PathBuf>) -> Result<()> {
     let list = || format!("{}: cannot list this folder", folder.display());
     for entry in std::fs::read_dir(folder).with_context(list)? {
         let entry = entry.with_context(list)?;
@@ -196,8 +197,11 @@ fn search(folder: &Path, recursive: bool, found: &mut Vec<PathBuf>) -> Result<()
             if has_extension(&path, &IMAGES) {
                 found.push(path);
             }
-        } else if recursive && entry.file_type().with_context(list)?.is_dir() {
-            search(&path, true, found)?;
+        } else if recursive
+            && entry.file_type().with_context(list)?.is_dir()
+            && leave_out.is_none_or(|out| path.canonicalize().ok().as_deref() != Some(out))
+        {
+            search(&path, true, leave_out, found)?;
         }
     }
     Ok(())

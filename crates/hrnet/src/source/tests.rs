@@ -103,6 +103,12 @@ fn folders_patterns_and_lists() {
         names(std::slice::from_ref(&root), &deep),
         ["a.PNG", "b.jpg", "c.webp", "sub/d.jpeg", "sub/deep/a.png"]
     );
+    let without = Options { leave_out: Some(root.join("sub/../sub/deep")), ..deep.clone() };
+    assert_eq!(
+        names(std::slice::from_ref(&root), &without),
+        ["a.PNG", "b.jpg", "c.webp", "sub/d.jpeg"],
+        "results of an earlier run are no input"
+    );
     assert_eq!(names(&[root.join("*.jpg"), root.clone()], &plain), ["b.jpg", "a.PNG", "c.webp"]);
     assert_eq!(
         names(&[root.join("notes.md")], &plain),
