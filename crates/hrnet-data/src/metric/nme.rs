@@ -96,6 +96,8 @@ pub struct Nme {
     errors: Vec<f64>,
     /// Sum of normalised distances per point.
     per_point: Vec<f64>,
+    /// Sum over faces of the mean normalised vector from the labels to the points found.
+    offset: [f64; 2],
 }
 
 /// The figures over all faces.
@@ -119,18 +121,22 @@ pub struct NmeReport {
     pub auc_10: f64,
     /// Mean over faces of each point's error.
     pub per_point: Vec<f64>,
+    /// Mean over faces and points of the vector from the label to the point found (x, y), normalised. Far from 0 where the
+    /// labels, or the crops, lean to one side: a network trained with mirrored images cannot follow labels that do.
+    pub offset: [f64; 2],
 }
 
 impl Nme {
     /// An empty collection.
     pub fn new(normaliser: Normaliser) -> Self {
-        Self { normaliser, errors: Vec::new(), per_point: Vec::new() }
+        Self { normaliser, errors: Vec::new(), per_point: Vec::new(), offset: [0.0; 2] }
     }
 
     /// Forgets all faces.
     pub fn reset(&mut self) {
         self.errors.clear();
         self.per_point.clear();
+        self.offset = [0.0; 2];
     }
 
     /// Adds a face and returns its error.
@@ -150,12 +156,15 @@ impl Nme {
         let Some(length) = length else { return Err(NmeError::Normaliser { normaliser: self.normaliser }) };
         self.per_point.resize(truth.len().max(self.per_point.len()), 0.0);
         let mut sum = 0.0;
+        let mut offset = [0.0; 2];
         for ((p, t), total) in predicted.iter().zip(truth).zip(&mut self.per_point) {
             let distance = (p[0] - t[0]).hypot(p[1] - t[1]);
             sum += distance;
             *total += distance / length;
+            (0..2).for_each(|axis| offset[axis] += p[axis] - t[axis]);
         }
         let error = sum / (truth.len() as f64 * length);
+        (0..2).for_each(|axis| self.offset[axis] += offset[axis] / (truth.len() as f64 * length));
         self.errors.push(error);
         Ok(error)
     }
@@ -252,6 +261,7 @@ impl Nme {
             auc_08: self.auc(0.08),
             auc_10: self.auc(0.10),
             per_point: self.per_point.iter().map(|s| s / n as f64).collect(),
+            offset: self.offset.map(|s| s / n as f64),
         })
     }
 }
@@ -333,6 +343,7 @@ mod tests {
         assert_eq!(nme.worst(2), [3, 2]);
         assert_eq!(nme.ced_curve(0.3, 3).len(), 4);
         assert!(r.per_point.iter().all(|p| (p - 0.1).abs() < 1e-12));
+        assert!((r.offset[0] - 0.1).abs() < 1e-12 && r.offset[1] == 0.0, "found to the right of the labels");
         nme.reset();
         assert_eq!(nme.mean(), None);
     }

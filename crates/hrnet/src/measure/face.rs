@@ -216,6 +216,8 @@ impl FaceSet {
             ("failure_rate_10", "faces above 0.10", report.failure_rate_10, Unit::Share),
             ("auc_08", "AUC to 0.08", report.auc_08, Unit::Number),
             ("auc_10", "AUC to 0.10", report.auc_10, Unit::Number),
+            ("offset_x", "mean offset in x", report.offset[0], Unit::Share),
+            ("offset_y", "mean offset in y", report.offset[1], Unit::Share),
         ] {
             out.figure(key, label, value, unit);
         }
