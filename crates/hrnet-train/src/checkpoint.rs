@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// The version that this crate writes and the newest that it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 const ENTRY: &str = "hrnet.checkpoint";
 const VERSION_ENTRY: &str = "hrnet.checkpoint.version";
 const HEADER_CRC: &str = "header.crc32";
@@ -95,6 +95,9 @@ pub struct Meta {
     pub best: Option<u64>,
     /// State of the batch source.
     pub source_state: String,
+    /// State of the observer; version 1 had none.
+    #[serde(default)]
+    pub observer_state: String,
 }
 
 #[derive(Serialize, Deserialize)]
