@@ -332,6 +332,15 @@ mod tests {
     }
 
     #[test]
+    fn runs_of_version_1_go_on() {
+        let meta = Meta { step: 3, ..Meta::default() };
+        let mut json = serde_json::to_value(&meta).unwrap();
+        json.as_object_mut().unwrap().remove("observer_state").unwrap();
+        assert_eq!(serde_json::from_value::<Meta>(json).unwrap(), meta);
+        assert!(Checkpoint::decode(&tiny().encode_as(1).unwrap()).is_ok());
+    }
+
+    #[test]
     fn newer_versions_are_refused_with_advice() {
         let file = tiny().encode_as(VERSION + 1).unwrap();
         let error = Checkpoint::decode(&file).unwrap_err();

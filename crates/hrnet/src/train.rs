@@ -126,7 +126,8 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
 }
 
 fn resume_from(checkpoints: &mut Checkpoints<Folder>, options: &RunOptions) -> Result<Option<Checkpoint>> {
-    let mut latest = || checkpoints.latest().with_context(|| format!("{}: cannot resume", options.out.display()));
+    let mut latest =
+        || checkpoints.latest().with_context(|| format!("{}: cannot resume", options.out.display()));
     match options.resume {
         None => {
             if latest().map(|l| l.is_some()).unwrap_or(true) {

@@ -156,13 +156,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = Lock::take(dir.path()).unwrap();
         let error = Lock::take(dir.path()).unwrap_err().to_string();
-        assert!(error.contains(&format!("process {}", std::process::id())) && error.contains("--out"), "{error}");
+        assert!(
+            error.contains(&format!("process {}", std::process::id())) && error.contains("--out"),
+            "{error}"
+        );
         drop(first);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         // What a killed process leaves is a file that nobody holds.
         std::fs::write(dir.path().join(LOCK), "12345678\n").unwrap();
         let second = Lock::take(dir.path()).unwrap();
-        assert_eq!(std::fs::read_to_string(dir.path().join(LOCK)).unwrap(), format!("{}\n", std::process::id()));
+        assert_eq!(
+            std::fs::read_to_string(dir.path().join(LOCK)).unwrap(),
+            format!("{}\n", std::process::id())
+        );
         drop(second);
     }
 

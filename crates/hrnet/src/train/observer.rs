@@ -184,7 +184,11 @@ impl<'a> Progress<'a> {
             _ => None,
         };
         self.export(&weights, "last.safetensors", metric)?;
-        plots::draw(&self.out, self.checkpoints.storage(), self.judge.as_ref().map(|j| Shown { key: j.key(), title: j.title() }))?;
+        plots::draw(
+            &self.out,
+            self.checkpoints.storage(),
+            self.judge.as_ref().map(|j| Shown { key: j.key(), title: j.title() }),
+        )?;
         self.bar.finish_and_clear();
         let step = trainer.progress().step;
         let out = self.out.display();
