@@ -34,6 +34,20 @@ const PARTS: &[Part] = &[
         env: &[("HRNET_SWEEP", "full")],
         cargo: &["test", "-p", "hrnet", "--test", "processors", "busy"],
     },
+    // C1 to C6 with the numbers of a release.
+    Part {
+        name: "robust",
+        tool: Some(("strace", "strace")),
+        env: &[
+            ("HRNET_RESUME", "all"),
+            ("HRNET_KILLS", "100"),
+            ("HRNET_CALLS", "all"),
+            ("HRNET_FLIPS", "10000"),
+            ("HRNET_SIGNALS", "20"),
+        ],
+        // One after another, so that the ten seconds of a signalled run are its own.
+        cargo: &["test", "-p", "hrnet", "--test", "robust", "--", "--nocapture", "--test-threads", "1"],
+    },
     // E5.
     Part {
         name: "loom",

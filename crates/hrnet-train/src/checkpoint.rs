@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// The version that this crate writes and the newest that it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 const ENTRY: &str = "hrnet.checkpoint";
 const VERSION_ENTRY: &str = "hrnet.checkpoint.version";
 const HEADER_CRC: &str = "header.crc32";
@@ -95,6 +95,9 @@ pub struct Meta {
     pub best: Option<u64>,
     /// State of the batch source.
     pub source_state: String,
+    /// State of the observer; version 1 had none.
+    #[serde(default)]
+    pub observer_state: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -326,6 +329,15 @@ mod tests {
                 break;
             }
         }
+    }
+
+    #[test]
+    fn runs_of_version_1_go_on() {
+        let meta = Meta { step: 3, ..Meta::default() };
+        let mut json = serde_json::to_value(&meta).unwrap();
+        json.as_object_mut().unwrap().remove("observer_state").unwrap();
+        assert_eq!(serde_json::from_value::<Meta>(json).unwrap(), meta);
+        assert!(Checkpoint::decode(&tiny().encode_as(1).unwrap()).is_ok());
     }
 
     #[test]

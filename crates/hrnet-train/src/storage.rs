@@ -4,6 +4,7 @@
 //! holds the old bytes or the new ones, never a part.
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
+use std::collections::BTreeSet;
 use std::io;
 
 /// A place for named byte strings.
@@ -23,6 +24,8 @@ pub trait Storage {
 pub struct Checkpoints<S> {
     storage: S,
     keep: usize,
+    /// Damaged ones that [`Checkpoints::latest`] passed over.
+    damaged: Vec<String>,
 }
 
 /// A checkpoint that was found.
@@ -75,7 +78,7 @@ const SUFFIX: &str = ".ckpt";
 impl<S: Storage> Checkpoints<S> {
     /// Checkpoints in `storage`, of which the newest `keep` (at least 2: the last and the one before) stay.
     pub fn new(storage: S, keep: usize) -> Self {
-        Self { storage, keep: keep.max(2) }
+        Self { storage, keep: keep.max(2), damaged: Vec::new() }
     }
 
     /// The storage.
@@ -88,7 +91,8 @@ impl<S: Storage> Checkpoints<S> {
         &mut self.storage
     }
 
-    /// Stores the checkpoint of a step, then removes the oldest beyond `keep`. Returns its name.
+    /// Stores the checkpoint of a step, then removes the oldest beyond `keep` and the damaged ones that
+    /// [`Checkpoints::latest`] met. Returns its name. Others of later steps are neither counted nor touched.
     pub fn save(&mut self, step: u64, bytes: &[u8]) -> Result<String, StorageError> {
         let name = format!("{PREFIX}{step:010}{SUFFIX}");
         let io = |action, name: &str| {
@@ -96,19 +100,35 @@ impl<S: Storage> Checkpoints<S> {
             move |source| StorageError::Io { action, name, source }
         };
         self.storage.write(&name, bytes).map_err(io("write", &name))?;
-        for (_, old) in self.names()?.into_iter().skip(self.keep) {
-            self.storage.remove(&old).map_err(io("remove", &old))?;
+        // Only now: until here a damaged file was all there is of its step.
+        let damaged = self.damaged.iter().filter(|&old| *old != name).cloned();
+        let names = self.names()?.into_iter();
+        let old = names.filter(|(other, _)| *other <= step).skip(self.keep).map(|(_, name)| name);
+        let gone: BTreeSet<String> = damaged.chain(old).collect();
+        for old in gone {
+            match self.storage.remove(&old) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io("remove", &old)(e)),
+                _ => self.damaged.retain(|d| *d != old),
+            }
         }
+        self.damaged.clear();
         Ok(name)
+    }
+
+    /// The step of the newest checkpoint, good or not.
+    pub fn newest(&self) -> Result<Option<u64>, StorageError> {
+        Ok(self.names()?.first().map(|(step, _)| *step))
     }
 
     /// The newest good checkpoint, nothing if there is none at all. Damaged ones are passed over and reported; one of a
     /// newer format version is an error, because going back behind it would throw good work away.
-    pub fn latest(&self) -> Result<Option<Loaded>, StorageError> {
+    pub fn latest(&mut self) -> Result<Option<Loaded>, StorageError> {
         let mut rejected = Vec::new();
+        self.damaged.clear();
         for (_, name) in self.names()? {
             let bytes = match self.storage.read(&name) {
                 Ok(bytes) => bytes,
+                // It may be there the next time.
                 Err(error) => {
                     rejected.push((name, format!("cannot be read: {error}")));
                     continue;
@@ -119,7 +139,10 @@ impl<S: Storage> Checkpoints<S> {
                 Err(source @ CheckpointError::Future { .. }) => {
                     return Err(StorageError::Refused { name, source });
                 }
-                Err(error) => rejected.push((name, error.to_string())),
+                Err(error) => {
+                    self.damaged.push(name.clone());
+                    rejected.push((name, error.to_string()));
+                }
             }
         }
         if rejected.is_empty() { Ok(None) } else { Err(StorageError::NoneGood { rejected }) }
@@ -206,6 +229,32 @@ mod tests {
         checkpoints.storage_mut().files.values_mut().for_each(|f| f.truncate(9));
         let error = checkpoints.latest().unwrap_err().to_string();
         assert!(error.contains("all 3") && error.contains("step-0000000005.ckpt"), "{error}");
+    }
+
+    #[test]
+    fn damaged_ones_go_after_the_next_save_and_do_not_crowd_out_good_ones() {
+        let mut checkpoints = Checkpoints::new(Memory::default(), 3);
+        for step in [10, 20, 30] {
+            checkpoints.save(step, &bytes(step)).unwrap();
+        }
+        for step in [40, 50, 60] {
+            checkpoints.storage_mut().write(&format!("step-{step:010}.ckpt"), b"cut").unwrap();
+        }
+        let found = checkpoints.latest().unwrap().unwrap();
+        assert_eq!((found.checkpoint.meta.step, found.rejected.len()), (30, 3));
+        // A disk that is full keeps all of them.
+        checkpoints.storage_mut().full = true;
+        checkpoints.save(33, &bytes(33)).unwrap_err();
+        assert_eq!(checkpoints.storage().list().unwrap().len(), 6);
+        checkpoints.storage_mut().full = false;
+        // 33 comes before the damaged ones by number: counted among them it would be the first to go.
+        checkpoints.save(33, &bytes(33)).unwrap();
+        let names = checkpoints.storage().list().unwrap();
+        assert_eq!(names, ["step-0000000020.ckpt", "step-0000000030.ckpt", "step-0000000033.ckpt"]);
+        assert_eq!(checkpoints.newest().unwrap(), Some(33));
+        // Later ones that nobody found damaged are not ours to judge.
+        checkpoints.save(5, &bytes(5)).unwrap();
+        assert_eq!(checkpoints.storage().list().unwrap().len(), 4);
     }
 
     #[test]

@@ -243,6 +243,7 @@ pub struct Trainer {
     progress: Progress,
     best: Option<f64>,
     source_state: String,
+    observer_state: String,
     /// Values of each output and their gradients.
     outputs: Vec<Vec<f32>>,
     output_grads: Vec<Vec<f32>>,
@@ -281,6 +282,7 @@ impl Trainer {
             progress: Progress::default(),
             best: None,
             source_state: String::new(),
+            observer_state: String::new(),
             outputs: vec![Vec::new(); net.outputs().len()],
             output_grads: vec![Vec::new(); net.outputs().len()],
             losses: Vec::new(),
@@ -346,6 +348,7 @@ impl Trainer {
         trainer.options.batches_per_epoch = meta.batches_per_epoch;
         trainer.best = meta.best.map(f64::from_bits);
         trainer.source_state = meta.source_state.clone();
+        trainer.observer_state = meta.observer_state.clone();
         Ok(trainer)
     }
 
@@ -365,10 +368,12 @@ impl Trainer {
         loop {
             while self.progress.epochs_reported < self.progress.epoch {
                 let epoch = self.progress.epochs_reported;
-                self.progress.epochs_reported += 1;
                 let control = observer.after_epoch(self, epoch);
                 let step = self.progress.step;
-                if control.map_err(|source| TrainError::Observer { step, source })? == Control::Stop {
+                let control = control.map_err(|source| TrainError::Observer { step, source })?;
+                // An end of an epoch that failed comes again after a resume.
+                self.progress.epochs_reported = epoch + 1;
+                if control == Control::Stop {
                     return Ok(FitEnd::Stopped);
                 }
             }
@@ -558,6 +563,7 @@ impl Trainer {
                 bad_in_a_row: p.bad_in_a_row,
                 best: self.best.map(f64::to_bits),
                 source_state: self.source_state.clone(),
+                observer_state: self.observer_state.clone(),
             },
             weights: self.weights(),
             optimizer: names
@@ -613,6 +619,16 @@ impl Trainer {
     /// The best metric so far.
     pub fn best(&self) -> Option<f64> {
         self.best
+    }
+
+    /// What the observer put into the checkpoint.
+    pub fn observer_state(&self) -> &str {
+        &self.observer_state
+    }
+
+    /// State of the observer for the next checkpoint: sums over several steps, counts of evaluations.
+    pub fn set_observer_state(&mut self, state: String) {
+        self.observer_state = state;
     }
 
     /// Notes a metric; true when it is the best so far. NaN never is.

@@ -1,13 +1,21 @@
 //! Files in and out. Output files appear whole or not at all: temporary file in the same folder, fsync, rename, fsync
 //! of the folder.
 
+mod disk;
+
+pub use disk::{Disk, System};
+
 use anyhow::{Context, Result, bail};
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The largest file that is read into memory.
 const MAX_FILE: u64 = 8 << 30;
+
+/// How the names of temporary files begin.
+const PREFIX: &str = ".hrnet-";
 
 /// The bytes of a regular file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
@@ -44,8 +52,11 @@ pub fn write_parts(path: &Path, parts: &[&[u8]]) -> Result<()> {
 }
 
 /// A file that is being written; it stands under its name when it is finished, and vanishes when it is dropped before.
-pub struct Staged {
-    file: BufWriter<tempfile::NamedTempFile>,
+pub struct Staged<D: Disk = System> {
+    disk: D,
+    /// None when it is in place.
+    file: Option<BufWriter<D::File>>,
+    temporary: PathBuf,
     path: PathBuf,
     folder: PathBuf,
 }
@@ -53,19 +64,38 @@ pub struct Staged {
 impl Staged {
     /// Opens a temporary file in the folder of `path`.
     pub fn create(path: &Path) -> Result<Self> {
+        if path.is_dir() {
+            bail!("{} is a folder; name a file to write", path.display());
+        }
+        Self::create_on(System, path, PREFIX)
+    }
+}
+
+impl<D: Disk> Staged<D> {
+    /// The same on any disk, with the first letters of the temporary file's name.
+    pub fn create_on(disk: D, path: &Path, prefix: &str) -> Result<Self> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
         let shown = path.display();
         let folder = match path.parent() {
             Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
             _ => PathBuf::from("."),
         };
-        if path.is_dir() {
-            bail!("{shown} is a folder; name a file to write");
+        loop {
+            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+            let temporary = folder.join(format!("{prefix}{}-{number}", std::process::id()));
+            match disk.create(&temporary) {
+                Ok(file) => {
+                    let (file, path) = (Some(BufWriter::new(file)), path.to_path_buf());
+                    return Ok(Self { disk, file, temporary, path, folder });
+                }
+                // Left by a killed process of the same number, or made by one on another machine.
+                Err(e) if e.kind() == ErrorKind::AlreadyExists && number < 1 << 20 => {}
+                Err(e) => {
+                    let place = || format!("{shown}: cannot create a file in {}", folder.display());
+                    return Err(e).with_context(place);
+                }
+            }
         }
-        let file = tempfile::Builder::new()
-            .prefix(".hrnet-")
-            .tempfile_in(&folder)
-            .with_context(|| format!("{shown}: cannot create a file in {}", folder.display()))?;
-        Ok(Self { file: BufWriter::new(file), path: path.to_path_buf(), folder })
     }
 
     /// The name it will have.
@@ -75,51 +105,40 @@ impl Staged {
 
     /// Appends.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).with_context(|| format!("{}: cannot be written", self.path.display()))
+        let file = self.file.as_mut().context("the file is finished")?;
+        file.write_all(bytes).with_context(|| format!("{}: cannot be written", self.path.display()))
     }
 
-    /// Puts the file in place; an existing one is replaced.
-    pub fn finish(self) -> Result<()> {
+    /// Puts the file in place; an existing one is replaced. After an error nothing is tried again: what a failed flush
+    /// left on the medium is unknown, and a second one would report success.
+    pub fn finish(mut self) -> Result<()> {
         let shown = self.path.display();
-        let file = self
-            .file
-            .into_inner()
-            .map_err(std::io::IntoInnerError::into_error)
-            .with_context(|| format!("{shown}: cannot be written"))?;
-        set_default_mode(file.as_file());
-        file.as_file().sync_all().with_context(|| format!("{shown}: cannot be flushed to disk"))?;
-        file.persist(&self.path)
-            .map_err(|e| e.error)
+        let file = self.file.as_mut().context("the file is finished")?;
+        file.flush().with_context(|| format!("{shown}: cannot be written"))?;
+        self.disk.sync(file.get_ref()).with_context(|| format!("{shown}: cannot be flushed to disk"))?;
+        self.disk
+            .rename(&self.temporary, &self.path)
             .with_context(|| format!("{shown}: cannot be put in place"))?;
-        sync_folder(&self.folder)
+        self.file = None;
+        self.disk
+            .sync_folder(&self.folder)
             .with_context(|| format!("{}: cannot be flushed to disk", self.folder.display()))
+    }
+}
+
+impl<D: Disk> Drop for Staged<D> {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            // Without writing what is still in the buffer.
+            drop(file.into_parts());
+            let _ = self.disk.remove(&self.temporary);
+        }
     }
 }
 
 /// Creates a folder and its parents.
 pub fn create_folder(path: &Path) -> Result<()> {
     std::fs::create_dir_all(path).with_context(|| format!("{}: cannot create this folder", path.display()))
-}
-
-/// Temporary files are private; results get the usual permissions instead.
-#[cfg(unix)]
-fn set_default_mode(file: &File) {
-    use std::os::unix::fs::PermissionsExt;
-    // A file system without permissions refuses this, which does no harm.
-    let _ = file.set_permissions(std::fs::Permissions::from_mode(0o644));
-}
-
-#[cfg(not(unix))]
-fn set_default_mode(_: &File) {}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> std::io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

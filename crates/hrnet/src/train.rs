@@ -15,13 +15,14 @@ mod source;
 mod start;
 mod tensorboard;
 
+pub(crate) use interrupt::check as check_interrupt;
 pub use rate::{Rates, find as find_rate};
 
 use crate::config::TrainConfig;
 use anyhow::{Context, Result, bail};
-use folder::Folder;
+pub use folder::{Folder, Lock};
 use hrnet_kernels::{Isa, Pool};
-use hrnet_train::{BatchSource, Checkpoint, Checkpoints, TrainOptions, Trainer};
+use hrnet_train::{BatchSource, Checkpoint, Checkpoints, FitEnd, TrainOptions, Trainer};
 use job::Job;
 use observer::Progress;
 use std::path::{Path, PathBuf};
@@ -61,12 +62,14 @@ pub struct Summary {
 
 /// Trains until the configured number of epochs is done.
 pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
-    interrupt::listen()?;
     let isa = Isa::from_env()?;
     let pool = Arc::new(Pool::new(options.threads));
     crate::io::create_folder(options.out)?;
-    let mut checkpoints = Checkpoints::new(Folder::new(options.out), KEEP);
-    let resumed = resume_from(&checkpoints, options)?;
+    let folder = Folder::new(options.out);
+    let _lock = Lock::take(options.out)?;
+    folder.clear().with_context(|| format!("{}: cannot be cleared up", options.out.display()))?;
+    let mut checkpoints = Checkpoints::new(folder, KEEP);
+    let resumed = resume_from(&mut checkpoints, options)?;
     let config_text = config.to_toml()?;
 
     let Job { model, facts, mut source, loss, judge } = Job::open(config, pool.clone())?;
@@ -102,7 +105,7 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
             Trainer::new(&net, &weights, train_options, input)?
         }
     };
-    crate::io::write_atomic(&options.out.join("config.toml"), config.to_absolute_toml()?.as_bytes())?;
+    checkpoints.storage().put("config.toml", config.to_absolute_toml()?.as_bytes())?;
 
     eprintln!(
         "{model}: {} parameters, {per_epoch} steps per epoch, {} epochs, run folder {}",
@@ -110,16 +113,21 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
         config.train.epochs,
         options.out.display()
     );
-    let done = trainer.progress();
+    // Not before: until the first step there is nothing to save, and a signal may end the process as usual.
+    interrupt::listen()?;
     let mut observer =
-        Progress::new(config, &model, facts, options, per_epoch, &mut checkpoints, judge, done)?;
+        Progress::new(config, &model, facts, options, per_epoch, &mut checkpoints, judge, &trainer)?;
     observer.waited = source.waited();
-    let end = trainer.fit(&mut source, config.train.epochs, &mut observer)?;
+    let end = match trainer.fit(&mut source, config.train.epochs, &mut observer) {
+        Err(_) if observer.interrupted => FitEnd::Stopped,
+        end => end?,
+    };
     observer.finish(&mut trainer, end)
 }
 
-fn resume_from(checkpoints: &Checkpoints<Folder>, options: &RunOptions) -> Result<Option<Checkpoint>> {
-    let latest = || checkpoints.latest().with_context(|| format!("{}: cannot resume", options.out.display()));
+fn resume_from(checkpoints: &mut Checkpoints<Folder>, options: &RunOptions) -> Result<Option<Checkpoint>> {
+    let mut latest =
+        || checkpoints.latest().with_context(|| format!("{}: cannot resume", options.out.display()));
     match options.resume {
         None => {
             if latest().map(|l| l.is_some()).unwrap_or(true) {
@@ -143,7 +151,17 @@ fn resume_from(checkpoints: &Checkpoints<Folder>, options: &RunOptions) -> Resul
         }
         Some(file) => {
             let bytes = crate::io::read(Path::new(file))?;
-            Ok(Some(Checkpoint::decode(&bytes).with_context(|| format!("{file}: not a usable checkpoint"))?))
+            let checkpoint = Checkpoint::decode(&bytes);
+            let checkpoint = checkpoint.with_context(|| format!("{file}: not a usable checkpoint"))?;
+            let (step, out) = (checkpoint.meta.step, options.out.display());
+            match checkpoints.newest()? {
+                // A later `--resume auto` would go on from the newer one, of another run perhaps.
+                Some(newest) if newest > step => bail!(
+                    "{file} is of step {step} and {out} holds a checkpoint of step {newest}; move the newer ones away \
+                     or name another folder with --out"
+                ),
+                _ => Ok(Some(checkpoint)),
+            }
         }
     }
 }

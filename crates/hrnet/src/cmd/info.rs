@@ -1,5 +1,7 @@
 //! `hrnet info`: what a variant or a checkpoint is, and what is odd about it.
 
+mod training;
+
 use crate::cli::Info;
 use crate::config::TrainConfig;
 use crate::model::created_by;
@@ -20,6 +22,9 @@ pub(super) fn run(args: &Info) -> Outcome {
     let path = Path::new(&args.what);
     if crate::yacs::is_yaml(path) {
         return yaml(args, path);
+    }
+    if training::is_one(path) {
+        return training::describe(path, args.json);
     }
     if path.exists() {
         return file(args, path);

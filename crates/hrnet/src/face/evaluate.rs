@@ -29,6 +29,7 @@ pub fn measure(
     let mut time = TimeSplit::default();
     let all: Vec<usize> = (0..set.len()).collect();
     for chunk in all.chunks(CHUNK) {
+        crate::train::check_interrupt()?;
         let started = Instant::now();
         let images: Vec<Arc<Image>> = chunk.iter().map(|&i| set.image(i)).collect::<Result<_, _>>()?;
         time.read += started.elapsed();

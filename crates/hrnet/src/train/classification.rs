@@ -131,6 +131,7 @@ impl Judge for ClassJudge {
         let mut top = TopK::new(&[1, 5]);
         let indices: Vec<usize> = (0..self.set.len()).collect();
         for chunk in indices.chunks(BATCH) {
+            super::interrupt::check()?;
             let mut data = vec![0.0; chunk.len() * 3 * h * w];
             for (&i, input) in chunk.iter().zip(data.chunks_exact_mut(3 * h * w)) {
                 let image = self.set.image(i)?;

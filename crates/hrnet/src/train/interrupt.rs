@@ -11,6 +11,11 @@ const INTERRUPTED: i32 = 130;
 
 static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
+/// Something long was given up because the run was asked to end.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted")]
+pub(crate) struct Interrupted;
+
 /// Listens from now on; a second call does nothing more.
 pub(super) fn listen() -> Result<()> {
     if ASKED.get().is_some() {
@@ -30,4 +35,14 @@ pub(super) fn listen() -> Result<()> {
 /// Whether the run was asked to end.
 pub(super) fn asked() -> bool {
     ASKED.get().is_some_and(|asked| asked.load(Ordering::Relaxed))
+}
+
+/// For loops that take long and have nothing to save: an error once the run was asked to end.
+pub(crate) fn check() -> Result<(), Interrupted> {
+    if asked() { Err(Interrupted) } else { Ok(()) }
+}
+
+/// Whether an error comes from [`check`], however it was wrapped.
+pub(super) fn is_cause(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<Interrupted>())
 }

@@ -12,12 +12,14 @@ use anyhow::{Context, Result};
 use hrnet_data::image::encode_png;
 use hrnet_formats::Metric;
 use hrnet_ir::{Model, Weights};
+use hrnet_train::trainer::Progress as Place;
 use hrnet_train::{BoxError, Checkpoints, Control, FitEnd, Observer, StepReport, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -44,7 +46,10 @@ pub(super) struct Progress<'a> {
     started: Instant,
     loss_sum: f64,
     loss_count: u32,
-    saved_step: Option<u64>,
+    /// Where the run stood when it was last saved.
+    saved: Option<Place>,
+    /// Whether an evaluation was given up because the run was asked to end.
+    pub(super) interrupted: bool,
     /// Microseconds waited for data, in all.
     pub(super) waited: Arc<AtomicU64>,
     /// When the last line of the log was written: time, and what was waited by then.
@@ -60,13 +65,13 @@ impl<'a> Progress<'a> {
         per_epoch: u64,
         checkpoints: &'a mut Checkpoints<Folder>,
         judge: Option<Box<dyn Judge>>,
-        done: hrnet_train::trainer::Progress,
+        trainer: &Trainer,
     ) -> Result<Self> {
         crate::io::create_folder(&options.out.join("tensorboard"))?;
         let path = options.out.join("log.jsonl");
-        let log = OpenOptions::new().create(true).append(true).open(&path);
-        let log = log.with_context(|| format!("{}: cannot be opened", path.display()))?;
-        let stale = stale_evaluations(&path, done.epochs_reported);
+        let log = open_log(&path).with_context(|| format!("{}: cannot be opened", path.display()))?;
+        let done = trainer.progress();
+        let Kept { loss_sum, loss_count, stale } = Kept::from_text(trainer.observer_state())?;
         let events = Events::create(&options.out.join("tensorboard"));
         let events = events.with_context(|| format!("{}: no event file", options.out.display()))?;
         let total = config.train.epochs.saturating_mul(per_epoch);
@@ -89,9 +94,10 @@ impl<'a> Progress<'a> {
             stale,
             early: false,
             started: Instant::now(),
-            loss_sum: 0.0,
-            loss_count: 0,
-            saved_step: None,
+            loss_sum: f64::from_bits(loss_sum),
+            loss_count,
+            saved: None,
+            interrupted: false,
             waited: Arc::default(),
             lap: (Instant::now(), 0),
         })
@@ -101,13 +107,15 @@ impl<'a> Progress<'a> {
         writeln!(self.log, "{value}").context("log.jsonl cannot be written")
     }
 
-    fn save(&mut self, trainer: &Trainer) -> Result<()> {
-        let step = trainer.progress().step;
-        if self.saved_step == Some(step) {
+    fn save(&mut self, trainer: &mut Trainer) -> Result<()> {
+        let place = trainer.progress();
+        if self.saved == Some(place) {
             return Ok(());
         }
-        self.checkpoints.save(step, &trainer.save()?)?;
-        self.saved_step = Some(step);
+        let kept = Kept { loss_sum: self.loss_sum.to_bits(), loss_count: self.loss_count, stale: self.stale };
+        trainer.set_observer_state(serde_json::to_string(&kept)?);
+        self.checkpoints.save(place.step, &trainer.save()?)?;
+        self.saved = Some(place);
         Ok(())
     }
 
@@ -115,7 +123,7 @@ impl<'a> Progress<'a> {
         let Some(judge) = &mut self.judge else { return Ok(()) };
         let weights = trainer.ema_weights().unwrap_or_else(|| trainer.weights());
         let started = Instant::now();
-        let judged = judge.measure(&weights)?;
+        let judged = judge.measure(&weights).inspect_err(|e| self.interrupted = interrupt::is_cause(e))?;
         let best = trainer.note_metric(judged.percent, judge.higher_is_better());
         let note = if best { " (best)" } else { "" };
         self.bar.println(format!("epoch {}: {} {:.3} %{note}", epoch + 1, judge.title(), judged.percent));
@@ -129,7 +137,7 @@ impl<'a> Progress<'a> {
             .filter_map(|(name, value)| Some((format!("val/{name}"), value.as_f64()?)))
             .collect();
         let scalars: Vec<(&str, f64)> = scalars.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        self.events.scalars(step, &scalars)?;
+        self.events.scalars(step, &scalars).context("the event file cannot be written")?;
         let shown = Shown { key: judge.key(), title: judge.title() };
         let mut line = judged.figures;
         line.insert("epoch".into(), json!(epoch + 1));
@@ -137,9 +145,9 @@ impl<'a> Progress<'a> {
         line.insert("best".into(), json!(best));
         line.insert("judge_seconds".into(), json!(started.elapsed().as_secs_f64()));
         writeln!(self.log, "{}", Value::Object(line)).context("log.jsonl cannot be written")?;
-        plots::draw(&self.out, Some(shown))?;
+        plots::draw(&self.out, self.checkpoints.storage(), Some(shown))?;
         if let Some(sheet) = sheet {
-            crate::io::write_atomic(&self.out.join("worst.png"), &encode_png(&sheet)?)?;
+            self.checkpoints.storage().put("worst.png", &encode_png(&sheet)?)?;
         }
         self.lap = (Instant::now(), self.waited.load(Ordering::Relaxed));
         if best {
@@ -157,20 +165,30 @@ impl<'a> Progress<'a> {
             _ => None,
         };
         let bytes = export::bytes(self.config, &self.model, &self.facts, weights, metric)?;
-        crate::io::write_atomic(&self.out.join(name), &bytes)
+        self.checkpoints.storage().put(name, &bytes)
     }
 
     /// The last checkpoint and the last model.
     pub(super) fn finish(mut self, trainer: &mut Trainer, end: FitEnd) -> Result<Summary> {
-        let end = if self.early { FitEnd::Finished } else { end };
+        let mut end = if self.early { FitEnd::Finished } else { end };
         self.save(trainer)?;
         let weights = trainer.ema_weights().unwrap_or_else(|| trainer.weights());
         let metric = match (&mut self.judge, end) {
-            (Some(judge), FitEnd::Finished) => Some(judge.measure(&weights)?.percent),
+            (Some(judge), FitEnd::Finished) => match judge.measure(&weights) {
+                Err(e) if interrupt::is_cause(&e) => {
+                    end = FitEnd::Stopped;
+                    None
+                }
+                judged => Some(judged?.percent),
+            },
             _ => None,
         };
         self.export(&weights, "last.safetensors", metric)?;
-        plots::draw(&self.out, self.judge.as_ref().map(|j| Shown { key: j.key(), title: j.title() }))?;
+        plots::draw(
+            &self.out,
+            self.checkpoints.storage(),
+            self.judge.as_ref().map(|j| Shown { key: j.key(), title: j.title() }),
+        )?;
         self.bar.finish_and_clear();
         let step = trainer.progress().step;
         let out = self.out.display();
@@ -194,15 +212,17 @@ impl<'a> Progress<'a> {
 impl Observer for Progress<'_> {
     fn after_step(&mut self, trainer: &mut Trainer, report: &StepReport) -> Result<Control, BoxError> {
         self.bar.inc(1);
-        self.loss_sum += report.loss;
-        self.loss_count += 1;
+        if report.skipped.is_none() {
+            self.loss_sum += report.loss;
+            self.loss_count += 1;
+        }
         if let Some(reason) = report.skipped {
             self.bar.println(format!("step {} skipped: {reason}", report.step));
             self.write_log(
                 &json!({"step": report.step, "epoch": report.epoch, "skipped": reason.to_string()}),
             )?;
         }
-        if report.step.is_multiple_of(LOG_STEPS) {
+        if report.updated && report.step.is_multiple_of(LOG_STEPS) {
             let loss = self.loss_sum / f64::from(self.loss_count.max(1));
             (self.loss_sum, self.loss_count) = (0.0, 0);
             self.bar.set_message(format!("epoch {} loss {loss:.6}", report.epoch + 1));
@@ -218,14 +238,14 @@ impl Observer for Progress<'_> {
                 ("speed/images_per_second", images),
                 ("speed/data_wait_seconds", wait),
             ];
-            self.events.scalars(report.step, &scalars)?;
+            self.events.scalars(report.step, &scalars).context("the event file cannot be written")?;
             self.write_log(&json!({
                 "step": report.step, "epoch": report.epoch, "loss": loss, "rate": report.rate,
                 "grad_norm": report.grad_norm, "seconds": self.started.elapsed().as_secs_f64(),
                 "images_per_second": images, "data_wait_seconds": wait,
             }))?;
         }
-        if report.step.is_multiple_of(self.config.train.checkpoint_steps) {
+        if report.updated && report.step.is_multiple_of(self.config.train.checkpoint_steps) {
             self.save(trainer)?;
         }
         let stop = self.max_steps.is_some_and(|max| report.step >= max) || interrupt::asked();
@@ -248,12 +268,63 @@ impl Observer for Progress<'_> {
     }
 }
 
-/// Evaluations up to an epoch since the last one that was a new best, as the log tells them.
-fn stale_evaluations(log: &std::path::Path, epochs: u64) -> u64 {
-    let judged: std::collections::BTreeMap<u64, bool> = plots::read_log(log)
-        .iter()
-        .filter_map(|line| Some((line.get("epoch")?.as_u64()?, line.get("best")?.as_bool()?)))
-        .filter(|(epoch, _)| *epoch <= epochs)
-        .collect();
-    judged.values().rev().take_while(|best| !**best).count() as u64
+/// What goes into the checkpoint beside the trainer's own state.
+#[derive(Default, Serialize, Deserialize)]
+struct Kept {
+    /// Bits of the sum of the losses since the last line of the log.
+    loss_sum: u64,
+    loss_count: u32,
+    stale: u64,
+}
+
+impl Kept {
+    fn from_text(text: &str) -> Result<Self> {
+        // Runs of the first version of checkpoints have none.
+        if text.is_empty() { Ok(Self::default()) } else { Ok(serde_json::from_str(text)?) }
+    }
+}
+
+/// Opens the log to append. What a crash left of its last line is cut off: the next line would be lost with it.
+fn open_log(path: &Path) -> io::Result<File> {
+    let mut log = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+    let mut end = log.seek(SeekFrom::End(0))?;
+    let mut piece = [0; 4096];
+    while end > 0 {
+        let len = end.min(piece.len() as u64);
+        log.seek(SeekFrom::Start(end - len))?;
+        let piece = &mut piece[..len as usize];
+        log.read_exact(piece)?;
+        if let Some(at) = piece.iter().rposition(|&b| b == b'\n') {
+            end = end - len + at as u64 + 1;
+            break;
+        }
+        end -= len;
+    }
+    log.set_len(end)?;
+    Ok(log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_line_goes_before_the_next_one_comes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log.jsonl");
+        let long = "x".repeat(5000);
+        let cases = [
+            ("", ""),
+            ("{}\n", "{}\n"),
+            ("{}\n{\"st", "{}\n"),
+            ("{\"st", ""),
+            (&format!("{{}}\n{long}"), "{}\n"),
+            (&format!("{long}\n{long}\n{long}"), &format!("{long}\n{long}\n")),
+        ];
+        for (before, after) in cases {
+            std::fs::write(&path, before).unwrap();
+            writeln!(open_log(&path).unwrap(), "end").unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{after}end\n"));
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The log as pictures: `loss.png` and `metric.png` in the run folder.
 
+use super::folder::Folder;
 use anyhow::Result;
 use hrnet_data::draw::chart::{Axis, Chart, Series};
 use hrnet_data::image::encode_png;
@@ -15,7 +16,7 @@ pub(super) struct Shown<'a> {
 }
 
 /// Lines of a log; a line cut by a crash is left out. Where a step occurs twice, the later line counts.
-pub(super) fn read_log(path: &Path) -> Vec<Value> {
+fn read_log(path: &Path) -> Vec<Value> {
     let Ok(text) = std::fs::read_to_string(path) else { return Vec::new() };
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
@@ -28,12 +29,12 @@ fn curve(log: &[Value], x: &str, y: &str) -> Vec<[f64; 2]> {
 }
 
 /// Draws what there is.
-pub(super) fn draw(folder: &Path, shown: Option<Shown>) -> Result<()> {
-    let log = read_log(&folder.join("log.jsonl"));
+pub(super) fn draw(path: &Path, folder: &Folder, shown: Option<Shown>) -> Result<()> {
+    let log = read_log(&path.join("log.jsonl"));
     let loss = curve(&log, "step", "loss");
     let write = |name: &str, chart: Chart| {
         let bytes = encode_png(&chart.to_image())?;
-        crate::io::write_atomic(&folder.join(name), &bytes)
+        folder.put(name, &bytes)
     };
     if loss.len() > 1 {
         let series = vec![Series::new("", loss)];
@@ -66,10 +67,10 @@ mod tests {
         let lines = read_log(&log);
         assert_eq!(lines.len(), 3);
         assert_eq!(curve(&lines, "step", "loss"), [[20.0, 2.0], [40.0, 1.0]]);
-        draw(dir.path(), Some(Shown { key: "nme_percent", title: "NME" })).unwrap();
+        draw(dir.path(), &Folder::new(dir.path()), Some(Shown { key: "nme_percent", title: "NME" })).unwrap();
         assert!(dir.path().join("loss.png").exists() && !dir.path().join("metric.png").exists());
         std::fs::write(&log, "{\"epoch\":1,\"nme_percent\":5.0}\n").unwrap();
-        draw(dir.path(), Some(Shown { key: "nme_percent", title: "NME" })).unwrap();
+        draw(dir.path(), &Folder::new(dir.path()), Some(Shown { key: "nme_percent", title: "NME" })).unwrap();
         assert!(dir.path().join("metric.png").exists());
     }
 }

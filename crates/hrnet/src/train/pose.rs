@@ -172,6 +172,7 @@ impl PoseJudge {
         let mut all = Vec::with_capacity(self.set.len());
         let indices: Vec<usize> = (0..self.set.len()).collect();
         for chunk in indices.chunks(BATCH) {
+            super::interrupt::check()?;
             let samples = chunk.iter().map(|&i| self.set.sample(0, 0, i)).collect::<Result<Vec<_>, _>>()?;
             let data = samples.iter().flat_map(|s| s.input.iter().copied()).collect();
             let maps = runner.run(&Tensor::new([chunk.len(), 3, h, w], data)?)?.swap_remove(0);

@@ -196,6 +196,7 @@ impl Judge for SegmentJudge {
         self.last.clear();
         let mut confusion = Confusion::new(self.names.len(), Some(i64::from(IGNORE)));
         for i in 0..self.set.len() {
+            super::interrupt::check()?;
             let (image, labels) = (self.set.image(i)?, self.set.labels(i)?);
             let (w, h) = (image.width(), image.height());
             // Black to the right and below, up to what the strides need.
