@@ -19,7 +19,6 @@
 
 mod faces;
 mod masks;
-pub mod palette;
 mod poses;
 mod yolo;
 
@@ -29,8 +28,8 @@ use std::path::PathBuf;
 use crate::dataset::label_map::LabelMap;
 use crate::dataset::model::{DataError, PoseSample, PoseSet, extent};
 use crate::dataset::open::{LabelSet, Labels};
+use crate::draw::palette::Palette;
 use crate::image::{ImageError, Limits, dimensions, encode_png};
-use palette::Palette;
 
 /// A format to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,6 @@
 //! | landmarks of faces | [`landmarks`] |
 //! | persons and animals of any set of points | [`skeleton`] |
 //! | class masks: overlay, legend, colours | [`mask`], [`palette`] |
-//! | class masks as indexed and number PNG files | [`mask_png`] |
 //! | heat maps over their crop | [`heat`] |
 //! | pages of pictures with captions, labels under predictions | [`sheet`] |
 //! | curves, bars, matrices, as pictures and as SVG | [`chart`] |
@@ -20,7 +19,6 @@ mod colour;
 pub mod heat;
 pub mod landmarks;
 pub mod mask;
-pub mod mask_png;
 pub mod palette;
 pub mod shape;
 pub mod sheet;

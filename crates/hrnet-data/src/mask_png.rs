@@ -63,30 +63,34 @@ fn write(
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> (png::ColorType, png::BitDepth, Vec<u8>, Option<Vec<u8>>) {
-        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
-        let mut data = vec![0; reader.output_buffer_size().unwrap()];
-        reader.next_frame(&mut data).unwrap();
-        let info = reader.info();
-        (info.color_type, info.bit_depth, data, info.palette.as_ref().map(|p| p.to_vec()))
-    }
+    use crate::dataset::segmentation::decode_labels;
+    use crate::draw::palette::Palette;
+    use crate::image::{DecodeOptions, Limits, decode};
 
     #[test]
     fn numbers_come_back() {
-        let small = encode_ids(3, 2, &[0, 1, 2, 255, 7, 7]).unwrap();
-        assert_eq!(
-            read(&small),
-            (png::ColorType::Grayscale, png::BitDepth::Eight, vec![0, 1, 2, 255, 7, 7], None)
-        );
-        let large = encode_ids(2, 1, &[1, 300]).unwrap();
-        assert_eq!(
-            read(&large),
-            (png::ColorType::Grayscale, png::BitDepth::Sixteen, vec![0, 1, 1, 44], None)
-        );
-        let indexed = encode_indexed(2, 1, &[0, 2], &[[1, 2, 3], [4, 5, 6]]).unwrap();
-        let table = Some(vec![1, 2, 3, 4, 5, 6, 128, 128, 128]);
-        assert_eq!(read(&indexed), (png::ColorType::Indexed, png::BitDepth::Eight, vec![0, 2], table));
-        assert!(encode_indexed(1, 1, &[256], &[]).is_err());
+        for (ids, bits) in [(&[0, 1, 2, 255, 7, 7][..], 8), (&[0, 255, 256, 65535], 16)] {
+            let bytes = encode_ids(ids.len() / 2, 2, ids).unwrap();
+            let read = decode_labels(&bytes, &Limits::default()).unwrap();
+            assert_eq!((read.width, read.height, &read.ids[..]), (ids.len() / 2, 2, ids));
+            assert_eq!((bytes[24], read.palette), (bits, None));
+        }
         assert!(encode_ids(2, 2, &[0; 3]).is_err());
+    }
+
+    #[test]
+    fn numbers_and_colours_come_back() {
+        let ids: Vec<u16> = (0..35u16).map(|i| if i == 34 { 255 } else { i % 12 }).collect();
+        let palette = Palette::named("camvid").unwrap();
+        let bytes = encode_indexed(7, 5, &ids, palette.colours()).unwrap();
+        let read = decode_labels(&bytes, &Limits::default()).unwrap();
+        assert_eq!((read.width, read.height, &read.ids), (7, 5, &ids));
+        let table = read.palette.unwrap();
+        assert_eq!((table.len(), &table[..11], table[11]), (256, palette.colours(), [128; 3]));
+        // Seen as a picture, the file is in colours.
+        let picture = decode(&bytes, &Limits::default(), DecodeOptions::default()).unwrap().image;
+        assert_eq!(picture.pixel(3, 0), palette.colour(3));
+        let error = encode_indexed(1, 1, &[256], &[]).unwrap_err().to_string();
+        assert!(error.contains("16 bits"), "{error}");
     }
 }

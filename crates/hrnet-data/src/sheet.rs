@@ -1,13 +1,17 @@
 //! A picture of a data set: some of its images with their labels drawn, to be looked at before anything is trained.
 
-use crate::convert::palette::Palette;
+use std::collections::BTreeSet;
+
 use crate::dataset::coco_mask::Segmentation;
 use crate::dataset::label_map::{IGNORE, LabelMap};
-use crate::dataset::model::{Category, DataError, PoseSample, PoseSet, SegSample, Visibility, extent};
+use crate::dataset::model::{DataError, PoseSample, PoseSet, SegSample, Visibility, extent};
 use crate::dataset::open::{LabelSet, Labels};
 use crate::dataset::segmentation::read_labels;
-use crate::draw::{contact_sheet, disc, draw_box, resized, scale_points, stroke};
+use crate::draw::mask::{Mask, MaskStyle, overlay};
+use crate::draw::palette::Palette;
+use crate::draw::{Person, PoseStyle, Schema, contact_sheet, draw_people, resized, scale_points};
 use crate::image::{Image, Limits};
+use crate::points::PointSet;
 
 /// What is drawn.
 #[derive(Debug, Clone)]
@@ -41,11 +45,8 @@ pub struct Tile {
     pub error: Option<String>,
 }
 
-const LEFT: [u8; 3] = [0, 130, 220];
-const RIGHT: [u8; 3] = [240, 130, 0];
-const MIDDLE: [u8; 3] = [0, 158, 115];
-const BOX: [u8; 3] = [214, 39, 120];
-const WHITE: [u8; 3] = [255; 3];
+/// Outlines and classes over an image.
+const MASKS: MaskStyle = MaskStyle { opacity: 0.5, borders: true, clear: None };
 
 /// Draws some images of a set, and says what each tile shows.
 pub fn sheet(set: &LabelSet, options: &SheetOptions) -> Result<(Image, Vec<Tile>), DataError> {
@@ -130,12 +131,13 @@ fn points_tile(image: Image, pose: &PoseSet, samples: &[usize], options: &SheetO
         None => [0.0, 0.0, iw - 1.0, ih - 1.0],
     };
     let mut image = image;
-    let palette = Palette::voc();
     for s in &samples {
-        if let Some(mask) =
-            s.segmentation.as_ref().and_then(|m: &Segmentation| m.mask(image.width(), image.height()))
-        {
-            blend(&mut image, &palette, mask.iter().map(|&m| if m { s.category + 1 } else { 0 }));
+        let mask = s.segmentation.as_ref().and_then(|m: &Segmentation| m.mask(image.width(), image.height()));
+        let Some(mask) = mask else { continue };
+        let class = u16::try_from(s.category + 1).unwrap_or(u16::MAX);
+        let ids: Vec<u16> = mask.iter().map(|&inside| if inside { class } else { 0 }).collect();
+        if let Some(mask) = Mask::new(image.width(), image.height(), &ids) {
+            overlay(&mut image, &mask, &Palette::voc(256), &MaskStyle { clear: Some(0), ..MASKS });
         }
     }
     let part = cut(&image, [left, top], (right - left + 1.0) as usize, (bottom - top + 1.0) as usize);
@@ -143,17 +145,20 @@ fn points_tile(image: Image, pose: &PoseSet, samples: &[usize], options: &SheetO
     let factor = (options.cell as f64 / part.width().max(part.height()) as f64).clamp(0.05, 16.0);
     let mut out = resized(&part, factor);
     let (mut labelled, mut hidden) = (0, 0);
+    let moved = |p: [f64; 2]| scale_points(&[[p[0] - left, p[1] - top]], factor)[0];
+    for (category, labels) in pose.categories.iter().enumerate() {
+        let samples = samples.iter().filter(|s| s.category == category);
+        let drawn: Vec<Drawn> = samples.map(|s| Drawn::new(s, moved)).collect();
+        let people: Vec<Person<'_>> = drawn
+            .iter()
+            .map(|d| Person { points: &d.points, scores: Some(&d.scores), bbox: d.bbox, ..Person::default() })
+            .collect();
+        let mut schema = Schema::of_category(labels);
+        let face = PointSet::of_count(labels.points.len()).filter(|s| s.joints.is_empty());
+        schema.set = face.filter(|s| s.names() == labels.points);
+        draw_people(&mut out, &schema, &people, &PoseStyle { labels: false, ..PoseStyle::default() });
+    }
     for s in &samples {
-        if let Some([x, y, w, h]) = s.bbox.filter(|[_, _, w, h]| *w > 0.0 && *h > 0.0) {
-            let [a, b] =
-                [[x - left, y - top], [x + w - left, y + h - top]].map(|p| scale_points(&[p], factor)[0]);
-            draw_box(&mut out, [a[0], a[1], b[0] - a[0], b[1] - a[1]], BOX, 1.2);
-        }
-        let moved: Vec<[f64; 2]> = s.points.iter().map(|p| [p.at[0] - left, p.at[1] - top]).collect();
-        let points = scale_points(&moved, factor);
-        if let Some(category) = pose.categories.get(s.category) {
-            draw_sample(&mut out, s, &points, category);
-        }
         labelled += s.labelled();
         hidden += s.points.iter().filter(|p| p.visibility == Visibility::Hidden).count();
     }
@@ -164,38 +169,27 @@ fn points_tile(image: Image, pose: &PoseSet, samples: &[usize], options: &SheetO
     (out, words)
 }
 
-/// Lines and points; left blue, right orange, the middle green; hidden points are hollow.
-fn draw_sample(image: &mut Image, sample: &PoseSample, points: &[[f64; 2]], category: &Category) {
-    let colour = |i: usize| {
-        let name = category.points.get(i).map_or("", String::as_str);
-        let pair = category.flip_pairs.iter().find(|&&(a, b)| a == i || b == i);
-        let lower = name.to_lowercase();
-        match pair {
-            _ if lower.contains("left") => LEFT,
-            _ if lower.contains("right") => RIGHT,
-            // Faces: the first of a pair lies on the image's left, which is the person's right.
-            Some(&(a, _)) if a == i => RIGHT,
-            Some(_) => LEFT,
-            None => MIDDLE,
-        }
-    };
-    let there = |i: usize| {
-        sample.points.get(i).filter(|p| p.visibility.labelled()).and_then(|_| points.get(i)).copied()
-    };
-    let dense = sample.points.len() > 40;
-    for &[a, b] in &category.skeleton {
-        if let (Some(p), Some(q)) = (there(a), there(b)) {
-            let c = if colour(a) == colour(b) { colour(a) } else { MIDDLE };
-            stroke(image, &[p, q], if dense { 0.6 } else { 1.2 }, c, 0.9);
-        }
-    }
-    for i in 0..sample.points.len() {
-        let Some(p) = there(i) else { continue };
-        let radius = if dense { 1.4 } else { 2.4 };
-        disc(image, p, radius + 0.7, WHITE, 0.9);
-        disc(image, p, radius, colour(i), 1.0);
-        if sample.points.get(i).is_some_and(|p| p.visibility == Visibility::Hidden) {
-            disc(image, p, radius * 0.5, WHITE, 1.0);
+/// A sample in pixels of its tile. Hidden points have no score, so that they are drawn hollow.
+struct Drawn {
+    points: Vec<[f64; 2]>,
+    scores: Vec<f32>,
+    bbox: Option<[f64; 4]>,
+}
+
+impl Drawn {
+    fn new(sample: &PoseSample, moved: impl Fn([f64; 2]) -> [f64; 2]) -> Self {
+        let points = sample.points.iter();
+        let bbox = sample.bbox.filter(|[_, _, w, h]| *w > 0.0 && *h > 0.0).map(|[x, y, w, h]| {
+            let ([left, top], [right, bottom]) = (moved([x, y]), moved([x + w, y + h]));
+            [left, top, right - left, bottom - top]
+        });
+        Self {
+            points: points
+                .clone()
+                .map(|p| if p.visibility.labelled() { moved(p.at) } else { [f64::NAN; 2] })
+                .collect(),
+            scores: points.map(|p| if p.visibility == Visibility::Hidden { 0.0 } else { 1.0 }).collect(),
+            bbox,
         }
     }
 }
@@ -211,19 +205,6 @@ fn cut(image: &Image, [left, top]: [f64; 2], width: usize, height: usize) -> Ima
     out
 }
 
-/// Lays the colours of classes over an image; 0 of an outline is nothing.
-fn blend(image: &mut Image, palette: &Palette, classes: impl Iterator<Item = usize>) {
-    for (rgb, class) in image.data_mut().as_chunks_mut::<3>().0.iter_mut().zip(classes) {
-        if class == 0 {
-            continue;
-        }
-        let colour = palette.colour(class);
-        for (v, c) in rgb.iter_mut().zip(colour) {
-            *v = u8::midpoint(*v, c);
-        }
-    }
-}
-
 fn mask_tile(
     mut image: Image,
     sample: &SegSample,
@@ -235,27 +216,19 @@ fn mask_tile(
         let (w, h, iw, ih) = (labels.width, labels.height, image.width(), image.height());
         return Err(DataError::format(label, format!("the label is {w}x{h}, the image {iw}x{ih}")));
     }
-    let palette = match &options.label_map {
-        Some(map) => Palette::of_map(map),
-        None => Palette::voc(),
+    let map = options.label_map.as_ref();
+    let ids: Vec<u16> = match map {
+        Some(map) => labels.ids.iter().map(|&n| u16::from(map.class(n))).collect(),
+        None => labels.ids,
     };
-    let class = |n: u16| match &options.label_map {
-        Some(map) => usize::from(map.class(n)),
-        None => usize::from(n),
-    };
-    let mut seen = std::collections::BTreeSet::new();
-    for (rgb, &n) in image.data_mut().as_chunks_mut::<3>().0.iter_mut().zip(&labels.ids) {
-        let class = class(n);
-        // Ignored pixels stay as they are, darker.
-        let colour = if class == usize::from(IGNORE) { [0; 3] } else { palette.colour(class) };
-        seen.insert(class);
-        for (v, c) in rgb.iter_mut().zip(colour) {
-            *v = u8::midpoint(*v, c);
-        }
+    let seen: BTreeSet<usize> = ids.iter().map(|&c| usize::from(c)).collect();
+    let palette = map.and_then(|m| Palette::named(&m.name)).unwrap_or_else(|| Palette::voc(256));
+    if let Some(mask) = Mask::new(labels.width, labels.height, &ids) {
+        overlay(&mut image, &mask, &palette, &MASKS);
     }
     let names: Vec<String> = seen
         .iter()
-        .map(|&c| match options.label_map.as_ref().and_then(|m| m.classes.get(c)) {
+        .map(|&c| match map.and_then(|m| m.classes.get(c)) {
             Some(name) => (*name).to_string(),
             None if c == usize::from(IGNORE) => "ignored".into(),
             None => c.to_string(),

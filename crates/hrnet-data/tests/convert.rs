@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hrnet_data::convert::palette::Palette;
 use hrnet_data::convert::{ConvertOptions, Converted, Target, convert};
 use hrnet_data::dataset::label_map;
 use hrnet_data::dataset::model::{PoseSet, Visibility};
 use hrnet_data::dataset::open::{Kind, LabelSet, Labels, OpenOptions, open};
 use hrnet_data::dataset::segmentation::read_labels;
+use hrnet_data::draw::palette::Palette;
 use hrnet_data::image::{Image, Limits, encode_png};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -246,7 +246,7 @@ proptest! {
         for map in [None, Some(&label_map::CITYSCAPES), Some(&label_map::CAMVID)] {
             let most = map.map_or(19, |m| m.classes.len() as u8);
             let ids: Vec<u8> = ids.iter().map(|&n| if n == 255 { n } else { n % most }).collect();
-            let palette = map.map_or_else(Palette::voc, Palette::of_map);
+            let palette = map.map_or_else(|| Palette::voc(256), Palette::of_map);
             let data = ids.iter().flat_map(|&n| palette.colour(n.into())).collect();
             let root = folder.0.join("in");
             let _ = std::fs::remove_dir_all(&root);

@@ -20,7 +20,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 pub use coco::{digits, ids_of_annotations};
-pub use masks::voc_colour;
 pub use openpose::{Layout, document as openpose_document};
 
 /// A form of results.

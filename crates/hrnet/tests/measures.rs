@@ -8,8 +8,9 @@ use hrnet::measure::Measured;
 use hrnet::measure::classification::{measure_classification, read_classes};
 use hrnet::measure::segmentation::{SegmentationData, SegmentationMeasure, measure_segmentation};
 use hrnet::task::{Classifier, ClassifyOptions, Features, SegmentOptions, Segmenter};
-use hrnet_data::draw::{mask::Mask, mask_png::encode_id_png};
+use hrnet_data::dataset::label_map::CAMVID;
 use hrnet_data::image::{Image, encode_png};
+use hrnet_data::mask_png::encode_ids;
 use hrnet_formats::Recipe;
 use hrnet_ir::{Arch, Fuse, Head, Model, formula};
 use hrnet_kernels::Pool;
@@ -56,7 +57,7 @@ fn segmentation_counts_what_a_plain_loop_counts() {
         let label = |p: usize| if p.is_multiple_of(3) { (p / 3 % 12) as u16 } else { found.classes[p] };
         let ids: Vec<u16> = (0..pixels).map(label).collect();
         scratch.write(&format!("images/{i}.png"), encode_png(&image).unwrap());
-        let png = encode_id_png(&Mask::new(image.width(), image.height(), &ids).unwrap()).unwrap();
+        let png = encode_ids(image.width(), image.height(), &ids).unwrap();
         scratch.write(&format!("labels/{i}.png"), png);
         list += &format!("images/{i}.png labels/{i}.png\n");
         pairs.push((found.classes, ids));
@@ -65,12 +66,13 @@ fn segmentation_counts_what_a_plain_loop_counts() {
     for (name, width, number) in [("size", 9, 0u16), ("number", 60, 77)] {
         scratch.write(&format!("images/{name}.png"), encode_png(&picture(0, 60, 45)).unwrap());
         let ids = vec![number; width * 45];
-        let png = encode_id_png(&Mask::new(width, 45, &ids).unwrap()).unwrap();
+        let png = encode_ids(width, 45, &ids).unwrap();
         scratch.write(&format!("labels/{name}.png"), png);
         list += &format!("images/{name}.png labels/{name}.png\n");
     }
     let list = scratch.write("val.lst", list);
-    let how = SegmentationMeasure::new(Some("camvid"), 11, None, 2).unwrap();
+    let names = model.schema().names.clone();
+    let how = SegmentationMeasure::new(Some("camvid"), &names, None, 2).unwrap();
     let set = SegmentationData::of(&list, None).unwrap().read().unwrap();
     let mut seen = 0;
     let m = measure_segmentation(&mut model, &set, &how, |_| seen += 1).unwrap();
@@ -98,15 +100,20 @@ fn segmentation_counts_what_a_plain_loop_counts() {
     let folder = SegmentationData::of(&scratch.path("labels"), Some(&scratch.path("images"))).unwrap();
     let again = measure_segmentation(&mut model, &folder.read().unwrap(), &how, |_| ()).unwrap();
     assert_eq!(again.figures, m.figures);
-    let refused = |set, classes| SegmentationMeasure::new(set, classes, None, 0).unwrap_err().to_string();
-    assert!(refused(Some("cityscapes"), 11).contains("19"));
-    assert!(refused(Some("nowhere"), 11).contains("pascal-context-59"));
+    let refused = |set| SegmentationMeasure::new(Some(set), &names, None, 0).unwrap_err().to_string();
+    assert!(refused("cityscapes").contains("19"));
+    assert!(refused("nowhere").contains("pascal-context-59"));
     // Without a set the void of CamVid is an unknown number, unless it is ignored.
-    let plain = SegmentationMeasure::new(None, 11, None, 0).unwrap();
+    let plain = SegmentationMeasure::new(None, &names, None, 0).unwrap();
     assert!(measure_segmentation(&mut model, &set, &plain, |_| ()).is_err());
-    let ignoring = SegmentationMeasure::new(None, 11, Some(11), 0).unwrap();
+    let ignoring = SegmentationMeasure::new(None, &names, Some(11), 0).unwrap();
     let again = measure_segmentation(&mut model, &set, &ignoring, |_| ()).unwrap();
     assert_eq!(again.figures, m.figures);
+    // A model with CamVid's classes knows it.
+    let camvid: Vec<String> = CAMVID.classes.iter().map(|n| n.to_lowercase()).collect();
+    let known = SegmentationMeasure::new(None, &camvid, None, 2).unwrap();
+    assert_eq!(known.map, CAMVID);
+    assert_eq!(measure_segmentation(&mut model, &set, &known, |_| ()).unwrap().figures, m.figures);
 }
 
 fn classifier(classes: usize, names: &[&str]) -> (hrnet_ir::Weights, Recipe) {

@@ -168,7 +168,7 @@ pub fn decode(maps: &Aggregated, options: &Options) -> Result<Vec<Person>, Botto
     let mut people: Vec<Person> = groups.iter().map(|g| refine::person(maps, g, options)).collect();
     if options.refine {
         let tags: Vec<Vec<f32>> = groups.iter().map(|g| refine::mean_tag(maps, g)).collect();
-        for (joint, bounds) in bounds.into_iter().enumerate() {
+        for (joint, bounds) in bounds.iter().enumerate() {
             if groups.iter().any(|g| g.joints[joint].is_none()) {
                 let mut search = refine::Search::new(maps, joint, bounds);
                 search.complete(&groups, &tags, &mut people, options.protocol);

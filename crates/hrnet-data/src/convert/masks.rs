@@ -2,20 +2,21 @@
 
 use std::path::Path;
 
-use super::palette::Palette;
 use super::{ConvertError, Output, stem};
 use crate::dataset::label_map::{IGNORE, LabelMap};
 use crate::dataset::model::{DataError, PoseSet, SegSet, read_bytes};
 use crate::dataset::open::Labels;
 use crate::dataset::segmentation::decode_labels;
 use crate::dataset::skeletons::normal;
+use crate::draw::palette::Palette;
 use crate::image::{DecodeOptions, Image, ImageError, decode, encode_png};
+use crate::mask_png::encode_ids;
 
 pub(super) fn write(out: &mut Output<'_, '_>, colour: bool) -> Result<(), ConvertError> {
     let palette = match (&out.options.palette, &out.options.label_map) {
         (Some(p), _) => p.clone(),
         (None, Some(map)) => Palette::of_map(map),
-        (None, None) => Palette::voc(),
+        (None, None) => Palette::voc(256),
     };
     match &out.set.labels {
         Labels::Masks(masks) => from_masks(out, masks, &palette, colour),
@@ -192,7 +193,7 @@ fn put(
         let data = ids.iter().flat_map(|&n| palette.colour(usize::from(n))).collect();
         encode_png(&Image::new(w, h, data)?)?
     } else {
-        grey_png(w, h, ids)?
+        encode_ids(w, h, ids)?
     };
     out.put(&label, &bytes)?;
     out.copy_image(index, &format!("images/{image}"))?;
@@ -209,31 +210,4 @@ fn finish(out: &mut Output<'_, '_>, list: &str, names: Option<Vec<String>>) -> R
         out.put("classes.csv", text.as_bytes())?;
     }
     Ok(())
-}
-
-/// A grey PNG whose values are the numbers: 8 bits, or 16 where they need it.
-pub(super) fn grey_png(w: usize, h: usize, ids: &[u16]) -> Result<Vec<u8>, ConvertError> {
-    let failed = |detail: String| {
-        ConvertError::Image(ImageError::Encode {
-            format: crate::image::Format::Png,
-            width: w,
-            height: h,
-            detail,
-        })
-    };
-    let side = |n: usize| u32::try_from(n).map_err(|e| failed(e.to_string()));
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, side(w)?, side(h)?);
-    encoder.set_color(png::ColorType::Grayscale);
-    let wide = ids.iter().any(|&n| n > 255);
-    encoder.set_depth(if wide { png::BitDepth::Sixteen } else { png::BitDepth::Eight });
-    let data: Vec<u8> = if wide {
-        ids.iter().flat_map(|n| n.to_be_bytes()).collect()
-    } else {
-        ids.iter().map(|&n| u8::try_from(n).unwrap_or(IGNORE)).collect()
-    };
-    let mut writer = encoder.write_header().map_err(|e| failed(e.to_string()))?;
-    writer.write_image_data(&data).map_err(|e| failed(e.to_string()))?;
-    writer.finish().map_err(|e| failed(e.to_string()))?;
-    Ok(bytes)
 }

@@ -102,6 +102,15 @@ pub fn by_name(name: &str) -> Option<&'static LabelMap> {
         .find(|m| m.name == name)
 }
 
+/// The set that has these classes and stores them as their own numbers, so that its label images need no other rule: CamVid,
+/// whose void (11) is then known, LIP, PASCAL-Context with its background. Upper and lower case are alike.
+pub fn of_classes(names: &[String]) -> Option<&'static LabelMap> {
+    [&CAMVID, &LIP, &PASCAL_CONTEXT_60].into_iter().find(|m| {
+        let same = |(a, b): (&&str, &String)| a.eq_ignore_ascii_case(b);
+        m.classes.len() == names.len() && m.classes.iter().zip(names).all(same)
+    })
+}
+
 /// 0, 1, ..., N - 1.
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)] // Runs when compiling: a slip is a build error.
 const fn same<const N: usize>() -> [u8; N] {

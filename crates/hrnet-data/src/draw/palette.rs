@@ -3,17 +3,20 @@
 use std::borrow::Cow;
 
 use super::colour::from_oklch;
+use crate::dataset::label_map::{IGNORE, LabelMap};
 
 /// A colour for each class id. Ids beyond the list take a generated colour, so every id has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Palette {
     colours: Cow<'static, [[u8; 3]]>,
+    /// The colour of pixels to ignore; black.
+    ignored: [u8; 3],
 }
 
 impl Palette {
     /// A palette of these colours.
     pub fn new(colours: Vec<[u8; 3]>) -> Self {
-        Self { colours: colours.into() }
+        Self { colours: colours.into(), ignored: [0; 3] }
     }
 
     /// The published colours of a data set, by the names that the label tables use; the bit-interleaved colours for sets that have
@@ -29,12 +32,21 @@ impl Palette {
             }
             _ => return None,
         };
-        Some(Self { colours: Cow::Borrowed(colours) })
+        Some(Self { colours: Cow::Borrowed(colours), ignored: [0; 3] })
     }
 
-    /// The colours of PASCAL VOC: the bits of the number, dealt out to red, green and blue from the highest bit down. 0 is black.
+    /// The colours by which the masks of a set are told apart: its own, PASCAL VOC's where it has none, or where two of its
+    /// classes have the same one (ADE20K).
+    pub fn of_map(map: &LabelMap) -> Self {
+        let tells = |p: &Self| (0..p.colours.len()).all(|c| p.class(p.colour(c)).map(usize::from) == Some(c));
+        Self::named(&map.name).filter(tells).unwrap_or_else(|| Self::voc(256))
+    }
+
+    /// The colours of PASCAL VOC: the bits of the number, dealt out to red, green and blue from the highest bit down. 0 is black,
+    /// 255, for pixels to ignore, (224, 224, 192).
     pub fn voc(count: usize) -> Self {
-        Self::new((0..count).map(voc_colour).collect())
+        let ignored = voc_colour(usize::from(IGNORE));
+        Self { colours: (0..count).map(voc_colour).collect(), ignored }
     }
 
     /// Colours that differ as much as their number allows, none near black or white.
@@ -42,26 +54,65 @@ impl Palette {
         Self::new((0..count).map(distinct_colour).collect())
     }
 
-    /// The colour of a class.
+    /// Reads `id,red,green,blue` per line; further fields (a name) are passed over, and so is a header. 255 is the colour to
+    /// ignore, black where there is none.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut found: Vec<(usize, [u8; 3])> = Vec::new();
+        for (i, line) in text.lines().enumerate() {
+            let line = line.trim().trim_start_matches('\u{feff}');
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let fields: Vec<&str> = line.split([',', ';', '\t']).map(str::trim).collect();
+            let number = |k: usize| fields.get(k).and_then(|f| f.parse::<u8>().ok());
+            let (Some(id), Some(r), Some(g), Some(b)) = (number(0), number(1), number(2), number(3)) else {
+                if i == 0 && number(1).is_none() {
+                    continue;
+                }
+                return Err(format!(
+                    "line {}: {line:?} is not id,red,green,blue, numbers from 0 to 255",
+                    i + 1
+                ));
+            };
+            let (id, rgb) = (usize::from(id), [r, g, b]);
+            if found.iter().any(|&(other, c)| other == id || c == rgb) {
+                return Err(format!("line {}: id {id} or its colour occurs before", i + 1));
+            }
+            found.push((id, rgb));
+        }
+        let classes = found.iter().filter(|(id, _)| *id != usize::from(IGNORE));
+        let count = classes.map(|&(id, _)| id + 1).max().ok_or("there is no colour in it")?;
+        let mut out = Self::distinct(count);
+        for (id, rgb) in found {
+            match out.colours.to_mut().get_mut(id) {
+                Some(slot) => *slot = rgb,
+                None => out.ignored = rgb,
+            }
+        }
+        Ok(out)
+    }
+
+    /// The colour of a class, or of pixels to ignore.
     pub fn colour(&self, class: usize) -> [u8; 3] {
-        self.colours.get(class).copied().unwrap_or_else(|| distinct_colour(class))
+        let listed = self.colours.get(class).copied();
+        let other = || if class == usize::from(IGNORE) { self.ignored } else { distinct_colour(class) };
+        listed.unwrap_or_else(other)
+    }
+
+    /// The class of a listed colour, or [`IGNORE`]; the class where both have it.
+    pub fn class(&self, rgb: [u8; 3]) -> Option<u8> {
+        let listed = self.colours.iter().position(|&c| c == rgb).and_then(|i| u8::try_from(i).ok());
+        listed.or_else(|| (rgb == self.ignored).then_some(IGNORE))
+    }
+
+    /// Whether a class has a listed colour; pixels to ignore have.
+    pub fn knows(&self, class: usize) -> bool {
+        class < self.colours.len() || class == usize::from(IGNORE)
     }
 
     /// The listed colours.
     pub fn colours(&self) -> &[[u8; 3]] {
         &self.colours
-    }
-
-    /// This palette with another colour for one class; for a class that should stand out, or the ignored one.
-    pub fn with(mut self, class: usize, rgb: [u8; 3]) -> Self {
-        let colours = self.colours.to_mut();
-        while colours.len() <= class && class < 1 << 16 {
-            colours.push(distinct_colour(colours.len()));
-        }
-        if let Some(slot) = colours.get_mut(class) {
-            *slot = rgb;
-        }
-        self
     }
 }
 
@@ -70,7 +121,7 @@ fn voc_colour(class: usize) -> [u8; 3] {
     let mut rest = class;
     for shift in (0..8).rev() {
         for (c, channel) in rgb.iter_mut().enumerate() {
-            *channel |= ((rest >> c & 1) as u8) << shift;
+            *channel |= u8::from(rest >> c & 1 == 1) << shift;
         }
         rest >>= 3;
     }
@@ -211,7 +262,34 @@ mod tests {
             }
         }
         assert_eq!(palette.colour(1000), Palette::distinct(1001).colour(1000));
-        assert_eq!(Palette::distinct(2).with(4, [1, 2, 3]).colour(4), [1, 2, 3]);
-        assert_eq!(Palette::distinct(2).with(usize::MAX, [1, 2, 3]).colours().len(), 2);
+    }
+
+    #[test]
+    fn colours_tell_their_class() {
+        for map in [&label_map::CITYSCAPES, &label_map::CAMVID, &label_map::LIP, &label_map::ADE20K] {
+            let p = Palette::of_map(map);
+            for c in 0..map.classes.len() {
+                assert_eq!(p.class(p.colour(c)).map(usize::from), Some(c), "{}", map.name);
+            }
+            assert_eq!(p.class([1, 2, 3]), None);
+            // Black is the background of LIP.
+            let ignored = if map.name == "lip" { 0 } else { IGNORE };
+            assert_eq!(p.class(p.colour(255)), Some(ignored), "{}", map.name);
+        }
+        assert_eq!(Palette::of_map(&label_map::ADE20K), Palette::voc(256));
+        assert_eq!(Palette::of_map(&label_map::CAMVID), Palette::named("camvid").unwrap());
+    }
+
+    #[test]
+    fn palette_files() {
+        let p = Palette::parse("id,r,g,b,name\n0,0,0,0,road\n2,10,20,30\n255,9,9,9\n").unwrap();
+        assert_eq!((p.colour(0), p.colour(2), p.colour(255)), ([0; 3], [10, 20, 30], [9; 3]));
+        assert_eq!((p.class([10, 20, 30]), p.class([9; 3])), (Some(2), Some(IGNORE)));
+        assert!(p.knows(255) && !p.knows(3));
+        // A black class stays one where no colour is ignored.
+        assert_eq!(Palette::parse("0,0,0,0\n1,255,255,255").unwrap().class([0; 3]), Some(0));
+        for bad in ["", "id,r,g,b", "0,1,2,3\n0,4,5,6", "0,1,2,3\n1,1,2,3", "0,1,2", "0,0,0,0\n1,300,0,0"] {
+            assert!(Palette::parse(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -47,7 +47,8 @@ pub struct Eval {
     /// Poses from detections: lower the scores of alike persons instead
     #[arg(long)]
     pub soft_nms: bool,
-    /// Segmentation: numbers of the labels, such as cityscapes, ade20k, lip [default: classes from 0, 255 ignored]
+    /// Segmentation: numbers of the labels, such as cityscapes, ade20k [default: the model's classes from 0; CamVid's and LIP's
+    /// own for a model with their classes]
     #[arg(long, value_name = "SET")]
     pub label_map: Option<String>,
     /// Segmentation: a label number that does not count

@@ -6,7 +6,7 @@ use crate::io::{read, write_atomic};
 use crate::outcome::{Failure, Outcome};
 use crate::say;
 use anyhow::{Context, Result, anyhow, bail};
-use hrnet_data::convert::palette::Palette;
+use hrnet_data::draw::palette::Palette;
 use hrnet_data::convert::{ConvertOptions, Target, convert};
 use hrnet_data::dataset::model::Broken;
 use hrnet_data::dataset::open::open;

@@ -86,8 +86,10 @@ pub struct SegmentationMeasure {
 }
 
 impl SegmentationMeasure {
-    /// With the map of a set by name; without a name, numbers are classes from 0 and 255 is ignored.
-    pub fn new(set: Option<&str>, classes: usize, ignore: Option<u16>, worst: usize) -> Result<Self> {
+    /// With the map of a set by name. Without a name it is that of the set whose classes the model has, where its files hold class
+    /// numbers (CamVid, LIP, PASCAL-Context with background); else numbers are classes from 0 and 255 is ignored.
+    pub fn new(set: Option<&str>, names: &[String], ignore: Option<u16>, worst: usize) -> Result<Self> {
+        let classes = names.len();
         let map = match set {
             Some(name) => label_map::by_name(name)
                 .with_context(|| {
@@ -97,6 +99,7 @@ impl SegmentationMeasure {
                     )
                 })?
                 .clone(),
+            None if let Some(map) = label_map::of_classes(names) => map.clone(),
             None => {
                 let classes = u8::try_from(classes).ok().filter(|&c| c < IGNORE);
                 label_map::identity(classes.context("label images hold at most 254 classes without a map")?)

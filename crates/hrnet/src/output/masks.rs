@@ -4,6 +4,7 @@ use super::Written;
 use crate::io;
 use crate::result::{Found, ImageResult};
 use anyhow::{Context, Result, bail};
+use hrnet_data::draw::palette::Palette;
 use hrnet_data::mask_png::{encode_ids, encode_indexed};
 use std::path::PathBuf;
 
@@ -22,7 +23,8 @@ impl Folder {
 
     /// Class numbers with a colour table.
     pub(super) fn palette(folder: PathBuf, colours: &[[u8; 3]]) -> Self {
-        let colours = if colours.is_empty() { (0..=255).map(voc_colour).collect() } else { colours.to_vec() };
+        let voc = Palette::voc(256);
+        let colours = if colours.is_empty() { voc.colours().to_vec() } else { colours.to_vec() };
         Self { folder, palette: Some(colours), files: Vec::new() }
     }
 
@@ -42,13 +44,4 @@ impl Folder {
     pub(super) fn finish(self) -> Written {
         Written { files: self.files, notes: Vec::new() }
     }
-}
-
-/// The colour of PASCAL VOC for a class: the bits of the number, dealt to red, green and blue from the highest bit down.
-pub fn voc_colour(class: u8) -> [u8; 3] {
-    let mut rgb = [0; 3];
-    for bit in 0..8 {
-        rgb[bit % 3] |= (class >> bit & 1) << (7 - bit / 3);
-    }
-    rgb
 }

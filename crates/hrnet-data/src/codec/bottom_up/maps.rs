@@ -35,9 +35,7 @@ pub(super) struct Tags {
     /// `[joints, h, w]`.
     data: Vec<f32>,
     size: [usize; 2],
-    /// Width of the fine maps, where they are mirrored.
-    mirror: Option<usize>,
-    /// From `size` to the fine maps.
+    /// From `size` to the fine maps; columns from the right where the pass was mirrored.
     fine: [Vec<Tap>; 2],
     /// From the fine maps to the full size.
     full: [Vec<Tap>; 2],
@@ -46,13 +44,12 @@ pub(super) struct Tags {
 impl Tags {
     pub fn new(data: Vec<f32>, size: [usize; 2], fine: [usize; 2], full: [usize; 2], mirrored: bool) -> Self {
         let taps = |from: [usize; 2], to: [usize; 2]| [0, 1].map(|a| axis(from[a], to[a], false));
-        Self {
-            data,
-            size,
-            mirror: mirrored.then_some(fine[1]),
-            fine: taps(size, fine),
-            full: taps(fine, full),
+        let full = taps(fine, full);
+        let mut fine = taps(size, fine);
+        if mirrored {
+            fine[1].reverse();
         }
+        Self { data, size, fine, full }
     }
 
     fn plane(&self, joint: usize) -> &[f32] {
@@ -60,14 +57,9 @@ impl Tags {
         &self.data[joint * n..(joint + 1) * n]
     }
 
-    /// Where a column of the fine maps reads.
-    fn column(&self, x: usize) -> Tap {
-        self.fine[1][self.mirror.map_or(x, |width| width - 1 - x)]
-    }
-
     /// A value of the fine maps.
     fn fine(&self, plane: &[f32], x: usize, y: usize) -> f32 {
-        let (row, column) = (self.fine[0][y], self.column(x));
+        let (row, column) = (self.fine[0][y], self.fine[1][x]);
         let line = |r: u32| {
             let at = r as usize * self.size[1];
             mix(column.part, plane[at + column.low as usize], plane[at + column.high as usize])
@@ -79,10 +71,7 @@ impl Tags {
     fn sources(&self, axis: usize, range: Range<usize>) -> Range<usize> {
         let full = &self.full[axis];
         let (first, last) = (full[range.start].low as usize, full[range.end - 1].high as usize);
-        let [a, b] = match axis {
-            0 => [self.fine[0][first], self.fine[0][last]],
-            _ => [self.column(first), self.column(last)],
-        };
+        let [a, b] = [first, last].map(|i| self.fine[axis][i]);
         a.low.min(b.low) as usize..a.high.max(b.high) as usize + 1
     }
 }
@@ -178,32 +167,33 @@ impl Aggregated {
         }
     }
 
-    /// A part of the tags of a joint within a window that is not empty, into `out`, row-major.
+    /// A part of the tags of a joint within a window that is not empty, into `out`, row-major; `room` is for what comes between.
     pub(super) fn tag_window(
         &self,
         part: usize,
         joint: usize,
         x: Range<usize>,
         y: Range<usize>,
+        room: &mut Vec<f32>,
         out: &mut [f32],
     ) {
         let t = &self.tags[part];
         let plane = t.plane(joint);
         let (rows, columns) = (&t.full[0][y], &t.full[1][x]);
         let first = columns[0].low as usize;
-        let fine = columns[columns.len() - 1].high as usize + 1 - first;
+        let fine = &t.fine[1][first..columns[columns.len() - 1].high as usize + 1];
         // Rows of the fine maps within the window, then widened.
-        let (mut coarse, mut wide) = (vec![0.0f32; 2 * fine + fine], vec![0.0f32; 2 * columns.len()]);
-        let (pairs, row_of_fine) = coarse.split_at_mut(2 * fine);
-        let mut pairs = Lines::of(pairs, fine);
-        let mut lines = Lines::of(&mut wide, columns.len());
+        room.resize(3 * fine.len() + 2 * columns.len(), 0.0);
+        let (pairs, rest) = room.split_at_mut(2 * fine.len());
+        let (row_of_fine, wide) = rest.split_at_mut(fine.len());
+        let mut pairs = Lines::of(pairs, fine.len());
+        let mut lines = Lines::of(wide, columns.len());
         for (out, tap) in out.chunks_exact_mut(columns.len()).zip(rows) {
             let [low, high] = lines.pair(*tap, |r, line| {
                 let tap = t.fine[0][r];
                 let [a, b] = pairs.pair(tap, |r, line| {
                     let source = &plane[r * t.size[1]..(r + 1) * t.size[1]];
-                    for (i, out) in line.iter_mut().enumerate() {
-                        let c = t.column(first + i);
+                    for (out, c) in line.iter_mut().zip(fine) {
                         *out = mix(c.part, source[c.low as usize], source[c.high as usize]);
                     }
                 });
@@ -290,7 +280,7 @@ fn fold(
 #[derive(Default)]
 pub(super) struct Window {
     pub heat: Vec<f32>,
-    lines: Vec<f32>,
+    pub lines: Vec<f32>,
 }
 
 /// Two source rows, widened.

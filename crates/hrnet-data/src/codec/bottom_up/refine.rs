@@ -1,25 +1,30 @@
 //! Positions between pixels, and joints that no peak was found for.
 //!
 //! A missing joint is the pixel with the largest `heat - round(|tag - mean tag of the person|)`. No pixel of a tile can have more
-//! than the tile's largest heat less the rounded distance of the mean tag from the range of the tile's tags. Tiles are taken in
-//! the order of these bounds, first in squares of 4x4 tiles, until none reaches the best value. The result is that of the full
-//! search.
+//! than the tile's largest heat less the rounded distance of the mean tag from the range of the tile's tags. Squares of 4x4 tiles
+//! are taken in the order of their bounds, and the tiles of a square in the order of theirs, until none reaches the best value.
+//! The result is that of the full search. The values of a tile are kept for the next person, and its bounds made exact.
 
 use super::super::Protocol;
 use super::group::Group;
 use super::maps::{TILE, Window};
 use super::{Aggregated, Joint, Options, Person};
-use std::collections::BinaryHeap;
 use std::ops::Range;
 
 /// Tiles along the side of a square of tiles.
 const SQUARE: usize = 4;
 
-/// What the tiles of a joint's maps hold at most, and the same of squares of tiles.
+/// Squares whose greatest bound is kept.
+const ROW: usize = 16;
+
+/// Tiles of a square.
+const TILES: usize = SQUARE * SQUARE;
+
+/// What the tiles of a joint's maps hold at most, and the same of squares of tiles. The tiles of a square stand together, row by
+/// row; those beyond the maps hold nothing.
 struct Bounds {
-    per_row: usize,
-    tiles: Level,
     squares_per_row: usize,
+    tiles: Level,
     squares: Level,
 }
 
@@ -30,37 +35,42 @@ struct Level {
 }
 
 impl Bounds {
-    fn new(maps: &Aggregated, joint: usize, heat: Vec<f32>) -> Self {
+    fn new(maps: &Aggregated, joint: usize, heat: &[f32]) -> Self {
         let per_row = maps.width.div_ceil(TILE);
-        let tags: Vec<_> = (0..maps.tag_len()).map(|part| maps.tag_bounds(part, joint)).collect();
         let squares_per_row = per_row.div_ceil(SQUARE);
-        let smaller = |a: f32, b: f32| if b < a { b } else { a };
-        let larger = |a: f32, b: f32| if b > a { b } else { a };
+        let tags = (0..maps.tag_len()).map(|part| {
+            let [low, high] = maps.tag_bounds(part, joint);
+            [by_square(&low, per_row, f32::INFINITY), by_square(&high, per_row, f32::NEG_INFINITY)]
+        });
+        let tiles = Level { heat: by_square(heat, per_row, f32::NEG_INFINITY), tags: tags.collect() };
+        let least =
+            |tiles: &[f32]| tiles.chunks_exact(TILES).map(|t| lanes(t, f32::INFINITY, smaller)).collect();
+        let greatest = |tiles: &[f32]| tiles.chunks_exact(TILES).map(most).collect();
         let squares = Level {
-            heat: squares(&heat, per_row, f32::NEG_INFINITY, larger),
-            tags: tags
-                .iter()
-                .map(|[low, high]| {
-                    [
-                        squares(low, per_row, f32::INFINITY, smaller),
-                        squares(high, per_row, f32::NEG_INFINITY, larger),
-                    ]
-                })
-                .collect(),
+            heat: greatest(&tiles.heat),
+            tags: tiles.tags.iter().map(|[low, high]| [least(low), greatest(high)]).collect(),
         };
-        Self { per_row, tiles: Level { heat, tags }, squares_per_row, squares }
+        Self { squares_per_row, tiles, squares }
+    }
+
+    /// The first column and row of a tile, in tiles.
+    fn place(&self, i: usize) -> [usize; 2] {
+        let (square, tile) = (i / TILES, i % TILES);
+        let [x, y] = [square % self.squares_per_row, square / self.squares_per_row];
+        [x * SQUARE + tile % SQUARE, y * SQUARE + tile / SQUARE]
     }
 }
 
-/// The fold over the tiles of each square.
-fn squares(tiles: &[f32], per_row: usize, start: f32, join: impl Fn(f32, f32) -> f32) -> Vec<f32> {
+/// Tiles, given row by row, in the order of their squares; `nothing` where there is none.
+fn by_square(tiles: &[f32], per_row: usize, nothing: f32) -> Vec<f32> {
     let mut out = Vec::new();
     for rows in tiles.chunks(SQUARE * per_row) {
         let first = out.len();
-        out.resize(first + per_row.div_ceil(SQUARE), start);
-        for row in rows.chunks_exact(per_row) {
-            for (out, part) in out[first..].iter_mut().zip(row.chunks(SQUARE)) {
-                *out = part.iter().fold(*out, |a, &b| join(a, b));
+        out.resize(first + per_row.div_ceil(SQUARE) * TILES, nothing);
+        let squares = &mut out[first..];
+        for (y, row) in rows.chunks_exact(per_row).enumerate() {
+            for (square, part) in squares.chunks_exact_mut(TILES).zip(row.chunks(SQUARE)) {
+                square[y * SQUARE..y * SQUARE + part.len()].copy_from_slice(part);
             }
         }
     }
@@ -94,11 +104,11 @@ impl Level {
     }
 }
 
-/// Heat less the distance, rounded to a whole number, ties to even.
-fn values(heat: &[f32], squares: &[f32], out: &mut [f32]) {
+/// Heat less the distance, rounded to a whole number, ties to even; and what none of these values exceeds, NaN aside.
+fn values(heat: &[f32], squares: &[f32], out: &mut [f32]) -> f32 {
     // At this size numbers have no fraction: adding rounds, by the same rule, without a call.
     const WHOLE: f32 = 8_388_608.0;
-    if squares.iter().all(|s| *s < 1e13) {
+    if most(squares) < 1e13 {
         for ((out, v), square) in out.iter_mut().zip(heat).zip(squares) {
             *out = v - ((square.sqrt() + WHOLE) - WHOLE);
         }
@@ -107,27 +117,43 @@ fn values(heat: &[f32], squares: &[f32], out: &mut [f32]) {
             *out = v - square.sqrt().round_ties_even();
         }
     }
+    most(out)
 }
 
-/// Something to look at: the greatest bound first, then the first entry.
-#[derive(PartialEq)]
-struct Due {
-    bound: f32,
-    square: bool,
-    i: usize,
+#[inline]
+fn smaller(a: f32, b: f32) -> f32 {
+    if b < a { b } else { a }
 }
 
-impl Eq for Due {}
+#[inline]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
 
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.bound.total_cmp(&other.bound).then(other.i.cmp(&self.i)).then(self.square.cmp(&other.square))
+/// The fold over values, many at a time: for folds to which the order does not matter.
+#[inline]
+fn lanes(values: &[f32], start: f32, join: impl Fn(f32, f32) -> f32) -> f32 {
+    let (chunks, rest) = values.as_chunks::<16>();
+    let mut lanes = [start; 16];
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(a, &b)| *a = join(*a, b));
     }
+    lanes.iter().chain(rest).fold(start, |a, &b| join(a, b))
 }
 
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
+/// The greatest value; NaN counts as nothing.
+fn most(values: &[f32]) -> f32 {
+    lanes(values, f32::NEG_INFINITY, larger)
+}
+
+/// Takes a pixel into account: the greatest value counts, of equal ones the first.
+fn visit(best: &mut Option<(f32, usize)>, value: f32, i: usize) {
+    let better = match *best {
+        None => !value.is_nan(),
+        Some((v, at)) => value > v || (value == v && i < at),
+    };
+    if better {
+        *best = Some((value, i));
     }
 }
 
@@ -140,29 +166,32 @@ pub(super) struct Search<'a> {
     made: Vec<Option<usize>>,
     values: Vec<f32>,
     window: Window,
-    due: BinaryHeap<Due>,
-    /// Bounds of squares, then of tiles.
-    room: Vec<f32>,
+    /// Bounds of the squares, the greatest of each row of them, and of the tiles of one square.
+    squares: Vec<f32>,
+    rows: Vec<f32>,
+    tiles: Vec<f32>,
 }
 
 impl<'a> Search<'a> {
     /// `heat` has the bounds of the joint's heat map.
-    pub fn new(maps: &'a Aggregated, joint: usize, heat: Vec<f32>) -> Self {
+    pub fn new(maps: &'a Aggregated, joint: usize, heat: &[f32]) -> Self {
+        let bounds = Bounds::new(maps, joint, heat);
         Self {
             maps,
             joint,
-            made: vec![None; heat.len()],
-            bounds: Bounds::new(maps, joint, heat),
+            made: vec![None; bounds.tiles.heat.len()],
+            bounds,
             values: Vec::new(),
             window: Window::default(),
-            due: BinaryHeap::new(),
-            room: Vec::new(),
+            squares: Vec::new(),
+            rows: Vec::new(),
+            tiles: Vec::new(),
         }
     }
 
     /// The heat of a tile's pixels, then each part of their tags, `TILE * TILE` values each (fewer at the edges), and its place.
     fn tile(&mut self, i: usize) -> (usize, [usize; 4]) {
-        let (x, y) = (i % self.bounds.per_row * TILE, i / self.bounds.per_row * TILE);
+        let [x, y] = self.bounds.place(i).map(|v| v * TILE);
         let (columns, rows) = (x..(x + TILE).min(self.maps.width), y..(y + TILE).min(self.maps.height));
         let place = [x, y, columns.len(), rows.len()];
         if let Some(at) = self.made[i] {
@@ -174,27 +203,51 @@ impl<'a> Search<'a> {
         self.values.extend_from_slice(&self.window.heat);
         let n = self.window.heat.len();
         self.values.resize(at + n * (1 + self.maps.tag_len()), 0.0);
+        // From here on the bounds of the tile are those of its own values.
+        self.bounds.tiles.heat[i] = most(&self.values[at..at + n]);
         for part in 0..self.maps.tag_len() {
             let from = at + n * (1 + part);
             let out = &mut self.values[from..from + n];
-            self.maps.tag_window(part, self.joint, columns.clone(), rows.clone(), out);
+            self.maps.tag_window(
+                part,
+                self.joint,
+                columns.clone(),
+                rows.clone(),
+                &mut self.window.lines,
+                out,
+            );
+            let [low, high] = &mut self.bounds.tiles.tags[part];
+            (low[i], high[i]) = (lanes(out, f32::INFINITY, smaller), most(out));
         }
         (at, place)
+    }
+
+    /// Takes the values of a tile into account.
+    fn look(&mut self, i: usize, tag: &[f32], best: &mut Option<(f32, usize)>) {
+        let width = self.maps.width;
+        let (at, [x, y, across, down]) = self.tile(i);
+        let n = across * down;
+        let heat = &self.values[at..at + n];
+        let mut square = [0.0f32; TILE * TILE];
+        for (part, mean) in tag.iter().enumerate() {
+            let tags = &self.values[at + n * (1 + part)..at + n * (2 + part)];
+            square.iter_mut().zip(tags).for_each(|(s, t)| *s += (t - mean) * (t - mean));
+        }
+        let mut value = [0.0f32; TILE * TILE];
+        let most = values(heat, &square[..n], &mut value[..n]);
+        if best.is_none_or(|(v, _)| most >= v) {
+            for (row, line) in value[..n].chunks_exact(across).enumerate() {
+                for (column, &value) in line.iter().enumerate() {
+                    visit(best, value, (y + row) * width + x + column);
+                }
+            }
+        }
     }
 
     /// The first pixel with the largest value; `None` when no value is a number.
     fn best(&mut self, group: &Group, tag: &[f32]) -> Option<(usize, usize)> {
         let (maps, width) = (self.maps, self.maps.width);
         let mut best: Option<(f32, usize)> = None;
-        let visit = |best: &mut Option<(f32, usize)>, value: f32, i: usize| {
-            let better = match *best {
-                None => !value.is_nan(),
-                Some((v, at)) => value > v || (value == v && i < at),
-            };
-            if better {
-                *best = Some((value, i));
-            }
-        };
         // Near the person's other joints tags are near: a good bound from the start.
         for &(x, y, _) in group.joints.iter().flatten() {
             let square = tag.iter().enumerate().fold(0.0, |square, (part, mean)| {
@@ -204,51 +257,35 @@ impl<'a> Search<'a> {
             let distance = f32::sqrt(square).round_ties_even();
             visit(&mut best, maps.heat_at(self.joint, x, y) - distance, y * width + x);
         }
-        self.due.clear();
-        self.bounds.squares.bounds(0..self.bounds.squares.heat.len(), tag, &mut self.room);
-        for (i, &bound) in self.room.iter().enumerate() {
-            if best.is_none_or(|(v, _)| bound >= v) {
-                self.due.push(Due { bound, square: true, i });
-            }
-        }
-        while let Some(next) = self.due.pop() {
-            if best.is_some_and(|(v, _)| next.bound < v) {
+        let (mut squares, mut tiles) = (std::mem::take(&mut self.squares), std::mem::take(&mut self.tiles));
+        self.bounds.squares.bounds(0..self.bounds.squares.heat.len(), tag, &mut squares);
+        self.rows.clear();
+        self.rows.extend(squares.chunks(ROW).map(most));
+        // The most promising square first, until none reaches the best value.
+        loop {
+            let bound = most(&self.rows);
+            if bound == f32::NEG_INFINITY || best.is_some_and(|(v, _)| bound < v) {
                 break;
             }
-            if next.square {
-                let (rows, columns) =
-                    (next.i / self.bounds.squares_per_row, next.i % self.bounds.squares_per_row);
-                let (per_row, tiles) = (self.bounds.per_row, self.bounds.tiles.heat.len());
-                let columns = columns * SQUARE..((columns + 1) * SQUARE).min(per_row);
-                for first in (rows * SQUARE..(rows + 1) * SQUARE).map(|r| r * per_row).filter(|&f| f < tiles)
-                {
-                    let range = first + columns.start..first + columns.end;
-                    self.bounds.tiles.bounds(range.clone(), tag, &mut self.room);
-                    for (i, &bound) in range.zip(&self.room) {
-                        if best.is_none_or(|(v, _)| bound >= v) {
-                            self.due.push(Due { bound, square: false, i });
-                        }
-                    }
+            let Some(row) = self.rows.iter().position(|&b| b == bound) else { break };
+            let end = squares.len().min((row + 1) * ROW);
+            let line = &mut squares[row * ROW..end];
+            let Some(i) = line.iter().position(|&b| b == bound) else { break };
+            line[i] = f32::NEG_INFINITY;
+            self.rows[row] = most(line);
+            let first = (row * ROW + i) * TILES;
+            self.bounds.tiles.bounds(first..first + TILES, tag, &mut tiles);
+            loop {
+                let bound = most(&tiles);
+                if bound == f32::NEG_INFINITY || best.is_some_and(|(v, _)| bound < v) {
+                    break;
                 }
-                continue;
-            }
-            let (at, [x, y, across, down]) = self.tile(next.i);
-            let n = across * down;
-            let heat = &self.values[at..at + n];
-            let mut square = [0.0f32; TILE * TILE];
-            for (part, mean) in tag.iter().enumerate() {
-                let tags = &self.values[at + n * (1 + part)..at + n * (2 + part)];
-                square.iter_mut().zip(tags).for_each(|(s, t)| *s += (t - mean) * (t - mean));
-            }
-            let mut value = [0.0f32; TILE * TILE];
-            values(heat, &square[..n], &mut value[..n]);
-            let most = value[..n].iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
-            if best.is_none_or(|(v, _)| most >= v) {
-                for (i, &value) in value[..n].iter().enumerate() {
-                    visit(&mut best, value, (y + i / across) * width + x + i % across);
-                }
+                let Some(i) = tiles.iter().position(|&b| b == bound) else { break };
+                tiles[i] = f32::NEG_INFINITY;
+                self.look(first + i, tag, &mut best);
             }
         }
+        (self.squares, self.tiles) = (squares, tiles);
         best.map(|(_, i)| (i % width, i / width))
     }
 

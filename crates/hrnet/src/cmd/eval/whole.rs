@@ -22,8 +22,8 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
     let (mut measured, mut predictor) = if loaded.recipe.task == Task::Segmentation {
         let set = SegmentationData::of(&args.data, args.images.as_deref())?.read()?;
         let mut model = Segmenter::new(loaded.weights, loaded.recipe, pool, options.segment)?;
-        let classes = model.schema().names.len();
-        let how = SegmentationMeasure::new(args.label_map.as_deref(), classes, args.ignore, worst)?;
+        let names = &model.schema().names;
+        let how = SegmentationMeasure::new(args.label_map.as_deref(), names, args.ignore, worst)?;
         let bar = bar(set.samples.len())?;
         let measured = measure_segmentation(&mut model, &set, &how, |_| bar.inc(1))?;
         bar.finish_and_clear();
