@@ -175,7 +175,7 @@ fn classes_are_those_of_the_library() {
         for (want, got) in want.iter().zip(got) {
             assert_eq!(got["class"], json!(want.class));
             assert_eq!(got["name"], json!(names[want.class]));
-            assert_eq!(got["probability"].as_f64().unwrap() as f32, want.probability as f32);
+            assert_eq!(got["probability"].as_f64().unwrap() as f32, want.probability);
         }
         assert_eq!(json_file(&out.join(format!("{n}.json")))["classes"], document["classes"]);
         best.push(want.iter().map(|r| r.class).collect::<Vec<_>>());
