@@ -1,6 +1,8 @@
 //! Training runs: the run folder, batches from a data set, progress and log.
 
+mod bottom_up;
 mod classification;
+mod data_check;
 mod export;
 mod face;
 mod folder;
@@ -15,6 +17,7 @@ mod source;
 mod start;
 mod tensorboard;
 
+pub use data_check::WrongData;
 pub use rate::{Rates, find as find_rate};
 
 use crate::config::TrainConfig;
@@ -43,6 +46,8 @@ pub struct RunOptions<'a> {
     pub max_steps: Option<u64>,
     /// Keep the inputs of blocks alone and compute the rest again on the way back: less memory, the same bits.
     pub recompute: bool,
+    /// Train on data whose check finds what ruins a run.
+    pub skip_check: bool,
 }
 
 /// How a run ended.
@@ -69,6 +74,10 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     let resumed = resume_from(&checkpoints, options)?;
     let config_text = config.to_toml()?;
 
+    let checked = match config.data.check && !options.skip_check {
+        true => data_check::before(config, resumed.as_ref().map(|_| options.out))?,
+        false => None,
+    };
     let Job { model, facts, mut source, loss, judge } = Job::open(config, pool.clone())?;
     let net = model.build()?;
     let batch = config.train.batch;
@@ -84,6 +93,9 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     train_options.seed = config.seed;
     train_options.ema = config.train.ema;
     train_options.clip_norm = config.train.clip;
+    train_options.accumulate = config.train.accumulate;
+    train_options.freeze = config.train.freeze.freeze();
+    train_options.layer_rates = config.train.layer_rates.clone();
     train_options.config = config_text.clone();
     train_options.recompute = options.recompute;
     let mut trainer = match &resumed {
@@ -114,6 +126,9 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     let mut observer =
         Progress::new(config, &model, facts, options, per_epoch, &mut checkpoints, judge, done)?;
     observer.waited = source.waited();
+    if let Some(checked) = &checked {
+        observer.write_log(checked.line())?;
+    }
     let end = trainer.fit(&mut source, config.train.epochs, &mut observer)?;
     observer.finish(&mut trainer, end)
 }
@@ -155,6 +170,7 @@ fn check_same_run(before: &str, now: &str) -> Result<()> {
         "checkpoint_steps",
         "eval_epochs",
         "memory_mb",
+        "check",
         "train",
         "val",
         "images",

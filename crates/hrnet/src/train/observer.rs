@@ -97,7 +97,7 @@ impl<'a> Progress<'a> {
         })
     }
 
-    fn write_log(&mut self, value: &Value) -> Result<()> {
+    pub(super) fn write_log(&mut self, value: &Value) -> Result<()> {
         writeln!(self.log, "{value}").context("log.jsonl cannot be written")
     }
 
