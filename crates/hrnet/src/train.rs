@@ -24,7 +24,7 @@ use crate::config::TrainConfig;
 use anyhow::{Context, Result, bail};
 use folder::Folder;
 use hrnet_kernels::{Isa, Pool};
-use hrnet_train::{BatchSource, Checkpoint, Checkpoints, TrainOptions, Trainer};
+use hrnet_train::{BatchSource, Checkpoint, Checkpoints, TrainError, TrainOptions, Trainer};
 use job::Job;
 use observer::Progress;
 use std::path::{Path, PathBuf};
@@ -129,8 +129,14 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     if let Some(checked) = &checked {
         observer.write_log(checked.line())?;
     }
-    let end = trainer.fit(&mut source, config.train.epochs, &mut observer)?;
-    observer.finish(&mut trainer, end)
+    match trainer.fit(&mut source, config.train.epochs, &mut observer) {
+        Ok(end) => observer.finish(&mut trainer, end),
+        // The weights are good, whatever is wrong with a picture.
+        Err(e @ (TrainError::Source { .. } | TrainError::Observer { .. })) => {
+            Err(observer.rescue(&trainer, e.into()))
+        }
+        Err(e) => Err(e.into()),
+    }
 }
 
 fn resume_from(checkpoints: &Checkpoints<Folder>, options: &RunOptions) -> Result<Option<Checkpoint>> {

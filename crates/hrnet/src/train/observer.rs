@@ -160,6 +160,21 @@ impl<'a> Progress<'a> {
         crate::io::write_atomic(&self.out.join(name), &bytes)
     }
 
+    /// What a run that data have ended leaves behind: a checkpoint, where there is anything to keep.
+    pub(super) fn rescue(mut self, trainer: &Trainer, error: anyhow::Error) -> anyhow::Error {
+        self.bar.finish_and_clear();
+        let step = trainer.progress().step;
+        if step == 0 {
+            return error;
+        }
+        match self.save(trainer) {
+            Ok(()) => error.context(format!(
+                "the run stopped at step {step}, with a checkpoint; once this is mended, continue with --resume auto"
+            )),
+            Err(e) => error.context(format!("the run stopped at step {step} without a checkpoint ({e:#})")),
+        }
+    }
+
     /// The last checkpoint and the last model.
     pub(super) fn finish(mut self, trainer: &mut Trainer, end: FitEnd) -> Result<Summary> {
         let end = if self.early { FitEnd::Finished } else { end };
@@ -202,14 +217,16 @@ impl Observer for Progress<'_> {
                 &json!({"step": report.step, "epoch": report.epoch, "skipped": reason.to_string()}),
             )?;
         }
-        if report.step.is_multiple_of(LOG_STEPS) {
+        // Of an accumulated step the last batch alone moves the weights.
+        if report.updated && report.step.is_multiple_of(LOG_STEPS) {
             let loss = self.loss_sum / f64::from(self.loss_count.max(1));
             (self.loss_sum, self.loss_count) = (0.0, 0);
             self.bar.set_message(format!("epoch {} loss {loss:.6}", report.epoch + 1));
             let (then, waited) = self.lap;
             self.lap = (Instant::now(), self.waited.load(Ordering::Relaxed));
             let seconds = then.elapsed().as_secs_f64();
-            let images = (LOG_STEPS * self.config.train.batch as u64) as f64 / seconds;
+            let per_step = self.config.train.batch as u64 * u64::from(self.config.train.accumulate);
+            let images = (LOG_STEPS * per_step) as f64 / seconds;
             let wait = (self.lap.1 - waited) as f64 * 1e-6;
             let scalars = [
                 ("train/loss", loss),
@@ -225,7 +242,7 @@ impl Observer for Progress<'_> {
                 "images_per_second": images, "data_wait_seconds": wait,
             }))?;
         }
-        if report.step.is_multiple_of(self.config.train.checkpoint_steps) {
+        if report.updated && report.step.is_multiple_of(self.config.train.checkpoint_steps) {
             self.save(trainer)?;
         }
         let stop = self.max_steps.is_some_and(|max| report.step >= max) || interrupt::asked();
