@@ -30,7 +30,7 @@ use crate::image::ImageError;
 
 pub use batches::{Batch, BatchPlan, Batches, Position, Samples};
 pub use classes::{ClassSample, ClassSpec, Classes};
-pub use images::{ImageOptions, Images};
+pub use images::{ImageOptions, Images, decode_as_labelled};
 pub use landmarks::{LandmarkSet, Landmarks, SetOptions};
 pub use people::{JointPixel, People, PeopleMaps, PeopleSample};
 pub use poses::{PoseSpec, Poses, pose_window};

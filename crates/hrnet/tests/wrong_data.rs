@@ -389,7 +389,8 @@ fn an_image_that_becomes_unreadable_ends_the_run_with_a_checkpoint() {
     };
     let ran = beside(coco(&[]).with("b.png", "hello")).train(&scratch, &["--skip-check"]);
     let ran = ran.fails(1, &["b.png", "step 1", "--resume auto"]);
-    assert!(scratch.files("run").contains(&"step-1.ckpt".to_string()), "{ran:#?} {:?}", scratch.files("run"));
+    let files = scratch.files("run");
+    assert!(files.iter().any(|f| f.starts_with("step-") && f.ends_with(".ckpt")), "{ran:#?} {files:?}");
     let ran = beside(coco(&[])).train(&scratch, &["--resume", "auto", "--skip-check"]);
     assert_eq!((ran.code, &ran.json()["steps"]), (Some(0), &json!(4)), "{ran:#?}");
 }

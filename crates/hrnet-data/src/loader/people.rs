@@ -9,7 +9,6 @@
 //! differ from the published loader: a mirrored picture's points are mirrored about the same axis as its pixels (published:
 //! up to one pixel off), and what lies outside of the picture is background that counts (published: it does not).
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::{ImageOptions, Images, LoaderError, SampleSpec, Samples};
@@ -83,8 +82,8 @@ impl People {
                 set.samples.len()
             )));
         }
-        let files: Vec<&Path> = chosen.iter().map(|c| set.images[c.0].file.as_path()).collect();
-        let images = Images::open(files, images, &|_, _| {})?;
+        let files = chosen.iter().map(|c| (set.images[c.0].file.as_path(), set.images[c.0].size));
+        let images = Images::open_labelled(files, images, &|_, _| {})?;
         Ok(Self { set, category, chosen, images, augment, spec })
     }
 

@@ -79,9 +79,11 @@ impl Poses {
                 set.samples.len()
             )));
         }
-        let files: Vec<&Path> =
-            chosen.iter().map(|c| set.images[set.samples[c.0].image].file.as_path()).collect();
-        let images = Images::open(files, images, &|_, _| {})?;
+        let files = chosen.iter().map(|c| {
+            let image = &set.images[set.samples[c.0].image];
+            (image.file.as_path(), image.size)
+        });
+        let images = Images::open_labelled(files, images, &|_, _| {})?;
         let chosen: Vec<_> = chosen
             .drain(..)
             .enumerate()
