@@ -178,6 +178,47 @@ impl SegmentAugment {
     }
 }
 
+/// Changes of a bottom-up sample; the defaults are the published ones.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BottomUpAugment {
+    /// Width of the window over the short side of the picture, uniform between the two.
+    pub scale: [f64; 2],
+    /// Largest rotation in degrees, uniform to both sides.
+    pub rotation_deg: f64,
+    /// Largest shift of the window per axis, as a share of its width.
+    pub shift: f64,
+    /// Probability of mirroring.
+    pub flip_p: f64,
+    /// Colours.
+    pub colour: ColourJitter,
+}
+
+impl Default for BottomUpAugment {
+    fn default() -> Self {
+        let colour = ColourJitter::NONE;
+        Self { scale: [0.75, 1.5], rotation_deg: 30.0, shift: 0.2, flip_p: 0.5, colour }
+    }
+}
+
+impl BottomUpAugment {
+    /// No change: the short side fills the input.
+    pub fn none() -> Self {
+        let colour = ColourJitter::NONE;
+        Self { scale: [1.0, 1.0], rotation_deg: 0.0, shift: 0.0, flip_p: 0.0, colour }
+    }
+
+    /// Checks every setting.
+    pub fn validate(&self) -> Result<(), AugmentError> {
+        check("scale[0]", self.scale[0], 0.05, 20.0, "0.05 to 20")?;
+        check("scale[1]", self.scale[1], self.scale[0], 20.0, "scale[0] to 20")?;
+        check("rotation_deg", self.rotation_deg, 0.0, 180.0, "0 to 180")?;
+        check("shift", self.shift, 0.0, 1.0, "0 to 1")?;
+        check("flip_p", self.flip_p, 0.0, 1.0, "0 to 1")?;
+        self.colour.validate()
+    }
+}
+
 /// Changes of a classification sample: a random resized crop, mirror, colours.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -13,14 +13,17 @@ mod sets;
 mod text;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 pub use codes::{Code, Severity};
 
 use crate::dataset::label_map::LabelMap;
 use crate::dataset::model::DataError;
-use crate::dataset::open::{LabelSet, Labels};
+use crate::dataset::open::{LabelSet, Labels, file_name};
 use crate::image::Limits;
 
 /// The version of the JSON form of a [`Report`].
@@ -49,8 +52,22 @@ pub struct CheckOptions {
     pub classes: Option<usize>,
     /// The meaning of the numbers in label images.
     pub label_map: Option<LabelMap>,
+    /// Look at no more than so many images of all sets together, evenly spread over them; of the others only whether they are
+    /// there. All when `None`.
+    pub most_images: Option<usize>,
     /// What an image may ask for.
     pub limits: Limits,
+}
+
+impl CheckOptions {
+    /// How far image `index` of `count` in a set is looked at, where a set may have `most`.
+    fn depth_of(&self, index: usize, count: usize, most: usize) -> Depth {
+        let chosen = |i: usize| (i as u128).saturating_mul(most as u128).checked_div(count as u128);
+        match most >= count || chosen(index) != chosen(index.saturating_add(1)) {
+            true => self.images,
+            false => Depth::Names,
+        }
+    }
 }
 
 /// One example of a finding.
@@ -83,6 +100,20 @@ pub struct Finding {
     pub fix: &'static str,
 }
 
+impl Finding {
+    /// Whether a training on the set is ruined: by most defects wherever they are, by those of single samples when they are in
+    /// more than one of a hundred.
+    pub fn ruins(&self) -> bool {
+        let few = self.of.is_some_and(|of| self.count.saturating_mul(100) <= of);
+        self.severity == Severity::Defect && !(few && self.code.is_bearable())
+    }
+
+    /// In two lines, with a name for its set.
+    pub fn short(&self, set: &str) -> String {
+        text::short(self, set)
+    }
+}
+
 /// How often a class or a number occurs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClassCount {
@@ -107,6 +138,8 @@ pub struct Summary {
     pub task: &'static str,
     /// Images.
     pub images: usize,
+    /// Images that were looked at, all of them unless [`CheckOptions::most_images`] says otherwise.
+    pub looked_at: usize,
     /// Samples that could be read.
     pub samples: usize,
     /// Entries that could not.
@@ -205,20 +238,49 @@ pub fn run(sets: &[LabelSet], options: &CheckOptions) -> Report {
     let mut findings = Findings::default();
     let mut summaries = Vec::with_capacity(sets.len());
     let mut facts = Vec::with_capacity(sets.len());
+    let all: usize = sets.iter().map(|s| s.image_files().len()).sum();
     for (index, set) in sets.iter().enumerate() {
         read_errors(set, index, &mut findings);
-        let images = files::look(set, options);
+        let count = set.image_files().len();
+        // A set's share of what may be looked at, one at least.
+        let most = match options.most_images {
+            Some(most) if most < all => (most.saturating_mul(count) / all.max(1)).max(1),
+            _ => count,
+        };
+        let depth = |i: usize| options.depth_of(i, count, most);
+        let images = files::look(set, &depth, options);
         files::judge(set, index, &images, &mut findings);
-        let summary = match &set.labels {
+        let mut summary = match &set.labels {
             Labels::Points(pose) => points::check(set, pose, index, &images, &mut findings),
-            Labels::Masks(masks) => masks::check(set, masks, index, &images, options, &mut findings),
+            Labels::Masks(masks) => masks::check(set, masks, index, &images, &depth, options, &mut findings),
             Labels::Classes(classes) => classes::check(set, classes, index, &images, &mut findings),
         };
+        summary.looked_at = (0..count).filter(|&i| depth(i) != Depth::Names).count();
         summaries.push(summary);
         facts.push(images);
     }
     sets::check(sets, &facts, &mut findings);
     Report { schema: SCHEMA, sets: summaries, findings: findings.0.into_values().collect() }
+}
+
+/// A number for what sets say: the label files, and names and lengths of images and label images. It tells whether data have
+/// changed since a number was noted; it is no checksum of the images.
+pub fn fingerprint(sets: &[LabelSet]) -> u64 {
+    let mut sum = DefaultHasher::new();
+    let length = |path: &Path| std::fs::metadata(path).map_or(u64::MAX, |m| m.len());
+    for set in sets {
+        if set.path.is_file() {
+            std::fs::read(&set.path).unwrap_or_default().hash(&mut sum);
+        }
+        let mut files: Vec<&Path> = if set.is_embedded() { Vec::new() } else { set.image_files() };
+        if let Labels::Masks(masks) = &set.labels {
+            files.extend(masks.samples.iter().filter_map(|s| s.label.as_deref()));
+        }
+        let lengths: Vec<u64> = files.par_iter().map(|path| length(path)).collect();
+        files.iter().map(|path| file_name(path)).collect::<Vec<_>>().hash(&mut sum);
+        lengths.hash(&mut sum);
+    }
+    sum.finish()
 }
 
 /// What the readers could not read.

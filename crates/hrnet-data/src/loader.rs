@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`Landmarks`] | faces of a landmark table, heat-map targets |
 //! | [`Poses`] | persons in boxes, heat-map targets |
+//! | [`People`] | whole pictures with all persons, heat maps at two sizes, a mask, joints for tags |
 //! | [`Segments`] | crops with a class per pixel |
 //! | [`Classes`] | crops with one class |
 
@@ -15,6 +16,7 @@ mod batches;
 mod classes;
 mod images;
 mod landmarks;
+mod people;
 mod poses;
 mod segments;
 
@@ -28,8 +30,9 @@ use crate::image::ImageError;
 
 pub use batches::{Batch, BatchPlan, Batches, Position, Samples};
 pub use classes::{ClassSample, ClassSpec, Classes};
-pub use images::{ImageOptions, Images};
+pub use images::{ImageOptions, Images, decode_as_labelled};
 pub use landmarks::{LandmarkSet, Landmarks, SetOptions};
+pub use people::{JointPixel, People, PeopleMaps, PeopleSample};
 pub use poses::{PoseSpec, Poses, pose_window};
 pub use segments::{SegmentSample, SegmentSpec, Segments};
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use hrnet_data::check::{CheckOptions, Code, Report, SCHEMA, Severity, run};
+use hrnet_data::check::{self, CheckOptions, Code, Report, SCHEMA, Severity, run};
 use hrnet_data::dataset::label_map;
 use hrnet_data::dataset::model::Base;
 use hrnet_data::dataset::open::{Kind, OpenOptions, detect, open};
@@ -453,4 +453,56 @@ fn cofw_inside_of_its_file_and_lsp() {
     let set = open(&fixtures.join("lsp_joints.mat"), &OpenOptions::default()).unwrap();
     let report = run(&[set], &CheckOptions::default());
     assert_eq!(codes(&report, Severity::Defect), [Code::MissingImage], "{}", report.text());
+}
+
+#[test]
+fn a_part_of_the_images_is_looked_at_and_said() {
+    let folder = Folder::new("part");
+    let (mut images, mut people) = (Vec::new(), Vec::new());
+    for n in 0..40 {
+        folder.put(&format!("{n}.png"), if n % 10 == 3 { b"damaged".to_vec() } else { png(n) });
+        images.push(format!(r#"{{"id":{n},"file_name":"{n}.png","width":40,"height":30}}"#));
+        let points = "5,6,2,7.5,8,2,9,9,2";
+        people.push(format!(
+            r#"{{"id":{n},"image_id":{n},"category_id":1,"bbox":[4,4,20,20],"keypoints":[{points}]}}"#
+        ));
+    }
+    let category = &GOOD[GOOD.find("\"categories\"").unwrap()..GOOD.find("\"annotations\"").unwrap()];
+    let text = format!(
+        "{{\"images\":[{}],{category}\"annotations\":[{}]}}",
+        images.join(","),
+        people.join(",")
+    );
+    folder.put("set.json", text);
+    let report = |most_images| {
+        let set = open(&folder.0.join("set.json"), &OpenOptions::default()).unwrap();
+        let before = check::fingerprint(std::slice::from_ref(&set));
+        let report = run(&[set], &CheckOptions { most_images, ..CheckOptions::default() });
+        (report, before)
+    };
+    let (all, number) = report(None);
+    assert_eq!((all.sets[0].looked_at, all.findings[0].count), (40, 4));
+    assert!(all.findings[0].ruins());
+    let (some, same) = report(Some(10));
+    assert_eq!((some.sets[0].looked_at, number), (10, same));
+    assert!(some.findings.iter().all(|f| f.count <= 1), "{}", some.text());
+    assert!(some.text().contains("(10 looked at)"), "{}", some.text());
+    assert_eq!(report(Some(1000)).0, all);
+    // The data have changed: an image of another length, another label.
+    folder.put("7.png", "longer than it was before");
+    assert_ne!(report(None).1, number);
+    // One wrong sample of 200 is borne, one unreadable image is not.
+    let finding = |code: Code, count, of| check::Finding {
+        code,
+        severity: code.severity(),
+        set: 0,
+        title: code.title(),
+        count,
+        of: Some(of),
+        examples: Vec::new(),
+        fix: code.fix(),
+    };
+    assert!(!finding(Code::EmptyBox, 1, 200).ruins() && finding(Code::EmptyBox, 3, 200).ruins());
+    assert!(finding(Code::UnreadableImage, 1, 20_000).ruins());
+    assert!(!finding(Code::PointOutside, 200, 200).ruins());
 }

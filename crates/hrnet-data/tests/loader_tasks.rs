@@ -122,7 +122,7 @@ fn persons(folder: &Folder) -> PathBuf {
 fn poses(file: &Path, augment: LandmarkAugment, udp: bool, memory: usize) -> Poses {
     let set = coco::read(file, file.parent().unwrap(), &CocoOptions::default()).unwrap();
     let form = SampleSpec { input: (96, 64), heatmap: (24, 16), sigma: 1.5, mean: MEAN, std: STD };
-    let spec = PoseSpec { form, padding: 1.25, udp, joint_weights: Vec::new() };
+    let spec = PoseSpec { form, padding: 1.25, udp, combined: false, joint_weights: Vec::new() };
     Poses::open(set, options(memory), augment, spec).unwrap()
 }
 
@@ -211,7 +211,7 @@ fn windows_and_settings_of_persons() {
     std::fs::write(&file, text).unwrap();
     let set = coco::read(&file, &folder.0, &CocoOptions::default()).unwrap();
     let spec =
-        PoseSpec { form: SampleSpec::square(32, 8, 1.0), padding: 1.25, udp: false, joint_weights: vec![] };
+        PoseSpec { form: SampleSpec::square(32, 8, 1.0), padding: 1.25, udp: false, combined: false, joint_weights: vec![] };
     let e = Poses::open(set, options(0), LandmarkAugment::none(), spec).err().unwrap().to_string();
     assert!(e.contains("none of the 7 persons"), "{e}");
 }

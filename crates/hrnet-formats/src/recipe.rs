@@ -297,7 +297,9 @@ impl Recipe {
             Head::Pyramid { .. } | Head::Features => ("outputs", 0),
             head => head.outputs(),
         };
-        if !self.names.is_empty() && self.names.len() != count {
+        // UDP's combined head has three maps per point.
+        let combined = self.decoder == Decoder::Udp && self.names.len().checked_mul(3) == Some(count);
+        if !self.names.is_empty() && self.names.len() != count && !combined {
             return fail(
                 "names",
                 self.names.len().to_string(),
@@ -305,6 +307,7 @@ impl Recipe {
             );
         }
         let points = match self.task {
+            Task::Pose if combined => self.names.len(),
             Task::Pose | Task::BottomUpPose | Task::Face => count,
             _ => 0,
         };

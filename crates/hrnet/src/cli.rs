@@ -230,7 +230,7 @@ pub struct Train {
     #[arg(value_name = "KEY VALUE", requires = "cfg", allow_negative_numbers = true)]
     pub settings: Vec<String>,
     /// What is trained, where the file does not say it
-    #[arg(long, value_name = "TASK", value_parser = ["pose", "segmentation", "classification", "face"])]
+    #[arg(long, value_name = "TASK", value_parser = ["pose", "bottom-up", "segmentation", "ocr", "classification", "face"])]
     pub head: Option<String>,
     /// Network variant, in place of model.variant: w18-small, w18, w32, ...
     #[arg(long, value_name = "VARIANT")]
@@ -259,6 +259,9 @@ pub struct Train {
     /// Use less memory: keep the inputs of blocks alone and compute the rest again on the way back; the same bits, more time
     #[arg(long)]
     pub recompute: bool,
+    /// Train all the same on data in which the check finds what ruins a run
+    #[arg(long)]
+    pub skip_check: bool,
     /// Print the effective configuration and stop
     #[arg(long)]
     pub print_config: bool,

@@ -4,13 +4,15 @@
 //! the nearest known one.
 
 mod parse;
+mod recipe;
 mod sections;
 
 pub use parse::Overrides;
 pub(crate) use parse::distance;
+pub use recipe::{FreezeSection, LossSection, MapLoss, OtherMapLoss};
 pub use sections::{
-    AboutSection, AugmentSection, ClassNames, ClassWeights, DataSection, InputSection, LossSection,
-    ModelSection, PointMetric, TargetSection, Task, TrainSection,
+    AboutSection, AugmentSection, ClassNames, ClassWeights, DataSection, InputSection, ModelSection,
+    PointMetric, SegmentHead, TargetSection, Task, TrainSection,
 };
 
 use anyhow::{Context, Result, bail};
@@ -77,11 +79,14 @@ impl TrainConfig {
         // What the task has no use for is not shown, so that the text can be read again.
         if !self.task.has_points() {
             table.remove("target");
-            if let (Task::Segmentation, Some(stride)) = (self.task, self.target.stride) {
-                table.insert(
-                    "target".into(),
-                    toml::Table::from_iter([("stride".into(), (stride as i64).into())]).into(),
-                );
+            let kept: Option<(&str, toml::Value)> = match (self.task, self.target.stride) {
+                (Task::Segmentation, Some(stride)) => Some(("stride", (stride as i64).into())),
+                (Task::BottomUp, _) => Some(("sigma", self.target.sigma.into())),
+                _ => None,
+            };
+            if let Some((key, value)) = kept {
+                let section = toml::Table::from_iter([(key.to_string(), value)]);
+                table.insert("target".into(), section.into());
             }
             if let Some(input) = table.get_mut("input").and_then(|v| v.as_table_mut()) {
                 input.remove("padding");
@@ -136,16 +141,81 @@ impl TrainConfig {
         if self.train.ema.is_some_and(|d| !(0.0..1.0).contains(&d)) {
             bail!("train.ema must be at least 0 and below 1");
         }
+        self.check_recipe()?;
         self.data.check(self.task)?;
         self.target.check(self.task)
     }
 
+    /// Keys of `[model]` and `[train]` that belong to some tasks.
+    fn check_recipe(&self) -> Result<()> {
+        let (model, train, task) = (&self.model, &self.train, self.task.name());
+        if train.accumulate == 0 {
+            bail!("train.accumulate must be positive");
+        }
+        if model.head != SegmentHead::Plain && self.task != Task::Segmentation {
+            bail!("model.head belongs to the task segmentation; task = \"{task}\" has one head");
+        }
+        let fuses = matches!(self.task, Task::Face | Task::Segmentation);
+        if model.align_corners.is_some() && !fuses {
+            bail!("model.align_corners belongs to the tasks face and segmentation, not to {task}");
+        }
+        let one_kernel = matches!(self.task, Task::BottomUp | Task::Classification) || self.is_ocr();
+        match model.kernel {
+            Some(1) | None => {}
+            Some(3) if !one_kernel => {}
+            Some(3) => bail!("model.kernel = 3: the head of this task has a kernel of 1"),
+            Some(n) => bail!("model.kernel = {n}: want 1 or 3"),
+        }
+        if let Some(m) = model.bn_momentum.filter(|m| !(*m > 0.0 && *m <= 1.0)) {
+            bail!("model.bn_momentum = {m}: want above 0, at most 1");
+        }
+        match (&train.mix, self.task) {
+            (Some(mix), Task::Classification) => mix.check().context("train.mix")?,
+            (Some(_), _) => bail!("train.mix belongs to the task classification; task = \"{task}\" has no use for it"),
+            _ => {}
+        }
+        let outputs = if self.is_ocr() || self.task == Task::BottomUp { 2 } else { 1 };
+        let weights = &train.loss_weights;
+        if !weights.is_empty() && weights.len() != outputs {
+            bail!("train.loss_weights has {} values; the network has {outputs} outputs", weights.len());
+        }
+        if let Some(w) = weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
+            bail!("train.loss_weights holds {w}; weights are 0 or more");
+        }
+        if let Some(n) = train.freeze.stages.filter(|n| *n > 4) {
+            bail!("train.freeze.stages = {n}: there are 4 stages");
+        }
+        if let LossSection::Maps(loss) = &train.loss
+            && loss.is_combined()
+            && !(self.task == Task::Pose && self.target.udp)
+        {
+            bail!("train.loss.kind = \"udp_combined\" belongs to the task pose with target.udp = true");
+        }
+        Ok(())
+    }
+
+    /// Whether the network has the OCR head.
+    pub fn is_ocr(&self) -> bool {
+        self.model.head == SegmentHead::Ocr
+    }
+
+    /// Maps per point.
+    pub fn maps_per_point(&self) -> usize {
+        match &self.train.loss {
+            LossSection::Maps(loss) if loss.is_combined() => 3,
+            _ => 1,
+        }
+    }
+
     /// The network for a number of points or classes.
     pub fn model(&self, outputs: usize) -> Result<Model> {
+        let kernel = self.model.kernel.unwrap_or(1);
         let head = match self.task {
-            Task::Face => Head::Landmark { points: outputs, kernel: 1 },
-            Task::Pose => Head::Pose { joints: outputs, kernel: 1, branch: 0 },
-            Task::Segmentation => Head::Segment { classes: outputs, kernel: 1 },
+            Task::Face => Head::Landmark { points: outputs, kernel },
+            Task::Pose => Head::Pose { joints: outputs * self.maps_per_point(), kernel, branch: 0 },
+            Task::BottomUp => Head::Higher { joints: outputs },
+            Task::Segmentation if self.is_ocr() => Head::Ocr { classes: outputs },
+            Task::Segmentation => Head::Segment { classes: outputs, kernel },
             Task::Classification => Head::Classify { classes: outputs, bias: true },
         };
         Ok(Model { arch: self.arch()?, head })
@@ -156,18 +226,19 @@ impl TrainConfig {
         let variant = &section.variant;
         let family = match self.task {
             Task::Face => "face",
-            Task::Pose => "pose",
+            Task::Pose | Task::BottomUp => "pose",
             Task::Segmentation => "seg",
             Task::Classification => "cls",
         };
         let entry = zoo::find(&format!("{family} {variant}")).or_else(|| zoo::find(variant)).with_context(|| {
             format!("model.variant = '{variant}': not a known variant; try w18-small-v1, w18, w32 (hrnet info list)")
         })?;
+        let align_corners = section.align_corners.unwrap_or(self.is_ocr());
         let fuse = match self.task {
-            Task::Face | Task::Segmentation => Fuse::Bilinear { align_corners: false },
-            Task::Pose | Task::Classification => Fuse::Nearest,
+            Task::Face | Task::Segmentation => Fuse::Bilinear { align_corners },
+            Task::Pose | Task::Classification | Task::BottomUp => Fuse::Nearest,
         };
-        let mut arch = entry.model.arch.fuse(fuse).bn_momentum(0.1);
+        let mut arch = entry.model.arch.fuse(fuse).bn_momentum(section.bn_momentum.unwrap_or(0.1));
         arch.width = section.width.unwrap_or(arch.width);
         arch.depth.modules = section.modules.unwrap_or(arch.depth.modules);
         arch.depth.blocks = section.blocks.unwrap_or(arch.depth.blocks);

@@ -1,6 +1,8 @@
 //! Training runs: the run folder, batches from a data set, progress and log.
 
+mod bottom_up;
 mod classification;
+mod data_check;
 mod export;
 mod face;
 mod folder;
@@ -15,6 +17,7 @@ mod source;
 mod start;
 mod tensorboard;
 
+pub use data_check::WrongData;
 pub(crate) use interrupt::check as check_interrupt;
 pub use rate::{Rates, find as find_rate};
 
@@ -22,7 +25,7 @@ use crate::config::TrainConfig;
 use anyhow::{Context, Result, bail};
 pub use folder::{Folder, Lock};
 use hrnet_kernels::{Isa, Pool};
-use hrnet_train::{BatchSource, Checkpoint, Checkpoints, FitEnd, TrainOptions, Trainer};
+use hrnet_train::{BatchSource, Checkpoint, Checkpoints, FitEnd, TrainError, TrainOptions, Trainer};
 use job::Job;
 use observer::Progress;
 use std::path::{Path, PathBuf};
@@ -44,6 +47,8 @@ pub struct RunOptions<'a> {
     pub max_steps: Option<u64>,
     /// Keep the inputs of blocks alone and compute the rest again on the way back: less memory, the same bits.
     pub recompute: bool,
+    /// Train on data whose check finds what ruins a run.
+    pub skip_check: bool,
 }
 
 /// How a run ended.
@@ -72,6 +77,10 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     let resumed = resume_from(&mut checkpoints, options)?;
     let config_text = config.to_toml()?;
 
+    let checked = match config.data.check && !options.skip_check {
+        true => data_check::before(config, resumed.as_ref().map(|_| options.out))?,
+        false => None,
+    };
     let Job { model, facts, mut source, loss, judge } = Job::open(config, pool.clone())?;
     let net = model.build()?;
     let batch = config.train.batch;
@@ -87,6 +96,9 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     train_options.seed = config.seed;
     train_options.ema = config.train.ema;
     train_options.clip_norm = config.train.clip;
+    train_options.accumulate = config.train.accumulate;
+    train_options.freeze = config.train.freeze.freeze();
+    train_options.layer_rates = config.train.layer_rates.clone();
     train_options.config = config_text.clone();
     train_options.recompute = options.recompute;
     let mut trainer = match &resumed {
@@ -118,11 +130,18 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     let mut observer =
         Progress::new(config, &model, facts, options, per_epoch, &mut checkpoints, judge, &trainer)?;
     observer.waited = source.waited();
-    let end = match trainer.fit(&mut source, config.train.epochs, &mut observer) {
-        Err(_) if observer.interrupted => FitEnd::Stopped,
-        end => end?,
-    };
-    observer.finish(&mut trainer, end)
+    if let Some(checked) = &checked {
+        observer.write_log(checked.line())?;
+    }
+    match trainer.fit(&mut source, config.train.epochs, &mut observer) {
+        Ok(end) => observer.finish(&mut trainer, end),
+        Err(_) if observer.interrupted => observer.finish(&mut trainer, FitEnd::Stopped),
+        // The weights are good, whatever is wrong with a picture.
+        Err(e @ (TrainError::Source { .. } | TrainError::Observer { .. })) => {
+            Err(observer.rescue(&mut trainer, e.into()))
+        }
+        Err(e) => Err(e.into()),
+    }
 }
 
 fn resume_from(checkpoints: &mut Checkpoints<Folder>, options: &RunOptions) -> Result<Option<Checkpoint>> {
@@ -173,6 +192,7 @@ fn check_same_run(before: &str, now: &str) -> Result<()> {
         "checkpoint_steps",
         "eval_epochs",
         "memory_mb",
+        "check",
         "train",
         "val",
         "images",

@@ -4,8 +4,11 @@
 
 mod common;
 
-use common::{Scratch, bytes, command, hrnet, json_file, pick, text};
+use common::{Scratch, bytes, command, grey_png, hrnet, json_file, pick, text};
+use hrnet::config::{LossSection, TrainConfig};
+use hrnet::model::LoadedModel;
 use hrnet_data::image::{Image, encode_png};
+use hrnet_train::Loss;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -53,34 +56,6 @@ fn halves(scratch: &Scratch, count: usize) -> PathBuf {
     }
     scratch.write("seg/classes.txt", "left\nright\n");
     scratch.write("seg/all.lst", list)
-}
-
-fn grey_png(w: u32, h: u32, data: &[u8]) -> Vec<u8> {
-    // One uncompressed deflate block in a grey PNG.
-    let raw: Vec<u8> = data.chunks_exact(w as usize).flat_map(|row| [&[0], row].concat()).collect();
-    let chunk = |kind: &[u8; 4], data: &[u8]| -> Vec<u8> {
-        let body = [kind, data].concat();
-        let crc = !body.iter().fold(!0u32, |crc, &b| {
-            (0..8).fold(crc ^ u32::from(b), |c, _| (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg()))
-        });
-        [&(data.len() as u32).to_be_bytes()[..], &body, &crc.to_be_bytes()].concat()
-    };
-    let (a, b) = raw.iter().fold((1u32, 0u32), |(a, b), &v| {
-        let a = (a + u32::from(v)) % 65521;
-        (a, (b + a) % 65521)
-    });
-    let len = raw.len() as u16;
-    let stream = [
-        &[0x78, 0x01, 0x01][..],
-        &len.to_le_bytes(),
-        &(!len).to_le_bytes(),
-        &raw,
-        &(b << 16 | a).to_be_bytes(),
-    ]
-    .concat();
-    let header = [&w.to_be_bytes()[..], &h.to_be_bytes(), &[8, 0, 0, 0, 0]].concat();
-    [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &header), &chunk(b"IDAT", &stream), &chunk(b"IEND", &[])]
-        .concat()
 }
 
 /// Two folders of pictures.
@@ -177,8 +152,10 @@ fn wrong_data_are_named() {
     let set = persons(&scratch, 4);
     let good = text(&set);
     let file = data_file(&scratch, "people.toml", &set, "");
+    // Without the check of the data, whose findings have a file of tests of their own.
     let fails = |words: &[&str]| {
-        hrnet!["train", &file, "--head", "pose", "--out", &out, "--epochs", "1", "--batch", "4"]
+        let with = ["--out", "--epochs", "1", "--batch", "4", "--skip-check"];
+        hrnet!["train", &file, "--head", "pose", with[0], &out, with[1], with[2], with[3], with[4], with[5]]
             .fails(1, words);
         assert!(scratch.files("run").is_empty(), "{:?}", scratch.files("run"));
     };
@@ -204,7 +181,7 @@ fn wrong_data_are_named() {
     let list = halves(&scratch, 4);
     let file = data_file(&scratch, "seg.toml", &list, "");
     // The number 2 is neither a class nor ignored.
-    hrnet!["train", &file, "--head", "segmentation", "--out", &out].fails(1, &["0_label.png", "number 2"]);
+    hrnet!["train", &file, "--head", "segmentation", "--out", &out, "--skip-check"].fails(1, &["0_label.png", "number 2"]);
     let file = data_file(&scratch, "seg.toml", &list, "ignore = [0, 1, 2]");
     hrnet!["train", &file, "--head", "segmentation", "--out", &out].fails(1, &["no pixel"]);
     std::fs::remove_file(scratch.path("seg/classes.txt")).unwrap();
@@ -320,4 +297,179 @@ fn an_interrupted_run_saves_and_ends() {
     common::run(args(&whole, &[])).ok();
     assert!(bytes(&out.join("last.safetensors")) == bytes(&whole.join("last.safetensors")));
     assert!(json_file(&scratch.path("people/all.json"))["images"].is_array());
+}
+
+/// The configuration of a short run: a file of paths with further sections.
+fn recipe(scratch: &Scratch, name: &str, set: &Path, text: &str) -> PathBuf {
+    let set = set.display();
+    let (data, sections) = text.split_once("---").unwrap_or((text, ""));
+    scratch.write(name, format!("train = '{set}'\nval = '{set}'\n{data}\n{sections}\n"))
+}
+
+/// Runs to the end, and again with a stop after two steps; the models are the same.
+fn runs(scratch: &Scratch, file: &Path, head: &str, more: &[&str]) -> (Value, PathBuf) {
+    let name = file.file_stem().unwrap().to_string_lossy().into_owned();
+    let run = |out: &Path, last: &[&str]| {
+        let mut args: Vec<std::ffi::OsString> = vec!["train".into(), file.into(), "--out".into(), out.into()];
+        let fixed = ["--head", head, "--epochs", "2", "--json"];
+        args.extend(fixed.iter().chain(more).chain(last).map(Into::into));
+        common::run(args).ok().json()
+    };
+    let (whole, part) = (scratch.path(&format!("{name}-whole")), scratch.path(&format!("{name}-part")));
+    let summary = run(&whole, &["--threads", "2"]);
+    assert_eq!(summary["finished"], json!(true), "{name}: {summary}");
+    run(&part, &["--threads", "1", "--max-steps", "2"]);
+    run(&part, &["--threads", "2", "--resume", "auto"]);
+    assert!(bytes(&whole.join("last.safetensors")) == bytes(&part.join("last.safetensors")), "{name} differs");
+    (summary, whole)
+}
+
+#[test]
+fn every_loss_can_be_configured() {
+    let mut kinds = std::collections::BTreeSet::new();
+    let mut parse = |task: &str, more: &str| {
+        let text = format!("task = '{task}'\n[data]\ntrain = 'a'\n{more}");
+        let config = TrainConfig::parse(&text).unwrap();
+        assert_eq!(TrainConfig::parse(&config.to_toml().unwrap()).unwrap(), config, "{text}");
+        let loss = match &config.train.loss {
+            LossSection::Maps(loss) => loss.loss(),
+            LossSection::Pixels(loss) => Loss::PixelCrossEntropy(loss.clone()),
+            LossSection::Class(loss) => Loss::CrossEntropy(*loss),
+            LossSection::People(loss) => Loss::BottomUp(*loss),
+        };
+        kinds.insert(serde_json::to_value(&loss).unwrap()["kind"].as_str().unwrap().to_string());
+    };
+    parse("pose", "");
+    parse("pose", "[train.loss]\nkind = 'heatmap_mse'\nform = 'joints'");
+    parse("pose", "[train.loss]\nkind = 'ohkm'\ntop = 3");
+    parse("face", "[train.loss]\nkind = 'adaptive_wing'\nomega = 10.0");
+    parse("pose", "[train.loss]\nkind = 'udp_combined'\n[target]\nudp = true");
+    parse("segmentation", "[train.loss]\nohem = { threshold = 0.7, keep = 100 }");
+    parse("classification", "[train.loss]\nsmoothing = 0.1\n[train.mix]\nmixup = 0.2\nprobability = 0.5");
+    parse("bottom_up", "[train.loss]\npush = 0.01");
+    // A new loss of the trainer belongs here; its `check` names them all.
+    let all = [
+        "heatmap_mse", "cross_entropy", "pixel_cross_entropy", "ohkm", "udp_combined", "adaptive_wing",
+        "bottom_up",
+    ];
+    assert_eq!(kinds, all.map(String::from).into());
+    for (task, more, words) in [
+        ("pose", "[train.loss]\nkind = 'okhm'", ["okhm", "did you mean `ohkm`"]),
+        ("pose", "[train.loss]\nkind = 'ohkm'\ntopp = 3", ["topp", "`top`"]),
+        ("pose", "[train.loss]\nkind = 'udp_combined'", ["udp_combined", "target.udp"]),
+        ("face", "[train.mix]\nmixup = 0.2", ["train.mix", "classification"]),
+        ("pose", "[model]\nhead = 'ocr'", ["model.head", "segmentation"]),
+        ("pose", "[train]\nloss_weights = [1.0, 1.0]", ["loss_weights", "1 output"]),
+        ("pose", "[train]\naccumulate = 0", ["accumulate", "positive"]),
+        ("pose", "[train.freeze]\nstages = 5", ["freeze.stages", "4 stages"]),
+        ("classification", "[train.mix]\nprobability = 2.0", ["train.mix", "probability"]),
+        ("bottom_up", "[target]\nudp = true", ["target", "bottom_up"]),
+    ] {
+        let text = format!("task = '{task}'\n[data]\ntrain = 'a'\n{more}");
+        let message = format!("{:#}", TrainConfig::parse(&text).unwrap_err());
+        assert!(words.iter().all(|w| message.contains(w)), "{more}: {message}");
+    }
+}
+
+#[test]
+fn recipes_of_persons() {
+    let scratch = Scratch::new();
+    let set = persons(&scratch, 8);
+    let form = "metric = 'pck'---[input]\nsize = [32, 32]\n";
+    for (name, text) in [
+        ("ohkm", "[train.loss]\nkind = 'ohkm'\ntop = 2"),
+        ("wing", "[train.loss]\nkind = 'adaptive_wing'"),
+        ("combined", "[target]\nudp = true\n[train.loss]\nkind = 'udp_combined'"),
+        ("rates", "[train]\nlayer_rates = [{ prefix = 'final_layer', factor = 10.0 }]"),
+    ] {
+        let file = recipe(&scratch, &format!("{name}.toml"), &set, &format!("{form}{text}"));
+        let (summary, _) = runs(&scratch, &file, "pose", &["--batch", "4"]);
+        assert!(summary["best_pck_percent"].is_number(), "{name}: {summary}");
+    }
+    // Three maps per point are one point of the model file.
+    let combined = scratch.path("combined-whole/best.safetensors");
+    let info = hrnet!["info", &combined, "--json"].ok().json();
+    assert_eq!(info["recipe"]["names"].as_array().unwrap().len(), 3, "{info}");
+    let image = scratch.path("people/images/0.png");
+    hrnet!["predict", &image, "--model", &combined, "--box", "4,4,40,40"].ok();
+    hrnet!["eval", "--task", "pose", "--data", &set, "--model", &combined].ok();
+
+    // Two batches per step: 8 batches are 4 steps, and a stop between two batches of a step changes nothing.
+    let file = recipe(&scratch, "accumulate.toml", &set, &format!("{form}[train]\naccumulate = 2"));
+    let (summary, _) = runs(&scratch, &file, "pose", &["--batch", "2"]);
+    assert_eq!(summary["steps"], json!(4));
+
+    // What is frozen stays, the rest learns.
+    let text = format!("{form}[train]\nfreeze = {{ stages = 2, statistics = 'frozen_layers' }}");
+    let file = recipe(&scratch, "freeze.toml", &set, &text);
+    let (_, out) = runs(&scratch, &file, "pose", &["--batch", "4"]);
+    let weights = |name: &str| LoadedModel::open(&out.join(name), &Default::default()).unwrap().weights;
+    let unfrozen = weights("last.safetensors");
+    let plain = recipe(&scratch, "plain.toml", &set, form);
+    let (_, out) = runs(&scratch, &plain, "pose", &["--batch", "4"]);
+    let free = LoadedModel::open(&out.join("last.safetensors"), &Default::default()).unwrap().weights;
+    let fresh = {
+        let config = TrainConfig::load(&out.join("config.toml")).unwrap();
+        let net = config.model(3).unwrap().build().unwrap();
+        hrnet_train::init::weights(&net, config.model.init, config.seed)
+    };
+    let moved = |weights: &hrnet_ir::Weights, name: &str| -> f32 {
+        let (a, b) = (weights.get(name).unwrap().data(), fresh.get(name).unwrap().data());
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    for name in ["conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "stage2.0.branches.0.0.conv1.weight"] {
+        // Files hold halves.
+        assert!(moved(&unfrozen, name) < 1e-3, "{name} moved by {}", moved(&unfrozen, name));
+        assert!(moved(&free, name) > moved(&unfrozen, name), "{name} did not learn");
+    }
+    assert!(moved(&unfrozen, "final_layer.weight") > 1e-4);
+    let wrong = recipe(&scratch, "wrong.toml", &set, &format!("{form}[train]\nfreeze = {{ layers = ['conv9'] }}"));
+    let out = scratch.path("none");
+    hrnet!["train", &wrong, "--head", "pose", "--out", &out, "--batch", "4"].fails(1, &["freeze.layers", "conv9"]);
+}
+
+#[test]
+fn bottom_up_from_a_file_of_paths() {
+    let scratch = Scratch::new();
+    let set = persons(&scratch, 4);
+    let file = recipe(&scratch, "people.toml", &set, "---[input]\nsize = [64, 64]\n");
+    let (summary, out) = runs(&scratch, &file, "bottom-up", &["--batch", "2"]);
+    assert!(summary["best_pck_percent"].is_number(), "{summary}");
+    let model = out.join("best.safetensors");
+    let info = hrnet!["info", &model, "--json"].ok().json();
+    assert_eq!(info["recipe"]["names"], json!(["left_shoulder", "right_hip", "nose"]), "{info}");
+    for name in ["metric.png", "config.toml"] {
+        assert!(out.join(name).is_file(), "{name}");
+    }
+    hrnet!["predict", scratch.path("people/images/0.png"), "--model", &model].ok();
+}
+
+#[test]
+fn ocr_from_a_file_of_paths() {
+    let scratch = Scratch::new();
+    let list = halves(&scratch, 4);
+    let text = "ignore = [2]---[input]\nsize = [32, 32]\n[train]\nloss = { ohem = { keep = 50 } }\n";
+    let file = recipe(&scratch, "seg.toml", &list, text);
+    let (summary, out) = runs(&scratch, &file, "ocr", &["--batch", "2"]);
+    assert!(summary["best_miou_percent"].is_number(), "{summary}");
+    let config = TrainConfig::load(&out.join("config.toml")).unwrap();
+    assert!(config.is_ocr());
+    let model = out.join("best.safetensors");
+    let best = summary["best_miou_percent"].as_f64().unwrap();
+    hrnet!["predict", scratch.path("seg/0.png"), "--model", &model, "--format", "masks", "--out", scratch.path("masks")].ok();
+    assert!((0.0..=100.0).contains(&best));
+}
+
+#[test]
+fn recipes_of_classes() {
+    let scratch = Scratch::new();
+    let root = folders(&scratch, 8);
+    let text = "---[input]\nsize = [32, 32]\n[train]\nloss = { smoothing = 0.1 }\n\
+        [train.mix]\nmixup = 0.2\ncutmix = 1.0\nprobability = 0.9\n";
+    let file = recipe(&scratch, "mix.toml", &root, text);
+    let (summary, _) = runs(&scratch, &file, "classification", &["--batch", "4"]);
+    assert!(summary["best_top1_percent"].is_number(), "{summary}");
+    let frozen = "---[input]\nsize = [32, 32]\n[train.freeze]\nstatistics = 'running'\n";
+    let file = recipe(&scratch, "frozen.toml", &root, frozen);
+    runs(&scratch, &file, "classification", &["--batch", "4"]);
 }

@@ -56,6 +56,7 @@ pub(super) fn check(
         format: set.kind.name(),
         task: "classes",
         images: classes.samples.len(),
+        looked_at: 0,
         samples: classes.samples.len(),
         skipped: classes.skipped.len(),
         points: None,

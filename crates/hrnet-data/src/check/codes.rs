@@ -155,6 +155,16 @@ codes! {
         "Use the same class folders in both sets, empty ones included: numbers are places in the sorted list.";
 }
 
+impl Code {
+    /// Defects of single samples that a training bears where they are few: readers leave the sample out, or it is one wrong
+    /// example among many. The others stop the readers, or spoil all samples or what is measured.
+    pub fn is_bearable(self) -> bool {
+        use Code::*;
+        let wrong_label = matches!(self, AllAtOrigin | Collapsed | SampleOutside | EmptyBox | BoxOutside);
+        wrong_label || matches!(self, SizeMismatch | TurnedImage | Leak | ConflictingLabel)
+    }
+}
+
 impl Serialize for Code {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(self.name())

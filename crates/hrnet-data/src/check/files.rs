@@ -26,17 +26,21 @@ pub(super) struct ImageFact {
 }
 
 /// Looks at every image of a set, in its order.
-pub(super) fn look(set: &LabelSet, options: &CheckOptions) -> Vec<ImageFact> {
+pub(super) fn look(
+    set: &LabelSet,
+    depth: &(dyn Fn(usize) -> Depth + Sync),
+    options: &CheckOptions,
+) -> Vec<ImageFact> {
     if set.is_embedded() {
         let count = set.image_files().len();
-        return (0..count).map(|i| embedded(set, i, options)).collect();
+        return (0..count).map(|i| embedded(set, i, depth(i), options)).collect();
     }
-    let depth = options.images;
-    set.image_files().into_par_iter().map(|path| fact(path, depth, &options.limits)).collect()
+    let files = set.image_files().into_par_iter().enumerate();
+    files.map(|(i, path)| fact(path, depth(i), &options.limits)).collect()
 }
 
-fn embedded(set: &LabelSet, index: usize, options: &CheckOptions) -> ImageFact {
-    if options.images == Depth::Names {
+fn embedded(set: &LabelSet, index: usize, depth: Depth, options: &CheckOptions) -> ImageFact {
+    if depth == Depth::Names {
         return ImageFact::default();
     }
     match set.image(index, &options.limits) {

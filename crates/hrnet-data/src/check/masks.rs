@@ -32,6 +32,7 @@ pub(super) fn check(
     masks: &SegSet,
     index: usize,
     facts: &[ImageFact],
+    depth: &(dyn Fn(usize) -> Depth + Sync),
     options: &CheckOptions,
     findings: &mut Findings,
 ) -> Summary {
@@ -42,7 +43,8 @@ pub(super) fn check(
     let read: Vec<Mask> = masks
         .samples
         .par_iter()
-        .map(|s| if options.images == Depth::Names { names_only(s) } else { look(s, &options.limits) })
+        .enumerate()
+        .map(|(i, s)| if depth(i) == Depth::Names { names_only(s) } else { look(s, &options.limits) })
         .collect();
     let mut total: BTreeMap<u16, (u64, u64)> = BTreeMap::new();
     let (mut good, mut with_255) = (0usize, 0usize);
@@ -86,6 +88,7 @@ pub(super) fn check(
         format: set.kind.name(),
         task: "masks",
         images: masks.samples.len(),
+        looked_at: 0,
         samples: good,
         skipped: masks.skipped.len(),
         points: None,

@@ -135,6 +135,7 @@ pub(super) fn check(
         format: set.kind.name(),
         task: "points",
         images: pose.images.len(),
+        looked_at: 0,
         samples: pose.samples.len(),
         skipped: pose.skipped.len(),
         points: pose.categories.iter().map(|c| c.points.len()).max(),

@@ -1,6 +1,6 @@
 //! The report as a page for people.
 
-use super::{Report, Severity, Summary};
+use super::{Finding, Report, Severity, Summary};
 use std::fmt::Write;
 
 /// Classes that are listed.
@@ -45,10 +45,23 @@ pub(super) fn page(report: &Report) -> String {
     out
 }
 
+/// A finding in two lines: what, the first example, the fix.
+pub(super) fn short(f: &Finding, set: &str) -> String {
+    let of = f.of.map_or(String::new(), |n| format!(" of {n}"));
+    let example = f.examples.first().map_or(String::new(), |e| format!(" ({}: {})", e.place, e.what));
+    let (code, count, title, fix) = (f.code, f.count, f.title, f.fix);
+    format!("{code} [{set}]: {count}{of} {title}{example}\n  > {fix}")
+}
+
 fn summary(out: &mut String, index: usize, s: &Summary) {
     let _ = writeln!(out, "{}{}", if index > 0 { "\n" } else { "" }, s.path);
     let skipped = if s.skipped > 0 { format!(", {} entries left out", s.skipped) } else { String::new() };
-    let _ = writeln!(out, "  {} ({}): {} images, {} samples{skipped}", s.task, s.format, s.images, s.samples);
+    let looked = match s.looked_at < s.images {
+        true => format!(" ({} looked at)", s.looked_at),
+        false => String::new(),
+    };
+    let (task, format, images, samples) = (s.task, s.format, s.images, s.samples);
+    let _ = writeln!(out, "  {task} ({format}): {images} images{looked}, {samples} samples{skipped}");
     if let (Some(n), Some(labelled)) = (s.points.filter(|&n| n > 0), s.labelled_points) {
         let extent = s.extent.map_or(String::new(), |[x0, y0, x1, y1]| {
             format!("; x from {x0:.1} to {x1:.1}, y from {y0:.1} to {y1:.1}")

@@ -14,7 +14,8 @@ use crate::image::{DecodeOptions, Exif, Image, ImageError, Limits, decode};
 pub struct ImageOptions {
     /// Limits of the images.
     pub limits: Limits,
-    /// Decoding. Orientation is ignored by default: labels belong to the pixels as stored.
+    /// Decoding. A photo's EXIF orientation is honoured by default, unless its labels are for the size of the pixels as stored
+    /// (see [`decode_as_labelled`]).
     pub decode: DecodeOptions,
     /// Images that fail.
     pub bad_images: BadImages,
@@ -26,7 +27,7 @@ impl Default for ImageOptions {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            decode: DecodeOptions { exif: Exif::Ignore, ..DecodeOptions::default() },
+            decode: DecodeOptions::default(),
             bad_images: BadImages::Refuse,
             memory_budget: 1 << 30,
         }
@@ -42,6 +43,8 @@ enum Stored {
 /// Image files by index; files that occur several times are kept once.
 pub struct Images {
     paths: Vec<PathBuf>,
+    /// The sizes that labels are for, where they say one.
+    sizes: Vec<Option<[usize; 2]>>,
     stored: Vec<Stored>,
     slot: Vec<usize>,
     options: ImageOptions,
@@ -55,25 +58,36 @@ impl Images {
         options: ImageOptions,
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Self, LoaderError> {
+        Self::open_labelled(files.into_iter().map(|file| (file, None)), options, progress)
+    }
+
+    /// The same with the width and height that the labels of each image are for.
+    pub fn open_labelled<'a>(
+        files: impl IntoIterator<Item = (&'a Path, Option<[usize; 2]>)>,
+        options: ImageOptions,
+        progress: &(dyn Fn(usize, usize) + Sync),
+    ) -> Result<Self, LoaderError> {
         const CHUNK: usize = 64;
         let mut paths: Vec<PathBuf> = Vec::new();
+        let mut sizes: Vec<Option<[usize; 2]>> = Vec::new();
         let mut known: HashMap<PathBuf, usize> = HashMap::new();
         let slot = files
             .into_iter()
-            .map(|file| {
+            .map(|(file, size)| {
                 *known.entry(file.to_path_buf()).or_insert_with(|| {
                     paths.push(file.to_path_buf());
+                    sizes.push(size);
                     paths.len() - 1
                 })
             })
             .collect();
         let mut stored: Vec<Stored> = Vec::with_capacity(paths.len());
         let mut used = 0usize;
-        for (i, chunk) in paths.chunks(CHUNK).enumerate() {
+        for (i, (chunk, sizes)) in paths.chunks(CHUNK).zip(sizes.chunks(CHUNK)).enumerate() {
             if used >= options.memory_budget {
                 break;
             }
-            let images: Vec<_> = chunk.par_iter().map(|p| load(p, &options)).collect();
+            let images: Vec<_> = chunk.par_iter().zip(sizes).map(|(p, size)| load(p, *size, &options)).collect();
             for image in images {
                 stored.push(match image {
                     Ok(image) => {
@@ -92,7 +106,7 @@ impl Images {
             progress((i * CHUNK + chunk.len()).min(paths.len()), paths.len());
         }
         stored.resize_with(paths.len(), || Stored::File);
-        Ok(Self { paths, stored, slot, options })
+        Ok(Self { paths, sizes, stored, slot, options })
     }
 
     /// Why the image cannot be used, where that is known already.
@@ -122,7 +136,7 @@ impl Images {
         let slot = self.slot[index];
         match &self.stored[slot] {
             Stored::Decoded(image) => Ok(Arc::clone(image)),
-            _ => load(&self.paths[slot], &self.options).map(Arc::new),
+            _ => load(&self.paths[slot], self.sizes[slot], &self.options).map(Arc::new),
         }
     }
 }
@@ -139,8 +153,27 @@ pub(super) fn read(path: &Path, limits: &Limits) -> Result<Vec<u8>, LoaderError>
     std::fs::read(path).map_err(read)
 }
 
-fn load(path: &Path, options: &ImageOptions) -> Result<Image, LoaderError> {
+fn load(path: &Path, size: Option<[usize; 2]>, options: &ImageOptions) -> Result<Image, LoaderError> {
     let bytes = read(path, &options.limits)?;
     let image = |source| LoaderError::Image { path: path.to_path_buf(), source };
-    decode(&bytes, &options.limits, options.decode).map(|d| d.image).map_err(image)
+    decode_as_labelled(&bytes, size, &options.limits, options.decode).map_err(image)
+}
+
+/// Decodes an image in the orientation that its labels are for: upright, as programs show it, unless the labels give the width
+/// and height of the pixels as they are stored (COCO's do).
+pub fn decode_as_labelled(
+    bytes: &[u8],
+    size: Option<[usize; 2]>,
+    limits: &Limits,
+    options: DecodeOptions,
+) -> Result<Image, ImageError> {
+    let image = decode(bytes, limits, options)?.image;
+    let shown = [image.width(), image.height()];
+    match size {
+        Some([w, h]) if options.exif == Exif::Honour && shown != [w, h] && shown == [h, w] => {
+            let stored = decode(bytes, limits, DecodeOptions { exif: Exif::Ignore, ..options })?.image;
+            Ok(if [stored.width(), stored.height()] == [w, h] { stored } else { image })
+        }
+        _ => Ok(image),
+    }
 }

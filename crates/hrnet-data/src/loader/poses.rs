@@ -31,6 +31,8 @@ pub struct PoseSpec {
     pub padding: f64,
     /// Sizes measured from pixel centre to pixel centre, as UDP has it, instead of area to area.
     pub udp: bool,
+    /// UDP's combined head: three maps per point, a disc and the offsets to the point.
+    pub combined: bool,
     /// Weight of each point; all 1 when empty.
     pub joint_weights: Vec<f32>,
 }
@@ -77,9 +79,11 @@ impl Poses {
                 set.samples.len()
             )));
         }
-        let files: Vec<&Path> =
-            chosen.iter().map(|c| set.images[set.samples[c.0].image].file.as_path()).collect();
-        let images = Images::open(files, images, &|_, _| {})?;
+        let files = chosen.iter().map(|c| {
+            let image = &set.images[set.samples[c.0].image];
+            (image.file.as_path(), image.size)
+        });
+        let images = Images::open_labelled(files, images, &|_, _| {})?;
         let chosen: Vec<_> = chosen
             .drain(..)
             .enumerate()
@@ -214,6 +218,9 @@ impl Samples for Poses {
                 self.set.path.display()
             ));
         }
+        if self.spec.combined && !self.spec.udp {
+            return fail("the combined maps of UDP need its measure: set udp".into());
+        }
         let (weights, points) = (self.spec.joint_weights.len(), self.category.points.len());
         if weights != 0 && weights != points {
             return fail(format!("{weights} joint weights for {points} points"));
@@ -236,17 +243,19 @@ impl Samples for Poses {
         let permutation = self.category.flip_permutation();
         let (map_h, map_w) = form.heatmap;
         let points = permutation.len();
-        let (mut target, mut weight) = (vec![0.0; points * map_h * map_w], vec![0.0; points]);
+        let size = map_h * map_w * if self.spec.combined { 3 } else { 1 };
+        let (mut target, mut weight) = (vec![0.0; points * size], vec![0.0; points]);
         for (i, PosePoint { at, visibility }) in person.points.iter().enumerate().take(points) {
             let joint = if draw.crop.flip { permutation[i] } else { i };
             if !visibility.labelled() {
                 continue;
             }
-            let map = &mut target[joint * map_h * map_w..(joint + 1) * map_h * map_w];
+            let map = &mut target[joint * size..(joint + 1) * size];
             let centre = to_heatmap.apply(*at);
-            let seen = match self.spec.udp {
-                true => udp::encode_gaussian(centre, form.sigma, map_h, map_w, map),
-                false => encode_gaussian(centre, form.sigma, map_h, map_w, map),
+            let seen = match (self.spec.combined, self.spec.udp) {
+                (true, _) => udp::encode_combined(centre, udp::RADIUS_FACTOR, map_h, map_w, map),
+                (_, true) => udp::encode_gaussian(centre, form.sigma, map_h, map_w, map),
+                (_, false) => encode_gaussian(centre, form.sigma, map_h, map_w, map),
             };
             weight[joint] = seen * self.spec.joint_weights.get(joint).copied().unwrap_or(1.0);
         }

@@ -2,9 +2,9 @@
 
 use crate::cli::Train;
 use crate::config::{Overrides, TrainConfig};
-use crate::outcome::Outcome;
+use crate::outcome::{Failure, Outcome};
 use crate::say;
-use crate::train::{RunOptions, run as run_training};
+use crate::train::{RunOptions, WrongData, run as run_training};
 use anyhow::Context;
 use std::path::PathBuf;
 
@@ -35,15 +35,21 @@ pub(super) fn run(args: &Train) -> Outcome {
         threads: args.compute.threads(),
         max_steps: args.max_steps,
         recompute: args.recompute,
+        skip_check: args.skip_check,
+    };
+    // What the check of the data refuses ends with its own exit code.
+    let refused = |e: anyhow::Error| match e.is::<WrongData>() {
+        true => Failure::Check(format!("{}: {e}", path.display())),
+        false => Failure::Runtime(e.context(path.display().to_string())),
     };
     if args.find_rate {
-        let rates = crate::train::find_rate(&config, &options).with_context(|| path.display().to_string())?;
+        let rates = crate::train::find_rate(&config, &options).map_err(refused)?;
         if args.json {
             say!("{}", serde_json::to_string(&rates)?);
         }
         return Ok(());
     }
-    let summary = run_training(&config, &options).with_context(|| path.display().to_string())?;
+    let summary = run_training(&config, &options).map_err(refused)?;
     if args.json {
         say!("{}", serde_json::to_string(&summary)?);
     }

@@ -1,12 +1,14 @@
 //! From text to [`TrainConfig`]: the task first, then the sections that it has, with their defaults.
 
 use super::TrainConfig;
+use super::recipe::{FreezeSection, LossSection, MapLoss};
 use super::sections::*;
 use anyhow::{Result, anyhow, bail};
-use hrnet_data::augment::{ClassAugment, LandmarkAugment, SegmentAugment};
+use hrnet_data::augment::{BottomUpAugment, ClassAugment, LandmarkAugment, SegmentAugment};
 use hrnet_data::geometry::{IMAGENET_MEAN, IMAGENET_STD};
-use hrnet_train::loss::{CrossEntropy, PixelCrossEntropy};
-use hrnet_train::{Decay, HeatmapLoss, HeatmapMse, OptimizerConfig, Schedule, Warmup};
+use hrnet_train::loss::{BottomUp, CrossEntropy, PixelCrossEntropy};
+use hrnet_train::mix::Mix;
+use hrnet_train::{Decay, HeatmapLoss, HeatmapMse, LayerRate, OptimizerConfig, Schedule, Warmup};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -23,8 +25,7 @@ struct Raw<A, L> {
     input: RawInput,
     data: DataSection,
     augment: Option<A>,
-    #[serde(default)]
-    target: TargetSection,
+    target: Option<TargetSection>,
     #[serde(default = "RawTrain::plain")]
     train: RawTrain<L>,
     #[serde(default)]
@@ -50,6 +51,14 @@ struct RawTrain<L> {
     schedule: Option<Schedule>,
     ema: Option<f64>,
     clip: Option<f64>,
+    #[serde(default)]
+    loss_weights: Vec<f64>,
+    accumulate: Option<u32>,
+    mix: Option<Mix>,
+    #[serde(default)]
+    freeze: FreezeSection,
+    #[serde(default)]
+    layer_rates: Vec<LayerRate>,
     #[serde(default = "checkpoint_steps")]
     checkpoint_steps: u64,
     #[serde(default = "one")]
@@ -68,6 +77,11 @@ impl<L> RawTrain<L> {
             schedule: None,
             ema: Some(0.998),
             clip: None,
+            loss_weights: Vec::new(),
+            accumulate: None,
+            mix: None,
+            freeze: FreezeSection::default(),
+            layer_rates: Vec::new(),
             checkpoint_steps: checkpoint_steps(),
             eval_epochs: one(),
             patience: None,
@@ -128,14 +142,18 @@ fn complete(text: &str, overrides: &Overrides) -> Result<String> {
         home.insert(key.into(), value);
         Ok(())
     };
-    put(None, "task", overrides.task.clone().map(Into::into))?;
+    let task = overrides.task.as_deref().map(|t| t.replace('-', "_"));
+    // OCR is a head of segmentation.
+    let ocr = task.as_deref() == Some("ocr");
+    put(None, "task", task.map(|t| if ocr { "segmentation".into() } else { t.into() }))?;
+    put(Some("model"), "head", ocr.then(|| "ocr".into()))?;
     put(Some("model"), "variant", overrides.variant.clone().map(Into::into))?;
     put(Some("train"), "epochs", overrides.epochs.map(|n| whole(n).into()))?;
     put(Some("train"), "batch", overrides.batch.map(|n| whole(n).into()))?;
     if !table.contains_key("task") {
         bail!(
-            "it does not say what is trained: add task = \"pose\", \"segmentation\", \"classification\" or \"face\", \
-             or give --head"
+            "it does not say what is trained: add task = \"pose\", \"bottom_up\", \"segmentation\", \"classification\" or \
+             \"face\", or give --head"
         );
     }
     Ok(toml::to_string(&table)?)
@@ -151,13 +169,17 @@ pub(super) fn config(text: &str, overrides: &Overrides) -> Result<TrainConfig> {
     let OnlyTask { task } = read(text)?;
     match task {
         Task::Face | Task::Pose => {
-            let raw: Raw<LandmarkAugment, HeatmapMse> = read(text)?;
-            let loss = |l: Option<HeatmapMse>| {
-                LossSection::Maps(
-                    l.unwrap_or(HeatmapMse { foreground: 10.0, ..HeatmapMse::new(HeatmapLoss::Weighted) }),
-                )
-            };
+            let raw: Raw<LandmarkAugment, MapLoss> = read(text)?;
+            let usual = HeatmapMse { foreground: 10.0, ..HeatmapMse::new(HeatmapLoss::Weighted) };
+            let loss = |l: Option<MapLoss>| LossSection::Maps(l.unwrap_or(MapLoss::Mse(usual.clone())));
             Ok(raw.finish(|a| AugmentSection::Points(a.unwrap_or_default()), loss))
+        }
+        Task::BottomUp => {
+            let mut raw: Raw<BottomUpAugment, BottomUp> = read(text)?;
+            // The published deviation.
+            raw.target.get_or_insert(TargetSection { sigma: 2.0, ..TargetSection::default() });
+            let augment = |a: Option<BottomUpAugment>| AugmentSection::BottomUp(a.unwrap_or_default());
+            Ok(raw.finish(augment, |l| LossSection::People(l.unwrap_or_default())))
         }
         Task::Segmentation => {
             let raw: Raw<SegmentAugment, PixelCrossEntropy> = read(text)?;
@@ -181,11 +203,13 @@ impl<A, L> Raw<A, L> {
         let size = match self.task {
             Task::Face => [256, 256],
             Task::Pose => [256, 192],
+            Task::BottomUp => [512, 512],
             Task::Segmentation => [384, 384],
             Task::Classification => [224, 224],
         };
         let (epochs, batch) = match self.task {
             Task::Face | Task::Pose => (60, 16),
+            Task::BottomUp => (100, 8),
             Task::Segmentation => (100, 8),
             Task::Classification => (60, 32),
         };
@@ -193,6 +217,7 @@ impl<A, L> Raw<A, L> {
         let batch = self.train.batch.unwrap_or(batch);
         let RawTrain { optimizer, schedule, ema, clip, checkpoint_steps, eval_epochs, patience, .. } =
             self.train;
+        let RawTrain { loss_weights, accumulate, mix, freeze, layer_rates, .. } = self.train;
         TrainConfig {
             task: self.task,
             seed: self.seed,
@@ -205,7 +230,7 @@ impl<A, L> Raw<A, L> {
             },
             data: self.data,
             augment: augment(self.augment),
-            target: self.target,
+            target: self.target.unwrap_or_default(),
             train: TrainSection {
                 epochs,
                 batch,
@@ -216,8 +241,13 @@ impl<A, L> Raw<A, L> {
                     warmup: Some(Warmup { steps: 100, start: 0.1 }),
                     decay: Decay::Cosine { epochs, end: 0.0 },
                 }),
+                loss_weights,
                 ema,
                 clip,
+                accumulate: accumulate.unwrap_or(1),
+                mix,
+                freeze,
+                layer_rates,
                 checkpoint_steps,
                 eval_epochs,
                 patience,
@@ -310,7 +340,7 @@ mod tests {
         assert_eq!(got.model.variant, "w18-small");
         // What is printed is the whole configuration.
         assert_eq!(parse(&got.to_toml().unwrap()).unwrap(), got);
-        for task in ["face", "segmentation", "classification"] {
+        for task in ["face", "segmentation", "classification", "bottom-up", "ocr"] {
             let got = config(text, &Overrides { task: Some(task.into()), ..Overrides::default() }).unwrap();
             assert_eq!(parse(&got.to_toml().unwrap()).unwrap(), got, "{task}");
         }

@@ -1,10 +1,11 @@
 //! The sections of the configuration.
 
 use anyhow::{Result, bail};
-use hrnet_data::augment::{ClassAugment, LandmarkAugment, SegmentAugment};
+use super::recipe::{FreezeSection, LossSection};
+use hrnet_data::augment::{BottomUpAugment, ClassAugment, LandmarkAugment, SegmentAugment};
 use hrnet_data::codec::heatmap::Decoder;
-use hrnet_train::loss::{CrossEntropy, PixelCrossEntropy};
-use hrnet_train::{HeatmapMse, Init, OptimizerConfig, Schedule};
+use hrnet_train::mix::Mix;
+use hrnet_train::{Init, LayerRate, OptimizerConfig, Schedule};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -20,10 +21,12 @@ pub enum Task {
     Classification,
     /// A V2 landmark network.
     Face,
+    /// HigherHRNet: the points of all persons of a picture, without boxes.
+    BottomUp,
 }
 
 impl Task {
-    /// Whether heat maps are learned.
+    /// Whether heat maps of one person or face are learned.
     pub fn has_points(self) -> bool {
         matches!(self, Task::Pose | Task::Face)
     }
@@ -35,6 +38,7 @@ impl Task {
             Task::Segmentation => "segmentation",
             Task::Classification => "classification",
             Task::Face => "face",
+            Task::BottomUp => "bottom_up",
         }
     }
 }
@@ -58,6 +62,18 @@ pub struct ModelSection {
     /// A model file whose weights the run starts from. What fits by name and shape is taken, and the rest is reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<PathBuf>,
+    /// Segmentation: the head.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub head: SegmentHead,
+    /// Kernel of the last convolution, 1 or 3 [default: 1].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<usize>,
+    /// Face, segmentation: whether branches are brought to one size with aligned corners [default: false; with OCR true].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub align_corners: Option<bool>,
+    /// Share of a batch in the running statistics of batch norms [default: 0.1].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bn_momentum: Option<f64>,
     /// Rule for the initial weights otherwise.
     #[serde(default)]
     pub init: Init,
@@ -75,9 +91,24 @@ impl Default for ModelSection {
             modules: None,
             blocks: None,
             start: None,
+            head: SegmentHead::Plain,
+            kernel: None,
+            align_corners: None,
+            bn_momentum: None,
             init: Init::default(),
         }
     }
+}
+
+/// Heads of segmentation networks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SegmentHead {
+    /// Two convolutions on the joined branches.
+    #[default]
+    Plain,
+    /// Object-contextual representations, with an auxiliary output.
+    Ocr,
 }
 
 /// What the network sees.
@@ -169,6 +200,9 @@ pub struct DataSection {
     /// Segmentation: how much each class counts.
     #[serde(default, skip_serializing_if = "is_default")]
     pub class_weights: ClassWeights,
+    /// Whether a run begins with `hrnet data check`.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub check: bool,
     /// Megabytes of decoded images kept in memory.
     #[serde(default = "budget")]
     pub memory_mb: usize,
@@ -178,6 +212,18 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
+fn is_one(value: &u32) -> bool {
+    *value == 1
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
 fn budget() -> usize {
     2048
 }
@@ -185,21 +231,23 @@ fn budget() -> usize {
 impl DataSection {
     /// Only the keys of the task may be there.
     pub(super) fn check(&self, task: Task) -> Result<()> {
+        let people: &[Task] = &[Task::Pose, Task::BottomUp];
         let keys = [
-            ("normaliser", self.normaliser.is_some(), Task::Face),
-            ("torso", self.torso.is_some(), Task::Pose),
-            ("metric", self.metric.is_some(), Task::Pose),
-            ("leave_out", self.leave_out.is_some(), Task::Pose),
-            ("classes", self.classes.is_some(), Task::Segmentation),
-            ("numbering", self.numbering.is_some(), Task::Segmentation),
-            ("ignore", !self.ignore.is_empty(), Task::Segmentation),
-            ("class_weights", self.class_weights != ClassWeights::None, Task::Segmentation),
+            ("normaliser", self.normaliser.is_some(), &[Task::Face][..]),
+            ("torso", self.torso.is_some(), &[Task::Pose]),
+            ("metric", self.metric.is_some(), &[Task::Pose]),
+            ("leave_out", self.leave_out.is_some(), people),
+            ("classes", self.classes.is_some(), &[Task::Segmentation]),
+            ("numbering", self.numbering.is_some(), &[Task::Segmentation]),
+            ("ignore", !self.ignore.is_empty(), &[Task::Segmentation]),
+            ("class_weights", self.class_weights != ClassWeights::None, &[Task::Segmentation]),
         ];
-        match keys.into_iter().find(|&(_, used, owner)| used && owner != task) {
-            Some((key, _, owner)) => {
+        match keys.into_iter().find(|&(_, used, owners)| used && !owners.contains(&task)) {
+            Some((key, _, owners)) => {
+                let owners: Vec<&str> = owners.iter().map(|o| o.name()).collect();
                 bail!(
                     "data.{key} belongs to the task {}; task = \"{}\" has no use for it",
-                    owner.name(),
+                    owners.join(" and "),
                     task.name()
                 )
             }
@@ -218,6 +266,8 @@ pub enum AugmentSection {
     Segmentation(SegmentAugment),
     /// Classification.
     Classification(ClassAugment),
+    /// Whole pictures with all their persons.
+    BottomUp(BottomUpAugment),
 }
 
 /// Targets.
@@ -254,10 +304,14 @@ impl Default for TargetSection {
 
 impl TargetSection {
     pub(super) fn check(&self, task: Task) -> Result<()> {
-        let points = Self { stride: None, ..self.clone() };
+        let mut points = Self { stride: None, ..self.clone() };
+        if task == Task::BottomUp {
+            points.sigma = Self::default().sigma;
+        }
         if !task.has_points() && points != Self::default() {
             bail!(
-                "target.sigma, decoder, udp and joint_weights are for points; task = \"{}\" has none",
+                "target.sigma, decoder, udp and joint_weights are for points in boxes (sigma for bottom_up too); \
+                 task = \"{}\" has none",
                 task.name()
             );
         }
@@ -274,18 +328,6 @@ impl TargetSection {
     }
 }
 
-/// The loss, by task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum LossSection {
-    /// Squared error of the maps.
-    Maps(HeatmapMse),
-    /// A class per pixel.
-    Pixels(PixelCrossEntropy),
-    /// A class per picture.
-    Class(CrossEntropy),
-}
-
 /// Steps.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainSection {
@@ -295,6 +337,9 @@ pub struct TrainSection {
     pub batch: usize,
     /// What is made small.
     pub loss: LossSection,
+    /// A factor on the loss of each output [default: OCR 0.4 on the auxiliary output, 1 on the other; HigherHRNet 1 and 1].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub loss_weights: Vec<f64>,
     /// The optimiser.
     pub optimizer: OptimizerConfig,
     /// The learning rate.
@@ -305,6 +350,18 @@ pub struct TrainSection {
     /// Largest gradient norm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
+    /// Batches per step of the optimiser; their losses are averaged.
+    #[serde(skip_serializing_if = "is_one")]
+    pub accumulate: u32,
+    /// Classification: mixed pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mix: Option<Mix>,
+    /// What does not learn.
+    #[serde(skip_serializing_if = "is_default")]
+    pub freeze: FreezeSection,
+    /// Factors on the learning rates of some layers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layer_rates: Vec<LayerRate>,
     /// Steps between checkpoints.
     pub checkpoint_steps: u64,
     /// Epochs between evaluations.

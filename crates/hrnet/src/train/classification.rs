@@ -16,6 +16,7 @@ use hrnet_data::loader::{BatchPlan, ClassSpec, Classes, Samples};
 use hrnet_data::metric::topk::TopK;
 use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::Pool;
+use hrnet_train::init::CounterRng;
 use hrnet_train::{Batch, Loss, Target};
 use serde_json::{Map, json};
 use std::path::Path;
@@ -55,9 +56,15 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let maker = Classes::open(set, image_options(config), augment.clone(), spec)?;
     let size = config.input.size;
     let plan = BatchPlan::training(config.train.batch, config.seed);
-    let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples| {
+    let (mix, seed, count) = (config.train.mix, config.seed, classes.len());
+    let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples, place| {
         let input = stack(samples.iter().map(|s| &s.input[..]), size)?;
-        Ok(Batch { input, target: Target::Labels(samples.iter().map(|s| s.class).collect()) })
+        let mut batch = Batch { input, target: Target::Labels(samples.iter().map(|s| s.class).collect()) };
+        if let Some(mix) = mix {
+            let name = format!("mix {} {}", place.epoch, place.batch);
+            mix.apply(&mut batch, count, &CounterRng::new(seed, &name))?;
+        }
+        Ok(batch)
     })?;
     let judge = match &config.data.val {
         None => None,
@@ -83,7 +90,7 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
         model,
         facts: Facts { names, ..Facts::default() },
         source,
-        loss: Loss::CrossEntropy(*loss),
+        loss: Loss::CrossEntropy(*loss).into(),
         judge,
     })
 }

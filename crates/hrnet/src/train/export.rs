@@ -31,6 +31,9 @@ pub(super) fn recipe(config: &TrainConfig, model: &Model, facts: &Facts, metric:
         recipe.skeleton = facts.skeleton.clone();
         recipe.outlines = Vec::new();
     }
+    if config.task == Task::BottomUp {
+        recipe.sigma = Some(config.target.sigma);
+    }
     let text = |s: &str| (!s.is_empty()).then(|| s.to_string());
     recipe.training_data = text(&config.about.training_data);
     recipe.licence = text(&config.about.terms);

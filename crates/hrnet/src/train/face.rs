@@ -11,7 +11,6 @@ use hrnet_data::loader::{BatchPlan, LandmarkSet, Landmarks, SampleSpec, SetOptio
 use hrnet_data::points::PointSet;
 use hrnet_ir::{Model, Weights};
 use hrnet_kernels::Pool;
-use hrnet_train::Loss;
 use serde_json::{Map, json};
 use std::sync::Arc;
 
@@ -32,12 +31,12 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let (size, maps) = (config.input.size, [spec.heatmap.0, spec.heatmap.1]);
     let maker = Landmarks { set: Arc::new(set), augment: augment.clone(), spec };
     let plan = BatchPlan::training(config.train.batch, config.seed);
-    let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples| {
+    let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples, _| {
         heatmaps(&samples, size, maps)
     })?;
     let judge = crate::face::Evaluator::open(config, &model, pool)?;
     let judge = judge.map(|evaluator| Box::new(FaceJudge(evaluator, Vec::new())) as Box<dyn Judge>);
-    Ok(Job { model, facts: Facts::default(), source, loss: Loss::HeatmapMse(loss.clone()), judge })
+    Ok(Job { model, facts: Facts::default(), source, loss: loss.loss().into(), judge })
 }
 
 /// Sizes of input and heat maps of a network for points.

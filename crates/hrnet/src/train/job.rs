@@ -1,15 +1,16 @@
 //! What differs from task to task: the data, the network they ask for, the loss, the judge, the facts of the recipe.
 
 use super::source::Source;
-use super::{classification, face, pose, segmentation};
+use super::{bottom_up, classification, face, pose, segmentation};
 use crate::config::{Task, TrainConfig};
 use anyhow::Result;
+use hrnet_data::dataset::model::Category;
 use hrnet_data::draw::{Tile, tile_sheet};
 use hrnet_data::image::Image;
 use hrnet_data::loader::ImageOptions;
 use hrnet_ir::{Model, Weights};
 use hrnet_kernels::Pool;
-use hrnet_train::Loss;
+use hrnet_train::Objective;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ pub(super) struct Job {
     /// Where batches come from.
     pub source: Source,
     /// What is made small.
-    pub loss: Loss,
+    pub loss: Objective,
     /// Who judges the weights, where there is a validation set.
     pub judge: Option<Box<dyn Judge>>,
 }
@@ -69,9 +70,19 @@ impl Job {
         match config.task {
             Task::Face => face::open(config, pool),
             Task::Pose => pose::open(config, pool),
+            Task::BottomUp => bottom_up::open(config, pool),
             Task::Segmentation => segmentation::open(config, pool),
             Task::Classification => classification::open(config, pool),
         }
+    }
+}
+
+/// What a category says of its points.
+pub(super) fn facts_of(category: &Category) -> Facts {
+    Facts {
+        names: category.points.clone(),
+        flip_pairs: category.flip_pairs.iter().map(|&(a, b)| [a, b]).collect(),
+        skeleton: category.skeleton.clone(),
     }
 }
 

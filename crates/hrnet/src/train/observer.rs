@@ -103,7 +103,7 @@ impl<'a> Progress<'a> {
         })
     }
 
-    fn write_log(&mut self, value: &Value) -> Result<()> {
+    pub(super) fn write_log(&mut self, value: &Value) -> Result<()> {
         writeln!(self.log, "{value}").context("log.jsonl cannot be written")
     }
 
@@ -168,6 +168,21 @@ impl<'a> Progress<'a> {
         self.checkpoints.storage().put(name, &bytes)
     }
 
+    /// What a run that data have ended leaves behind: a checkpoint, where there is anything to keep.
+    pub(super) fn rescue(mut self, trainer: &mut Trainer, error: anyhow::Error) -> anyhow::Error {
+        self.bar.finish_and_clear();
+        let step = trainer.progress().step;
+        if step == 0 {
+            return error;
+        }
+        match self.save(trainer) {
+            Ok(()) => error.context(format!(
+                "the run stopped at step {step}, with a checkpoint; once this is mended, continue with --resume auto"
+            )),
+            Err(e) => error.context(format!("the run stopped at step {step} without a checkpoint ({e:#})")),
+        }
+    }
+
     /// The last checkpoint and the last model.
     pub(super) fn finish(mut self, trainer: &mut Trainer, end: FitEnd) -> Result<Summary> {
         let mut end = if self.early { FitEnd::Finished } else { end };
@@ -222,6 +237,7 @@ impl Observer for Progress<'_> {
                 &json!({"step": report.step, "epoch": report.epoch, "skipped": reason.to_string()}),
             )?;
         }
+        // Of an accumulated step the last batch alone moves the weights.
         if report.updated && report.step.is_multiple_of(LOG_STEPS) {
             let loss = self.loss_sum / f64::from(self.loss_count.max(1));
             (self.loss_sum, self.loss_count) = (0.0, 0);
@@ -229,7 +245,8 @@ impl Observer for Progress<'_> {
             let (then, waited) = self.lap;
             self.lap = (Instant::now(), self.waited.load(Ordering::Relaxed));
             let seconds = then.elapsed().as_secs_f64();
-            let images = (LOG_STEPS * self.config.train.batch as u64) as f64 / seconds;
+            let per_step = self.config.train.batch as u64 * u64::from(self.config.train.accumulate);
+            let images = (LOG_STEPS * per_step) as f64 / seconds;
             let wait = (self.lap.1 - waited) as f64 * 1e-6;
             let scalars = [
                 ("train/loss", loss),

@@ -16,7 +16,7 @@ pub(super) struct Shown<'a> {
 }
 
 /// Lines of a log; a line cut by a crash is left out. Where a step occurs twice, the later line counts.
-fn read_log(path: &Path) -> Vec<Value> {
+pub(super) fn read_log(path: &Path) -> Vec<Value> {
     let Ok(text) = std::fs::read_to_string(path) else { return Vec::new() };
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }

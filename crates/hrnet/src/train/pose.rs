@@ -1,7 +1,7 @@
 //! Pose: COCO key points, a V1 network, PCK and AP on the labelled boxes.
 
 use super::face::map_form;
-use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
+use super::job::{Job, Judge, Judged, facts_of, image_options, page, short_name, worst_of};
 use super::source::{Source, heatmaps};
 use crate::config::{AugmentSection, LossSection, PointMetric, TrainConfig};
 use crate::measure::pose::correct::{Length, length_of};
@@ -9,6 +9,7 @@ use crate::runner::Runner;
 use anyhow::{Context, Result, bail};
 use hrnet_data::augment::LandmarkAugment;
 use hrnet_data::codec::heatmap::{self, Decoder};
+use hrnet_data::codec::udp;
 use hrnet_data::dataset::coco::{self, CocoOptions};
 use hrnet_data::dataset::model::{Category, PoseSample, PoseSet};
 use hrnet_data::draw::{Person, PoseStyle, Schema, Tile, draw_people};
@@ -20,7 +21,6 @@ use hrnet_data::metric::coco::{Ap, Detection, Params, Truth};
 use hrnet_data::metric::pck::{Pck, PckReport};
 use hrnet_ir::{Model, Net, Tensor, Weights};
 use hrnet_kernels::Pool;
-use hrnet_train::Loss;
 use serde_json::{Map, json};
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,8 @@ use std::sync::Arc;
 const BATCH: usize = 20;
 /// Side of a picture on the page of the worst persons.
 const TILE: usize = 256;
+/// UDP's published kernel.
+const UDP_KERNEL: usize = 11;
 /// A point is right within this share of the person's length.
 const PCK_THRESHOLD: f64 = 0.2;
 
@@ -48,12 +50,13 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
         form: map_form(config, &model)?,
         padding: config.input.padding,
         udp: config.target.udp,
+        combined: loss.is_combined(),
         joint_weights: config.target.joint_weights.clone(),
     };
     let maker = Poses::open(set, image_options(config), augment.clone(), spec.clone())?;
     let (size, maps) = (config.input.size, [spec.form.heatmap.0, spec.form.heatmap.1]);
     let plan = BatchPlan::training(config.train.batch, config.seed);
-    let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples| {
+    let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples, _| {
         heatmaps(&samples, size, maps)
     })?;
     let judge = match &config.data.val {
@@ -62,12 +65,8 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
         }
         None => None,
     };
-    let facts = Facts {
-        names: category.points.clone(),
-        flip_pairs: category.flip_pairs.iter().map(|&(a, b)| [a, b]).collect(),
-        skeleton: category.skeleton.clone(),
-    };
-    Ok(Job { model, facts, source, loss: Loss::HeatmapMse(loss.clone()), judge })
+    let facts = facts_of(&category);
+    Ok(Job { model, facts, source, loss: loss.loss().into(), judge })
 }
 
 fn read(file: &Path, images: Option<&Path>) -> Result<PoseSet> {
@@ -87,7 +86,7 @@ pub(super) fn image_root(file: &Path, named: Option<&Path>) -> PathBuf {
 }
 
 /// Drops the persons of the images that a CSV names in its column `image_id`.
-fn leave_out(set: &mut PoseSet, list: &Path) -> Result<()> {
+pub(super) fn leave_out(set: &mut PoseSet, list: &Path) -> Result<()> {
     let shown = list.display();
     let text =
         String::from_utf8(crate::io::read(list)?).with_context(|| format!("{shown}: not a text file"))?;
@@ -156,7 +155,7 @@ impl PoseJudge {
             (None, false) => vec![0.075; category.points.len()],
         };
         let decoder = match config.target.udp {
-            true => Decoder::Udp { kernel: 11 },
+            true => Decoder::Udp { kernel: UDP_KERNEL },
             false => config.target.decoder,
         };
         let set = Poses::open(set, image_options(config), LandmarkAugment::none(), spec)?;
@@ -168,7 +167,9 @@ impl PoseJudge {
         let mut runner = Runner::new(&self.net, weights.clone(), self.pool.clone())?;
         let form = &self.set.spec().form;
         let (h, w) = form.input;
-        let size = self.set.category().points.len() * form.heatmap.0 * form.heatmap.1;
+        let combined = self.set.spec().combined;
+        let maps = self.set.category().points.len() * if combined { 3 } else { 1 };
+        let size = maps * form.heatmap.0 * form.heatmap.1;
         let mut all = Vec::with_capacity(self.set.len());
         let indices: Vec<usize> = (0..self.set.len()).collect();
         for chunk in indices.chunks(BATCH) {
@@ -179,7 +180,11 @@ impl PoseJudge {
             for (sample, maps) in samples.iter().zip(maps.data().chunks_exact(size)) {
                 let back =
                     sample.to_input.then(&self.set.to_heatmap()).inverse().context("the box has no size")?;
-                let mut peaks = heatmap::decode(maps, form.heatmap.0, form.heatmap.1, self.decoder);
+                let (map_h, map_w) = form.heatmap;
+                let mut peaks = match combined {
+                    true => udp::decode_combined(maps, map_h, map_w, UDP_KERNEL, udp::RADIUS_FACTOR),
+                    false => heatmap::decode(maps, map_h, map_w, self.decoder),
+                };
                 for peak in &mut peaks {
                     [peak.x, peak.y] = back.apply(peak.point());
                 }

@@ -98,6 +98,9 @@ pub fn find(config: &TrainConfig, options: &RunOptions) -> Result<Rates> {
     super::interrupt::listen()?;
     let pool = Arc::new(Pool::new(options.threads));
     let steps = options.max_steps.unwrap_or(STEPS).max(2);
+    if config.data.check && !options.skip_check {
+        super::data_check::before(config, None)?;
+    }
     let Job { model, source, loss, .. } = Job::open(config, pool.clone())?;
     let net = model.build()?;
     let [h, w] = config.input.size;
@@ -110,6 +113,8 @@ pub fn find(config: &TrainConfig, options: &RunOptions) -> Result<Rates> {
         ..Schedule::constant(RANGE[0])
     };
     train.clip_norm = config.train.clip;
+    train.freeze = config.train.freeze.freeze();
+    train.layer_rates = config.train.layer_rates.clone();
     // Steps that are not finite are the end of the search, not an error.
     train.max_bad_steps = u32::MAX;
     let weights = start::weights(config, &model, &net)?;

@@ -19,8 +19,8 @@ use hrnet_data::loader::{BatchPlan, Samples, SegmentSample, SegmentSpec, Segment
 use hrnet_data::metric::segmentation::Confusion;
 use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::Pool;
-use hrnet_train::loss::PixelLabels;
-use hrnet_train::{Batch, BoxError, Loss, Target};
+use hrnet_train::loss::{PixelCrossEntropy, PixelLabels};
+use hrnet_train::{Batch, BoxError, Loss, Objective, Target};
 use serde_json::{Map, json};
 use std::borrow::Cow;
 use std::path::Path;
@@ -55,7 +55,7 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     }
     let (size, stride) = (config.input.size, config.target.stride.unwrap_or(1));
     let plan = BatchPlan::training(config.train.batch, config.seed);
-    let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples| {
+    let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples, _| {
         collate(&samples, size, stride)
     })?;
     let judge = match &config.data.val {
@@ -69,8 +69,23 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
             Some(Box::new(judge) as Box<dyn Judge>)
         }
     };
-    let loss = Loss::PixelCrossEntropy(loss);
+    let loss = objective(config, loss);
     Ok(Job { model, facts: Facts { names, ..Facts::default() }, source, loss, judge })
+}
+
+/// The loss on the output; with OCR also on the auxiliary one, whose pixels all count (the official rule).
+fn objective(config: &TrainConfig, loss: PixelCrossEntropy) -> Objective {
+    let weights = &config.train.loss_weights;
+    if !config.is_ocr() {
+        let weight = weights.first().copied().unwrap_or(1.0);
+        return Objective::weighted([(weight, Loss::PixelCrossEntropy(loss))]);
+    }
+    let aux = PixelCrossEntropy { ohem: None, ..loss.clone() };
+    let [aux, main] = [aux, loss].map(Loss::PixelCrossEntropy);
+    match weights[..] {
+        [a, b] => Objective::weighted([(a, aux), (b, main)]),
+        _ => Objective::ocr(aux, main),
+    }
 }
 
 /// Image names are relative to the named folder, or to the list's.
@@ -80,7 +95,7 @@ fn read(list: &Path, images: Option<&Path>) -> Result<SegSet> {
 }
 
 /// The table from numbers to classes, and the names of the classes.
-fn classes(config: &TrainConfig) -> Result<(LabelMap, Vec<String>)> {
+pub(super) fn classes(config: &TrainConfig) -> Result<(LabelMap, Vec<String>)> {
     let data = &config.data;
     if let Some(name) = &data.numbering {
         let map = numbering::by_name(name).with_context(|| {
@@ -205,7 +220,9 @@ impl Judge for SegmentJudge {
             let (fw, fh) = (in_w as f64, in_h as f64);
             let whole = Crop::new([(fw - 1.0) / 2.0, (fh - 1.0) / 2.0], fw, fh).to_affine(in_w, in_h);
             warp_bilinear_f32(&image, &whole, in_w, in_h, &colour, &mut data);
-            let scores = runner.run(&Tensor::new([1, 3, in_h, in_w], data)?)?.swap_remove(0);
+            // Of OCR's two outputs the last.
+            let mut outputs = runner.run(&Tensor::new([1, 3, in_h, in_w], data)?)?;
+            let scores = outputs.pop().context("a network without output")?;
             let [_, classes, map_h, map_w] = scores.dims4().context("scores have four dimensions")?;
             let all = label_map(scores.data(), classes, [map_h, map_w], [in_h, in_w], false)?;
             let seen: Vec<u16> =

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Makes a batch of samples.
-type Collate<S> = Box<dyn Fn(Vec<S>) -> Result<Batch, BoxError> + Send>;
+/// Makes a batch of the samples of a place in the run.
+type Collate<S> = Box<dyn Fn(Vec<S>, Position) -> Result<Batch, BoxError> + Send>;
 
 /// Batches made ahead by the loader, restarted where the trainer asks for another place.
 struct Ahead<M: Samples> {
@@ -33,7 +33,7 @@ impl Source {
         maker: Arc<M>,
         plan: BatchPlan,
         epochs: u64,
-        collate: impl Fn(Vec<M::Sample>) -> Result<Batch, BoxError> + Send + 'static,
+        collate: impl Fn(Vec<M::Sample>, Position) -> Result<Batch, BoxError> + Send + 'static,
     ) -> Result<Self> {
         maker.check()?;
         if plan.batches_per_epoch(maker.len()) == 0 {
@@ -74,7 +74,7 @@ impl<M: Samples> BatchSource for Ahead<M> {
             _ => Batches::new(self.maker.clone(), self.plan, place, self.epochs.max(epoch + 1))?,
         };
         let batch = self.ahead.insert(batches).next().ok_or("the loader ended before its last epoch")??;
-        let batch = (self.collate)(batch.samples);
+        let batch = (self.collate)(batch.samples, place);
         self.waited.fetch_add(started.elapsed().as_micros() as u64, Ordering::Relaxed);
         batch
     }
@@ -99,10 +99,11 @@ pub(super) fn heatmaps(
 ) -> Result<Batch, BoxError> {
     let input = stack(samples.iter().map(|s| &s.input[..]), size)?;
     let (n, points) = (samples.len(), samples.first().map_or(0, |s| s.weight.len()));
+    let maps = samples.first().map_or(0, |s| s.target.len() / (map_h * map_w).max(1));
     let join = |part: fn(&TrainSample) -> &[f32]| -> Vec<f32> {
         samples.iter().flat_map(|s| part(s).iter().copied()).collect()
     };
-    let maps = Tensor::new([n, points, map_h, map_w], join(|s| &s.target))?;
+    let maps = Tensor::new([n, maps, map_h, map_w], join(|s| &s.target))?;
     let weights = Some(Tensor::new([n, points], join(|s| &s.weight))?);
     Ok(Batch { input, target: Target::Heatmaps { maps, weights } })
 }

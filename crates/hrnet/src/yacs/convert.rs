@@ -5,7 +5,7 @@ use super::network::{self, fail};
 use super::parse::Settings;
 use super::{Imported, Value, YacsError, sections};
 use crate::config::TrainConfig;
-use hrnet_ir::{Head, Model};
+use hrnet_ir::Model;
 use std::path::{Path, PathBuf};
 
 /// The settings of one file; types are those of the table.
@@ -52,6 +52,29 @@ impl Facts<'_> {
             // Keys whose table row says one number, asked for as a list.
             Some(&Value::Int(n)) => Some(vec![n]),
             _ => None,
+        }
+    }
+
+    pub fn numbers(&self, key: &str) -> Option<Vec<f64>> {
+        match self.settings.get(key) {
+            Some(Value::List(items)) => {
+                let number = |v: &Value| match v {
+                    Value::Float(x) => Some(*x),
+                    Value::Int(n) => Some(*n as f64),
+                    _ => None,
+                };
+                Some(items.iter().filter_map(number).collect())
+            }
+            _ => None,
+        }
+    }
+
+    pub fn texts(&self, key: &str) -> Vec<String> {
+        match self.settings.get(key) {
+            Some(Value::List(items)) => {
+                items.iter().filter_map(|v| if let Value::Text(t) = v { Some(t.clone()) } else { None }).collect()
+            }
+            _ => Vec::new(),
         }
     }
 
@@ -153,11 +176,7 @@ pub(super) fn convert(
         }
     }
     let mut remarks = Vec::new();
-    let config = match model.head {
-        Head::Higher { .. } => Err("HigherHRNet is not trained here".to_string()),
-        Head::Ocr { .. } => Err("networks with the OCR head are not trained from these files".to_string()),
-        _ => train(&facts, &model, input, &mut remarks),
-    };
+    let config = train(&facts, &model, input, &mut remarks);
     remarks.extend(kept_out(&facts));
     Ok(Imported { repository, model, input, config, remarks })
 }
@@ -175,21 +194,8 @@ fn train(
     // What the configuration describes must be what the file describes.
     let (_, outputs) = model.head.outputs();
     let ours = config.model(outputs).map_err(|e| format!("{e:#}"))?;
-    if (ours.arch.width, ours.arch.depth) != (model.arch.width, model.arch.depth) {
-        return Err(format!("a configuration has no way to say {}", model.arch.variant()));
-    }
-    if ours.arch.fuse != model.arch.fuse {
-        remarks.push(
-            "MODEL.ALIGN_CORNERS = true: the exchange of a network trained here does not align corners"
-                .into(),
-        );
-    }
-    if ours.arch.bn_momentum != model.arch.bn_momentum {
-        let (theirs, ours) = (model.arch.bn_momentum, ours.arch.bn_momentum);
-        remarks.push(format!("momentum of batch norms: {ours}, in the official code {theirs}"));
-    }
-    if ours.head != model.head {
-        remarks.push("MODEL.EXTRA.FINAL_CONV_KERNEL = 3: a network trained here has 1".into());
+    if ours != *model {
+        return Err(format!("a configuration has no way to say {model}; it would be {ours}"));
     }
     Ok(config)
 }
@@ -198,17 +204,12 @@ fn train(
 fn kept_out(facts: &Facts) -> Vec<String> {
     let mut lines = Vec::new();
     let mut idle = Vec::new();
-    let mut training = 0;
     for (path, value) in facts.settings {
         match keys::find(path).map(|k| k.fate) {
-            Some(Fate::Remark(why)) if why.starts_with("a matter of training") => training += 1,
             Some(Fate::Remark(why)) => lines.push(format!("{path} = {value}: {why}")),
             Some(Fate::Idle) => idle.push(path.as_str()),
             _ => {}
         }
-    }
-    if training > 0 {
-        lines.push(format!("{training} keys about training HigherHRNet or OCR are not used"));
     }
     let coded = matches!(facts.repository, Repository::Pose | Repository::Face | Repository::Higher);
     if coded && facts.settings.keys().any(|k| k.starts_with("MODEL.EXTRA.STAGE1.")) {

@@ -103,6 +103,10 @@ fn fixed(facts: &Facts, arch: &Arch, head: Head) -> Result<(), YacsError> {
             facts.only_whole("MODEL.OCR.MID_CHANNELS", 512)?;
             facts.only_whole("MODEL.OCR.KEY_CHANNELS", 256)?;
             facts.only_whole("MODEL.OCR.SCALE", 1)?;
+            let dropout = facts.number("MODEL.OCR.DROPOUT", 0.05);
+            if dropout != 0.05 {
+                return Err(fail("MODEL.OCR.DROPOUT", &dropout.to_string(), "0.05"));
+            }
         }
         Head::Segment { .. } => facts.only_whole("MODEL.NUM_OUTPUTS", 1)?,
         Head::Higher { joints } => {

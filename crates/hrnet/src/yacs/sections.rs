@@ -1,11 +1,11 @@
 //! The training run as the table of a TOML file, and what in it is only near to the official run.
 
-use super::YacsError;
+use super::{Value as Setting, YacsError};
 use super::convert::Facts;
 use super::keys::Repository;
 use super::network::{bounded, fail};
-use hrnet_data::augment::{ClassAugment, ColourJitter, LandmarkAugment, SegmentAugment};
-use hrnet_ir::{Depth, Model};
+use hrnet_data::augment::{BottomUpAugment, ClassAugment, ColourJitter, LandmarkAugment, SegmentAugment};
+use hrnet_ir::{Depth, Fuse, Head, Model};
 use hrnet_train::loss::{CITYSCAPES_WEIGHTS, COCO_JOINT_WEIGHTS};
 use std::path::Path;
 use toml::{Table, Value};
@@ -18,7 +18,8 @@ pub(super) fn table(
     remarks: &mut Vec<String>,
 ) -> Result<Table, YacsError> {
     let task = match facts.repository {
-        Repository::Pose | Repository::Higher => "pose",
+        Repository::Pose => "pose",
+        Repository::Higher => "bottom_up",
         Repository::Face => "face",
         Repository::Segmentation { .. } => "segmentation",
         Repository::Classification => "classification",
@@ -33,7 +34,7 @@ pub(super) fn table(
     if !target.is_empty() {
         file.insert("target".into(), target.into());
     }
-    file.insert("train".into(), train(facts, remarks)?.into());
+    file.insert("train".into(), train(facts, model, remarks)?.into());
     let set = facts.text("DATASET.DATASET");
     if !set.is_empty() {
         file.insert("about".into(), one("training_data", set).into());
@@ -66,6 +67,21 @@ fn network(facts: &Facts, model: &Model) -> Table {
     if depth.blocks != known.blocks {
         table.insert("blocks".into(), whole(depth.blocks));
     }
+    match model.head {
+        Head::Ocr { .. } => {
+            table.insert("head".into(), "ocr".into());
+        }
+        Head::Pose { kernel: 3, .. } | Head::Landmark { kernel: 3, .. } | Head::Segment { kernel: 3, .. } => {
+            table.insert("kernel".into(), 3.into());
+        }
+        _ => {}
+    }
+    if let Fuse::Bilinear { align_corners } = arch.fuse {
+        table.insert("align_corners".into(), align_corners.into());
+    }
+    if arch.bn_momentum != 0.1 {
+        table.insert("bn_momentum".into(), arch.bn_momentum.into());
+    }
     let init = match facts.repository {
         Repository::Pose | Repository::Higher => "pose",
         Repository::Face | Repository::Segmentation { .. } => "face",
@@ -97,8 +113,11 @@ fn data(facts: &Facts, model: &Model, remarks: &mut Vec<String>) -> Table {
     };
     match facts.repository {
         Repository::Pose | Repository::Higher => {
-            let (train, val) = (name("DATASET.TRAIN_SET", "train"), name("DATASET.TEST_SET", "valid"));
-            if set == "coco" {
+            let (train, val) = match facts.repository {
+                Repository::Higher => (name("DATASET.TRAIN", "train2017"), name("DATASET.TEST", "val2017")),
+                _ => (name("DATASET.TRAIN_SET", "train"), name("DATASET.TEST_SET", "valid")),
+            };
+            if matches!(set.as_str(), "coco" | "coco_kpt") {
                 for (key, images, part) in [("train", "images", &train), ("val", "val_images", &val)] {
                     put(key, shown(&root.join(format!("annotations/person_keypoints_{part}.json"))));
                     put(images, shown(&root.join("images").join(part)));
@@ -161,7 +180,18 @@ fn augment(facts: &Facts, remarks: &mut Vec<String>) -> Value {
     let to_value = |v: Result<Value, toml::ser::Error>| v.unwrap_or_else(|_| Table::new().into());
     let flip = |key: &str| if facts.bool(key, true) { facts.number(key, 0.5) } else { 0.0 };
     match facts.repository {
-        Repository::Pose | Repository::Face | Repository::Higher => {
+        Repository::Higher => {
+            let most = facts.number("DATASET.MAX_TRANSLATE", 40.0);
+            to_value(Value::try_from(BottomUpAugment {
+                scale: [facts.number("DATASET.MIN_SCALE", 0.75), facts.number("DATASET.MAX_SCALE", 1.5)],
+                rotation_deg: facts.number("DATASET.MAX_ROTATION", 30.0),
+                // The published shift is so many pixels per 200 of the window.
+                shift: most / 200.0,
+                flip_p: flip("DATASET.FLIP"),
+                ..BottomUpAugment::none()
+            }))
+        }
+        Repository::Pose | Repository::Face => {
             let (range, angle) =
                 (facts.number("DATASET.SCALE_FACTOR", 0.25), facts.number("DATASET.ROT_FACTOR", 30.0));
             let half_body_p = facts.number("DATASET.PROB_HALF_BODY", 0.0).max(0.0);
@@ -236,17 +266,23 @@ fn target(facts: &Facts, model: &Model, remarks: &mut Vec<String>) -> Result<Tab
                 table.insert("stride".into(), whole(stride));
             }
         }
+        Repository::Higher => {
+            facts.only("DATASET.SCALE_TYPE", "short")?;
+            facts.only_bool("DATASET.SCALE_AWARE_SIGMA", false)?;
+            table.insert("sigma".into(), facts.number("DATASET.SIGMA", 2.0).into());
+        }
         _ => {}
     }
     Ok(table)
 }
 
-fn train(facts: &Facts, remarks: &mut Vec<String>) -> Result<Table, YacsError> {
+fn train(facts: &Facts, model: &Model, remarks: &mut Vec<String>) -> Result<Table, YacsError> {
     let face = facts.repository == Repository::Face;
     let segmentation = matches!(facts.repository, Repository::Segmentation { .. });
     let end = match facts.repository {
         Repository::Face => 60,
         Repository::Segmentation { .. } => 484,
+        Repository::Higher => 300,
         _ => 140,
     };
     let epochs = bounded("TRAIN.END_EPOCH", facts.whole("TRAIN.END_EPOCH", end), 1 << 20)?;
@@ -255,11 +291,11 @@ fn train(facts: &Facts, remarks: &mut Vec<String>) -> Result<Table, YacsError> {
     }
     let gpus = facts.wholes("GPUS").map_or(1, |list| list.len().max(1));
     let default = if face { 16 } else { 32 };
-    let each = bounded(
-        "TRAIN.BATCH_SIZE_PER_GPU",
-        facts.whole("TRAIN.BATCH_SIZE_PER_GPU", default),
-        hrnet_ir::shape::MAX_BATCH,
-    )?;
+    let key = match facts.repository {
+        Repository::Higher => "TRAIN.IMAGES_PER_GPU",
+        _ => "TRAIN.BATCH_SIZE_PER_GPU",
+    };
+    let each = bounded(key, facts.whole(key, default), hrnet_ir::shape::MAX_BATCH)?;
     let mut table = Table::new();
     table.insert("epochs".into(), whole(epochs));
     table.insert("batch".into(), whole(each * gpus));
@@ -269,7 +305,18 @@ fn train(facts: &Facts, remarks: &mut Vec<String>) -> Result<Table, YacsError> {
             each * gpus
         ));
     }
-    table.insert("loss".into(), loss(facts, remarks)?.into());
+    table.insert("loss".into(), loss(facts, model, remarks)?.into());
+    if let Some(weights) = loss_weights(facts, model)? {
+        table.insert("loss_weights".into(), weights.to_vec().into());
+    }
+    let frozen: Vec<Value> = facts.text("TRAIN.FREEZE_LAYERS").split(',').map(str::trim).filter(|l| !l.is_empty()).map(Into::into).collect();
+    if !frozen.is_empty() {
+        table.insert("freeze".into(), one("layers", frozen).into());
+    }
+    let rates = layer_rates(facts, model);
+    if !rates.is_empty() {
+        table.insert("layer_rates".into(), rates.into());
+    }
     table.insert("optimizer".into(), optimizer(facts, remarks)?.into());
     let base = match (face, segmentation) {
         (true, _) => 1e-4,
@@ -289,6 +336,47 @@ fn train(facts: &Facts, remarks: &mut Vec<String>) -> Result<Table, YacsError> {
     Ok(table)
 }
 
+/// Factors of the outputs, where a network has two.
+fn loss_weights(facts: &Facts, model: &Model) -> Result<Option<[f64; 2]>, YacsError> {
+    let key = match model.head {
+        Head::Ocr { .. } => "LOSS.BALANCE_WEIGHTS",
+        Head::Higher { .. } => "LOSS.HEATMAPS_LOSS_FACTOR",
+        _ => return Ok(None),
+    };
+    let Some(list) = facts.numbers(key) else { return Ok(None) };
+    let &[first, second] = &list[..] else { return Err(fail(key, &format!("{list:?}"), "two numbers")) };
+    Ok(Some(match model.head {
+        // The first one is in the loss.
+        Head::Higher { .. } if first > 0.0 => [1.0, second / first],
+        Head::Higher { .. } => return Err(fail(key, &format!("{list:?}"), "a first factor above 0")),
+        _ => [first, second],
+    }))
+}
+
+/// The layers with one of the keywords in their names, by the first part of the name where that has it.
+fn layer_rates(facts: &Facts, model: &Model) -> Vec<Value> {
+    let words = facts.texts("TRAIN.NONBACKBONE_KEYWORDS");
+    let Ok(net) = model.build() else { return Vec::new() };
+    let factor = facts.number("TRAIN.NONBACKBONE_MULT", 10.0);
+    let mut prefixes: Vec<String> = Vec::new();
+    for param in net.params().iter().filter(|p| p.role.is_trainable()) {
+        let name = param.name.as_str();
+        let has = |part: &str| words.iter().any(|w| part.contains(w.as_str()));
+        let first = name.split('.').next().unwrap_or(name);
+        let prefix = if has(first) { first } else { name };
+        if has(name) && prefixes.last().is_none_or(|last| last != prefix) {
+            prefixes.push(prefix.to_string());
+        }
+    }
+    prefixes.dedup();
+    let row = |prefix: String| {
+        let mut row = one("prefix", prefix);
+        row.insert("factor".into(), factor.into());
+        row.into()
+    };
+    prefixes.into_iter().map(row).collect()
+}
+
 /// The official scheduler is stepped once when it is made and then before each epoch: a step at 170 acts from the epoch on that
 /// is counted as 169 from 0.
 fn steps(facts: &Facts, epochs: usize, face: bool) -> Table {
@@ -303,10 +391,37 @@ fn steps(facts: &Facts, epochs: usize, face: bool) -> Table {
     table
 }
 
-fn loss(facts: &Facts, remarks: &mut Vec<String>) -> Result<Table, YacsError> {
+fn loss(facts: &Facts, model: &Model, remarks: &mut Vec<String>) -> Result<Table, YacsError> {
     let mut table = Table::new();
     match facts.repository {
-        Repository::Pose | Repository::Higher => {
+        Repository::Higher => {
+            facts.only_whole("LOSS.NUM_STAGES", 2)?;
+            facts.only_bool("LOSS.WITH_HEATMAPS_LOSS", true)?;
+            facts.only("LOSS.AE_LOSS_TYPE", "exp")?;
+            let tags = facts.settings.get("LOSS.WITH_AE_LOSS");
+            let wanted = Setting::List(vec![Setting::Bool(true), Setting::Bool(false)]);
+            if let Some(tags) = tags.filter(|t| **t != wanted) {
+                return Err(fail("LOSS.WITH_AE_LOSS", &tags.to_string(), "(True, False)"));
+            }
+            for (key, name, usual) in [
+                ("LOSS.HEATMAPS_LOSS_FACTOR", "heatmaps", 1.0),
+                ("LOSS.PUSH_LOSS_FACTOR", "push", 1e-3),
+                ("LOSS.PULL_LOSS_FACTOR", "pull", 1e-3),
+            ] {
+                let first = facts.numbers(key).and_then(|list| list.first().copied());
+                table.insert(name.into(), first.unwrap_or(usual).into());
+            }
+        }
+        Repository::Pose if facts.bool("LOSS.USE_OHKM", false) => {
+            let (_, joints) = model.head.outputs();
+            let top = bounded("LOSS.TOPK", facts.whole("LOSS.TOPK", 8), joints)?;
+            table.insert("kind".into(), "ohkm".into());
+            table.insert("top".into(), whole(top));
+            if !facts.bool("LOSS.USE_TARGET_WEIGHT", true) {
+                remarks.push("LOSS.USE_TARGET_WEIGHT = false: points without labels count for nothing with OHKM".into());
+            }
+        }
+        Repository::Pose => {
             let weighted = facts.bool("LOSS.USE_TARGET_WEIGHT", true);
             table.insert("form".into(), if weighted { "joints" } else { "mean" }.into());
             if !weighted {

@@ -229,3 +229,32 @@ pub fn npy(scratch: &Scratch, name: &str, shape: &[usize]) -> PathBuf {
 pub fn values(shape: &[usize]) -> Vec<f32> {
     (0..shape.iter().product::<usize>()).map(|i| pick(i as u64, 2001) as f32 / 1000.0 - 1.0).collect()
 }
+
+/// A grey PNG.
+pub fn grey_png(w: u32, h: u32, data: &[u8]) -> Vec<u8> {
+    // One uncompressed deflate block in a grey PNG.
+    let raw: Vec<u8> = data.chunks_exact(w as usize).flat_map(|row| [&[0], row].concat()).collect();
+    let chunk = |kind: &[u8; 4], data: &[u8]| -> Vec<u8> {
+        let body = [kind, data].concat();
+        let crc = !body.iter().fold(!0u32, |crc, &b| {
+            (0..8).fold(crc ^ u32::from(b), |c, _| (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg()))
+        });
+        [&(data.len() as u32).to_be_bytes()[..], &body, &crc.to_be_bytes()].concat()
+    };
+    let (a, b) = raw.iter().fold((1u32, 0u32), |(a, b), &v| {
+        let a = (a + u32::from(v)) % 65521;
+        (a, (b + a) % 65521)
+    });
+    let len = raw.len() as u16;
+    let stream = [
+        &[0x78, 0x01, 0x01][..],
+        &len.to_le_bytes(),
+        &(!len).to_le_bytes(),
+        &raw,
+        &(b << 16 | a).to_be_bytes(),
+    ]
+    .concat();
+    let header = [&w.to_be_bytes()[..], &h.to_be_bytes(), &[8, 0, 0, 0, 0]].concat();
+    [&b"\x89PNG\r\n\x1a\n"[..], &chunk(b"IHDR", &header), &chunk(b"IDAT", &stream), &chunk(b"IEND", &[])]
+        .concat()
+}
