@@ -118,9 +118,13 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     let mut observer =
         Progress::new(config, &model, facts, options, per_epoch, &mut checkpoints, judge, &trainer)?;
     observer.waited = source.waited();
-    let end = match trainer.fit(&mut source, config.train.epochs, &mut observer) {
-        Err(_) if observer.interrupted => FitEnd::Stopped,
-        end => end?,
+    let end = match options.max_steps {
+        // The loop would do one step before it asks.
+        Some(max) if trainer.progress().step >= max => FitEnd::Stopped,
+        _ => match trainer.fit(&mut source, config.train.epochs, &mut observer) {
+            Err(_) if observer.interrupted => FitEnd::Stopped,
+            end => end?,
+        },
     };
     observer.finish(&mut trainer, end)
 }
