@@ -4,7 +4,6 @@
 //! holds the old bytes or the new ones, never a part.
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use std::collections::BTreeSet;
 use std::io;
 
 /// A place for named byte strings.
@@ -95,24 +94,35 @@ impl<S: Storage> Checkpoints<S> {
     /// [`Checkpoints::latest`] met. Returns its name. Others of later steps are neither counted nor touched.
     pub fn save(&mut self, step: u64, bytes: &[u8]) -> Result<String, StorageError> {
         let name = format!("{PREFIX}{step:010}{SUFFIX}");
-        let io = |action, name: &str| {
-            let name = name.to_string();
-            move |source| StorageError::Io { action, name, source }
-        };
-        self.storage.write(&name, bytes).map_err(io("write", &name))?;
-        // Only now: until here a damaged file was all there is of its step.
-        let damaged = self.damaged.iter().filter(|&old| *old != name).cloned();
-        let names = self.names()?.into_iter();
-        let old = names.filter(|(other, _)| *other <= step).skip(self.keep).map(|(_, name)| name);
-        let gone: BTreeSet<String> = damaged.chain(old).collect();
-        for old in gone {
-            match self.storage.remove(&old) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io("remove", &old)(e)),
-                _ => self.damaged.retain(|d| *d != old),
+        // What runs left that were killed between writing and removing: one each, or they would add up.
+        self.remove_old(step)?;
+        let result = self.storage.write(&name, bytes);
+        result.map_err(|source| StorageError::Io { action: "write", name: name.clone(), source })?;
+        // Only now: until here a damaged file was all there was of its step.
+        for old in std::mem::take(&mut self.damaged) {
+            if old != name {
+                self.remove(&old)?;
             }
         }
-        self.damaged.clear();
+        self.remove_old(step)?;
         Ok(name)
+    }
+
+    /// Removes what is older than the newest `keep` up to a step. Damaged ones do not count and stay.
+    fn remove_old(&mut self, step: u64) -> Result<(), StorageError> {
+        let names = self.names()?.into_iter();
+        let good = names.filter(|(other, name)| *other <= step && !self.damaged.contains(name));
+        let old: Vec<String> = good.skip(self.keep).map(|(_, name)| name).collect();
+        old.iter().try_for_each(|name| self.remove(name))
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), StorageError> {
+        match self.storage.remove(name) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(StorageError::Io { action: "remove", name: name.to_string(), source })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The step of the newest checkpoint, good or not.
@@ -177,6 +187,9 @@ mod tests {
     struct Memory {
         files: BTreeMap<String, Vec<u8>>,
         full: bool,
+        /// As if the process ended before each removal.
+        killed: bool,
+        most: usize,
     }
 
     impl Storage for Memory {
@@ -185,6 +198,7 @@ mod tests {
                 return Err(io::Error::other("no space left"));
             }
             self.files.insert(name.to_string(), bytes.to_vec());
+            self.most = self.most.max(self.files.len());
             Ok(())
         }
         fn read(&self, name: &str) -> io::Result<Vec<u8>> {
@@ -194,6 +208,9 @@ mod tests {
             Ok(self.files.keys().cloned().collect())
         }
         fn remove(&mut self, name: &str) -> io::Result<()> {
+            if self.killed {
+                return Err(io::Error::other("killed"));
+            }
             self.files.remove(name).map(|_| ()).ok_or_else(|| io::ErrorKind::NotFound.into())
         }
     }
@@ -255,6 +272,19 @@ mod tests {
         // Later ones that nobody found damaged are not ours to judge.
         checkpoints.save(5, &bytes(5)).unwrap();
         assert_eq!(checkpoints.storage().list().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn what_killed_runs_left_does_not_add_up() {
+        let mut checkpoints = Checkpoints::new(Memory::default(), 3);
+        for step in 1..20 {
+            // Every other save writes and does not come to removing.
+            checkpoints.storage_mut().killed = step % 2 == 0;
+            let saved = checkpoints.save(step, &bytes(step));
+            assert_eq!(saved.is_err(), step % 2 == 0 && step > 3, "step {step}");
+            assert_eq!(checkpoints.latest().unwrap().unwrap().checkpoint.meta.step, step);
+        }
+        assert_eq!(checkpoints.storage().most, 4);
     }
 
     #[test]

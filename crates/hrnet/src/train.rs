@@ -133,6 +133,10 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     if let Some(checked) = &checked {
         observer.write_log(checked.line())?;
     }
+    // The loop would do one step before it asks.
+    if options.max_steps.is_some_and(|max| trainer.progress().step >= max) {
+        return observer.finish(&mut trainer, FitEnd::Stopped);
+    }
     match trainer.fit(&mut source, config.train.epochs, &mut observer) {
         Ok(end) => observer.finish(&mut trainer, end),
         Err(_) if observer.interrupted => observer.finish(&mut trainer, FitEnd::Stopped),

@@ -463,12 +463,14 @@ fn configurations_that_cannot_be_used() {
     std::fs::remove_file(scratch.path("set/images/blob5.png")).unwrap();
     let config = scratch.write("good.toml", &good);
     let out = scratch.path("run");
-    hrnet!["train", &config, "--out", &out].fails(1, &["train.csv", "blob5.png"]);
+    hrnet!["train", &config, "--out", &out].fails(3, &["1 finding ruins"]);
+    hrnet!["train", &config, "--out", &out, "--skip-check"].fails(1, &["train.csv", "blob5.png"]);
     assert!(scratch.files("run").is_empty(), "{:?}", scratch.files("run"));
     // So are broken ones, as long as the images fit into the memory they may take.
     let picture = bytes(&scratch.path("set/images/blob4.png"));
     scratch.write("set/images/blob5.png", &picture[..picture.len() / 2]);
-    hrnet!["train", &config, "--out", &out].fails(1, &["blob5.png"]);
+    hrnet!["train", &config, "--out", &out].fails(3, &["1 finding ruins"]);
+    hrnet!["train", &config, "--out", &out, "--skip-check"].fails(1, &["blob5.png"]);
     assert!(scratch.files("run").is_empty(), "{:?}", scratch.files("run"));
 }
 

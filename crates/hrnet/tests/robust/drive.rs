@@ -53,7 +53,7 @@ fn apply(names: &mut BTreeMap<PathBuf, usize>, change: &Change) {
 
 impl State {
     /// Every state of the medium after a loss of power now: any of the unsafe changes of names, and of each body that
-    /// is not safe all, nothing, zeros, or the blocks up to some point.
+    /// is not safe all, nothing, the blocks up to some point, or any of the blocks with zeros between.
     pub fn after_power_loss(&self) -> Vec<BTreeMap<PathBuf, Vec<u8>>> {
         let mut states = Vec::new();
         let mut seen = BTreeSet::new();
@@ -114,10 +114,15 @@ impl State {
         let Body { seen, safe } = &self.bodies[body];
         let mut all = vec![seen.clone(), safe.clone(), vec![0; seen.len()]];
         for at in (BLOCK..seen.len()).step_by(BLOCK) {
-            // Cut there, or of full length with zeros from there on or up to there.
             all.push(seen[..at].to_vec());
-            all.push([&seen[..at], &vec![0; seen.len() - at]].concat());
-            all.push([&vec![0; at], &seen[at..]].concat());
+        }
+        // Of full length with some of the blocks written and zeros in place of the others.
+        for written in 0u32..1 << seen.len().div_ceil(BLOCK) {
+            let mut torn = vec![0; seen.len()];
+            for (i, block) in seen.chunks(BLOCK).enumerate().filter(|(i, _)| written >> i & 1 == 1) {
+                torn[i * BLOCK..i * BLOCK + block.len()].copy_from_slice(block);
+            }
+            all.push(torn);
         }
         all.sort();
         all.dedup();

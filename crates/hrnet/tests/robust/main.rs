@@ -53,6 +53,7 @@ size = [32, 32]
 [data]
 train = "set/train.csv"
 val = "set/val.csv"
+check = false # what is judged is among what is trained on
 [augment]
 flip_p = 0.0 # five points have no known mirror pairs
 noise_p = 0.5

@@ -179,6 +179,9 @@ fn the_binary_from_some_steps() {
         crate::common::finish(&mut train(&config, &out, &["--max-steps", &last, "--threads", "3"])).ok();
         same_end(&whole, &out, &format!("stopped at {k}"));
     }
+    // There is nothing left to do: the run stays where it is.
+    let again = crate::common::finish(&mut train(&config, &whole, &["--max-steps", &last])).ok();
+    assert!(again.err.contains("stopped at step 40"), "{again:?}");
     assert_eq!(checkpoints(&whole).len(), crate::KEEP);
     assert!(!bytes(&whole.join("log.jsonl")).is_empty());
 }
