@@ -4,8 +4,12 @@ mod classification;
 mod export;
 mod face;
 mod folder;
+mod follower;
+mod group;
 mod interrupt;
 mod job;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod observer;
 mod plots;
 mod pose;
@@ -15,11 +19,13 @@ mod source;
 mod start;
 mod tensorboard;
 
+pub use group::Group;
 pub use rate::{Rates, find as find_rate};
 
 use crate::config::TrainConfig;
 use anyhow::{Context, Result, bail};
 use folder::Folder;
+use follower::Follower;
 use hrnet_kernels::{Isa, Pool};
 use hrnet_train::{BatchSource, Checkpoint, Checkpoints, TrainOptions, Trainer};
 use job::Job;
@@ -43,10 +49,12 @@ pub struct RunOptions<'a> {
     pub max_steps: Option<u64>,
     /// Keep the inputs of blocks alone and compute the rest again on the way back: less memory, the same bits.
     pub recompute: bool,
+    /// The processes of the run.
+    pub group: &'a Group,
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Summary {
     /// The run folder.
     pub out: PathBuf,
@@ -71,7 +79,9 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
 
     let Job { model, facts, mut source, loss, judge } = Job::open(config, pool.clone())?;
     let net = model.build()?;
-    let batch = config.train.batch;
+    let group = options.group;
+    let batch = group.share(config.train.batch)?;
+    source.share(group.rank(), group.size());
     let [h, w] = config.input.size;
     let input = [batch, 3, h, w];
     net.shapes(input)?;
@@ -86,13 +96,22 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     train_options.clip_norm = config.train.clip;
     train_options.config = config_text.clone();
     train_options.recompute = options.recompute;
+    train_options.reduce = group.reduce();
     let mut trainer = match &resumed {
         Some(checkpoint) => {
             check_same_run(&checkpoint.meta.config, &config_text)?;
             if checkpoint.meta.isa != isa.name() {
                 let (before, now) = (&checkpoint.meta.isa, isa.name());
-                eprintln!(
+                crate::remark!(
                     "warning: the run began with {before} kernels and goes on with {now}: the bits will differ"
+                );
+            }
+            let (before, now) = (source::parts(&checkpoint.meta.source_state), group.size());
+            if before != now {
+                let many = |n| if n == 1 { "1 process".into() } else { format!("{n} processes") };
+                crate::remark!(
+                    "warning: the run was on {} and goes on with {now}: the bits will differ",
+                    many(before)
                 );
             }
             Trainer::resume(&net, checkpoint, train_options)?
@@ -102,20 +121,39 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
             Trainer::new(&net, &weights, train_options, input)?
         }
     };
+    group.same_start(&config_text, per_epoch, &trainer)?;
+    if !group.leads() {
+        let higher = judge.as_ref().is_some_and(|j| j.higher_is_better());
+        let mut follower = Follower::new(group, options.max_steps, higher);
+        return match trainer.fit(&mut source, config.train.epochs, &mut follower) {
+            Ok(_) => Ok(follower.finish(&trainer)),
+            Err(error) => {
+                group.rescue(&trainer, &mut checkpoints, &error, options.out);
+                Err(error.into())
+            }
+        };
+    }
     crate::io::write_atomic(&options.out.join("config.toml"), config.to_absolute_toml()?.as_bytes())?;
 
     eprintln!(
-        "{model}: {} parameters, {per_epoch} steps per epoch, {} epochs, run folder {}",
+        "{model}: {} parameters, {per_epoch} steps per epoch, {} epochs{}, run folder {}",
         net.parameter_count(),
         config.train.epochs,
+        if group.size() > 1 { format!(", {} processes", group.size()) } else { String::new() },
         options.out.display()
     );
     let done = trainer.progress();
     let mut observer =
         Progress::new(config, &model, facts, options, per_epoch, &mut checkpoints, judge, done)?;
     observer.waited = source.waited();
-    let end = trainer.fit(&mut source, config.train.epochs, &mut observer)?;
-    observer.finish(&mut trainer, end)
+    match trainer.fit(&mut source, config.train.epochs, &mut observer) {
+        Ok(end) => observer.finish(&mut trainer, end),
+        Err(error) => {
+            drop(observer);
+            group.rescue(&trainer, &mut checkpoints, &error, options.out);
+            Err(error.into())
+        }
+    }
 }
 
 fn resume_from(checkpoints: &Checkpoints<Folder>, options: &RunOptions) -> Result<Option<Checkpoint>> {
@@ -132,13 +170,13 @@ fn resume_from(checkpoints: &Checkpoints<Folder>, options: &RunOptions) -> Resul
         }
         Some("auto") => {
             let Some(loaded) = latest()? else {
-                eprintln!("{}: no checkpoint yet, starting from the beginning", options.out.display());
+                crate::remark!("{}: no checkpoint yet, starting from the beginning", options.out.display());
                 return Ok(None);
             };
             for (name, reason) in &loaded.rejected {
-                eprintln!("passed over {name}: {reason}");
+                crate::remark!("passed over {name}: {reason}");
             }
-            eprintln!("resuming from {} (step {})", loaded.name, loaded.checkpoint.meta.step);
+            crate::remark!("resuming from {} (step {})", loaded.name, loaded.checkpoint.meta.step);
             Ok(Some(loaded.checkpoint))
         }
         Some(file) => {

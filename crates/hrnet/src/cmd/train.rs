@@ -2,13 +2,19 @@
 
 use crate::cli::Train;
 use crate::config::{Overrides, TrainConfig};
-use crate::outcome::Outcome;
+use crate::outcome::{Failure, Outcome};
 use crate::say;
-use crate::train::{RunOptions, run as run_training};
+use crate::train::{Group, RunOptions, run as run_training};
 use anyhow::Context;
 use std::path::PathBuf;
 
 pub(super) fn run(args: &Train) -> Outcome {
+    let group = Group::join()?;
+    let outcome = train(args, &group);
+    group.leave(outcome)
+}
+
+fn train(args: &Train, group: &Group) -> Outcome {
     let overrides = Overrides {
         task: args.head.clone(),
         variant: args.arch.clone(),
@@ -24,7 +30,9 @@ pub(super) fn run(args: &Train) -> Outcome {
         }
     };
     if args.print_config {
-        say!("{}", config.to_toml()?.trim_end());
+        if group.leads() {
+            say!("{}", config.to_toml()?.trim_end());
+        }
         return Ok(());
     }
     let name = path.file_stem().map_or_else(|| "run".into(), |s| s.to_string_lossy().into_owned());
@@ -35,8 +43,12 @@ pub(super) fn run(args: &Train) -> Outcome {
         threads: args.compute.threads(),
         max_steps: args.max_steps,
         recompute: args.recompute,
+        group,
     };
     if args.find_rate {
+        if group.size() > 1 {
+            return Err(Failure::Usage("--find-rate runs in one process; start it without mpirun".into()));
+        }
         let rates = crate::train::find_rate(&config, &options).with_context(|| path.display().to_string())?;
         if args.json {
             say!("{}", serde_json::to_string(&rates)?);
@@ -44,7 +56,7 @@ pub(super) fn run(args: &Train) -> Outcome {
         return Ok(());
     }
     let summary = run_training(&config, &options).with_context(|| path.display().to_string())?;
-    if args.json {
+    if args.json && group.leads() {
         say!("{}", serde_json::to_string(&summary)?);
     }
     Ok(())

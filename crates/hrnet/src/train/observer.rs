@@ -2,6 +2,7 @@
 
 use super::export;
 use super::folder::Folder;
+use super::group::Group;
 use super::interrupt;
 use super::job::{Facts, Judge};
 use super::plots::{self, Shown};
@@ -33,6 +34,7 @@ pub(super) struct Progress<'a> {
     out: PathBuf,
     max_steps: Option<u64>,
     checkpoints: &'a mut Checkpoints<Folder>,
+    group: &'a Group,
     judge: Option<Box<dyn Judge>>,
     bar: ProgressBar,
     log: File,
@@ -56,7 +58,7 @@ impl<'a> Progress<'a> {
         config: &'a TrainConfig,
         model: &Model,
         facts: Facts,
-        options: &RunOptions,
+        options: &RunOptions<'a>,
         per_epoch: u64,
         checkpoints: &'a mut Checkpoints<Folder>,
         judge: Option<Box<dyn Judge>>,
@@ -82,6 +84,7 @@ impl<'a> Progress<'a> {
             out: options.out.to_path_buf(),
             max_steps: options.max_steps,
             checkpoints,
+            group: options.group,
             judge,
             bar,
             log,
@@ -111,8 +114,9 @@ impl<'a> Progress<'a> {
         Ok(())
     }
 
-    fn judge(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<()> {
-        let Some(judge) = &mut self.judge else { return Ok(()) };
+    /// Measures and keeps; returns the deciding figure.
+    fn judge(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<Option<f64>> {
+        let Some(judge) = &mut self.judge else { return Ok(None) };
         let weights = trainer.ema_weights().unwrap_or_else(|| trainer.weights());
         let started = Instant::now();
         let judged = judge.measure(&weights)?;
@@ -145,7 +149,7 @@ impl<'a> Progress<'a> {
         if best {
             self.export(&weights, "best.safetensors", Some(judged.percent))?;
         }
-        Ok(())
+        Ok(Some(judged.percent))
     }
 
     fn export(&self, weights: &Weights, name: &str, percent: Option<f64>) -> Result<()> {
@@ -228,23 +232,29 @@ impl Observer for Progress<'_> {
         if report.step.is_multiple_of(self.config.train.checkpoint_steps) {
             self.save(trainer)?;
         }
-        let stop = self.max_steps.is_some_and(|max| report.step >= max) || interrupt::asked();
+        let asked = self.group.any(interrupt::asked())?;
+        let stop = asked || self.max_steps.is_some_and(|max| report.step >= max);
         Ok(if stop { Control::Stop } else { Control::Continue })
     }
 
     fn after_epoch(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<Control, BoxError> {
+        let mut figure = None;
         if (epoch + 1).is_multiple_of(self.config.train.eval_epochs) || epoch + 1 == self.config.train.epochs
         {
-            self.judge(trainer, epoch)?;
+            figure = self.judge(trainer, epoch)?;
         }
-        match self.config.train.patience {
+        let control = match self.config.train.patience {
             Some(patience) if self.judge.is_some() && self.stale >= patience => {
                 self.bar.println(format!("no new best in {} evaluations: the run ends early", self.stale));
                 self.early = true;
-                Ok(Control::Stop)
+                Control::Stop
             }
-            _ => Ok(Control::Continue),
-        }
+            _ => Control::Continue,
+        };
+        // The others wait for this: whether it is the best, and whether there is more to do.
+        let stop = f64::from(u8::from(control == Control::Stop));
+        self.group.told([figure.unwrap_or(f64::NAN), stop])?;
+        Ok(control)
     }
 }
 
