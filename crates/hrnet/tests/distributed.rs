@@ -231,8 +231,11 @@ fn ranks_that_differ_are_refused() {
 fn begin(config: &Path, out: &Path, options: &[&str]) -> (Child, Vec<u32>) {
     let args = ["train".into(), config.into(), "--out".into(), out.into(), "--threads".into(), "1".into()];
     let mut command = launch(2, options, args.to_vec());
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("mpirun starts");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("mpirun starts");
     while !out.join("step-0000000002.ckpt").exists() {
+        if child.try_wait().unwrap().is_some() {
+            panic!("the run ended: {:#?}", end(child));
+        }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     let ranks = ranks_of(child.id());

@@ -4,7 +4,9 @@
 //! them. All stand at the same weights after every step, so each of them can save the run when the first is gone.
 
 use super::Folder;
-use crate::outcome::{Failure, Outcome, chain};
+use crate::outcome::Outcome;
+#[cfg(feature = "mpi")]
+use crate::outcome::{Failure, chain};
 use anyhow::{Result, anyhow, ensure};
 use hrnet_train::reduce::Alone;
 use hrnet_train::{BoxError, Checkpoints, Reduce, TapeError, TrainError, Trainer};
@@ -221,12 +223,12 @@ impl Group {
             _ => {
                 let text = failure.message().unwrap_or_default();
                 let others = link.leave(Some(&text));
-                let cut: String =
-                    others.iter().flatten().find(|t| text.starts_with(&t[..])).cloned().unwrap_or_default();
-                let same = |r: &usize| others[*r].as_ref().is_some_and(|t| *t == cut && !t.is_empty());
-                let count = (0..others.len()).filter(same).count();
+                // What travelled may be cut.
+                let same =
+                    |r: usize| others[r].as_ref().is_some_and(|t| !t.is_empty() && text.starts_with(&t[..]));
+                let count = (0..others.len()).filter(|&r| same(r)).count();
                 match failure {
-                    _ if (0..rank).any(|r| same(&r)) => Err(Failure::Reported),
+                    _ if (0..rank).any(same) => Err(Failure::Reported),
                     Failure::Runtime(error) if count + 1 < others.len() => {
                         Err(Failure::Runtime(anyhow!("rank {rank}: {}", chain(&error))))
                     }

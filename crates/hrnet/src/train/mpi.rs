@@ -239,9 +239,9 @@ impl Shared {
         // Whoever is gone may have said why.
         self.collect();
         let peers = lock(&self.peers);
-        let found = if let Some(left) =
-            self.others().find(|&r| peers[r].word.is_some() && peers[r].inbox.is_empty())
-        {
+        // Only who is waited for may leave without an error.
+        let failed = |&r: &usize| matches!(peers[r].word, Some(Some(_)));
+        let found = if let Some(left) = self.others().find(failed) {
             Broken::Left(left)
         } else if let Some(rank) = gone.filter(|&rank| peers[rank].inbox.is_empty()) {
             Broken::Lost { rank, who: peers[rank].who.clone() }
