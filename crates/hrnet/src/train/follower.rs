@@ -23,10 +23,10 @@ impl<'a> Follower<'a> {
 }
 
 impl Observer for Follower<'_> {
-    fn after_step(&mut self, _: &mut Trainer, report: &StepReport) -> Result<Control, BoxError> {
+    fn after_step(&mut self, trainer: &mut Trainer, report: &StepReport) -> Result<Control, BoxError> {
         let asked = self.group.any(interrupt::asked())?;
         let stop = asked || self.max_steps.is_some_and(|max| report.step >= max);
-        Ok(if stop { Control::Stop } else { Control::Continue })
+        Ok(if stop && self.group.between_steps(trainer) { Control::Stop } else { Control::Continue })
     }
 
     fn after_epoch(&mut self, trainer: &mut Trainer, _: u64) -> Result<Control, BoxError> {

@@ -98,6 +98,11 @@ impl Group {
         Ok(batch / size)
     }
 
+    /// Whether the run may be saved and stopped here: not within an accumulated step whose gradients lie with several processes.
+    pub(super) fn between_steps(&self, trainer: &Trainer) -> bool {
+        self.size() == 1 || trainer.progress().pending == 0
+    }
+
     /// Whether any process says so.
     pub(super) fn any(&self, own: bool) -> Result<bool, BoxError> {
         let mut count = [f64::from(u8::from(own))];

@@ -205,14 +205,15 @@ impl Shared {
     fn receive(&self, rank: usize, wait: &mut Wait) -> Result<Vec<f64>, Broken> {
         loop {
             self.collect();
-            let peer = &mut lock(&self.peers)[rank];
-            if let Some(message) = peer.inbox.pop_front() {
-                return Ok(message);
+            let (message, left) = {
+                let peer = &mut lock(&self.peers)[rank];
+                (peer.inbox.pop_front(), peer.word.is_some())
+            };
+            match message {
+                Some(message) => return Ok(message),
+                None if left => return Err(self.fail(Broken::Left(rank))),
+                None => self.pause(wait)?,
             }
-            if peer.word.is_some() {
-                return Err(self.fail(Broken::Left(rank)));
-            }
-            self.pause(wait)?;
         }
     }
 
@@ -573,7 +574,7 @@ impl Link {
             }
             if wait.looked.elapsed() >= LOOK {
                 wait.looked = Instant::now();
-                missing = shared.others().any(|_| !shared.lost().is_empty());
+                missing = !shared.lost().is_empty();
             }
             std::thread::sleep(NAP);
         }

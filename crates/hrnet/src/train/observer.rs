@@ -229,12 +229,13 @@ impl Observer for Progress<'_> {
                 "images_per_second": images, "data_wait_seconds": wait,
             }))?;
         }
-        if report.step.is_multiple_of(self.config.train.checkpoint_steps) {
+        let between = self.group.between_steps(trainer);
+        if between && report.step.is_multiple_of(self.config.train.checkpoint_steps) {
             self.save(trainer)?;
         }
         let asked = self.group.any(interrupt::asked())?;
         let stop = asked || self.max_steps.is_some_and(|max| report.step >= max);
-        Ok(if stop { Control::Stop } else { Control::Continue })
+        Ok(if stop && between { Control::Stop } else { Control::Continue })
     }
 
     fn after_epoch(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<Control, BoxError> {
