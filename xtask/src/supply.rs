@@ -1,7 +1,7 @@
 //! `cargo xtask supply`: check G2 of the reliability list. The lock file is committed and current, everything comes from
 //! crates.io, licences are on the list of deny.toml, and the crates are those of xtask/vetted.txt.
 //!
-//! The crates looked at are those of an x86-64 Linux build, tests included; sources are checked for every platform.
+//! The crates looked at are those of an x86-64 Linux build, tests and optional features included; sources are checked for every platform.
 
 use crate::licence::is_allowed;
 use crate::{Report, repo};
@@ -24,9 +24,10 @@ pub fn run(root: &Path) -> Result<Report> {
     if repo::run(root, "git", &["ls-files", "--error-unmatch", "Cargo.lock"]).is_err() {
         report.fail("Cargo.lock is not committed");
     }
-    let metadata = repo::metadata(root, &["--locked", "--filter-platform", TARGET]).context(
-        "the lock file is out of date, or crates are missing (then run `cargo fetch --locked` first)",
-    )?;
+    let metadata = repo::metadata(root, &["--locked", "--all-features", "--filter-platform", TARGET])
+        .context(
+            "the lock file is out of date, or crates are missing (then run `cargo fetch --locked` first)",
+        )?;
     let read =
         |path: &str| std::fs::read_to_string(root.join(path)).with_context(|| format!("reading {path}"));
     let members: BTreeSet<&str> = repo::items(&metadata, "packages")

@@ -100,6 +100,26 @@ fn batches_do_not_depend_on_threads_cache_or_start() {
     assert_eq!(single[5].samples[0], reference[1].samples[1]);
 }
 
+/// Processes that share every batch make together what one makes.
+#[test]
+fn parts_of_batches_make_the_whole() {
+    let folder = Folder::new("parts");
+    let set = folder.set();
+    let reference = all(&set, plan(1), Position::default(), 2);
+    for parts in [2, 3] {
+        let made: Vec<_> = (0..parts)
+            .map(|part| all(&set, BatchPlan { part: [part, parts], ..plan(2) }, Position::default(), 2))
+            .collect();
+        for (i, whole) in reference.iter().enumerate() {
+            let indices: Vec<usize> = made.iter().flat_map(|m| m[i].indices.clone()).collect();
+            assert_eq!(indices, whole.indices, "batch {i} in {parts} parts");
+            let samples: Vec<_> = made.iter().flat_map(|m| m[i].samples.clone()).collect();
+            assert_eq!(samples, whole.samples);
+            assert!(made.iter().all(|m| m[i].position == whole.position));
+        }
+    }
+}
+
 #[test]
 fn epochs_are_permutations_and_differ() {
     let folder = Folder::new("order");

@@ -172,6 +172,18 @@ impl Loss {
         }
     }
 
+    /// How much counts in a target: the loss of a batch in parts of equal size is the mean of theirs with these weights. That is the
+    /// weight of the labelled pixels for cross entropy, and 1 for losses that divide by the size of the batch. OHEM divides by the pixels
+    /// that it keeps, which the target does not tell: 1 too.
+    pub fn mass(&self, target: &Target) -> f64 {
+        match (self, target) {
+            (Loss::PixelCrossEntropy(loss), Target::Pixels(labels)) if loss.ohem.is_none() => {
+                loss.mass(labels)
+            }
+            _ => 1.0,
+        }
+    }
+
     /// The loss of `output` `[n, c, h, w]`; `grad` is overwritten with `scale` times its gradient.
     pub fn evaluate(
         &self,

@@ -397,8 +397,17 @@ impl Trainer {
         }
     }
 
-    /// Learns from one batch.
+    /// Learns from one batch. When an exchange with other processes fails, the trainer stands where it stood before.
     pub fn step(&mut self, batch: &Batch) -> Result<StepReport, TrainError> {
+        let before = self.progress;
+        let report = self.attempt(batch);
+        if matches!(report, Err(TrainError::Shared { .. } | TrainError::Tape(TapeError::Shared { .. }))) {
+            self.progress = before;
+        }
+        report
+    }
+
+    fn attempt(&mut self, batch: &Batch) -> Result<StepReport, TrainError> {
         let input = batch.input.dims4().ok_or_else(|| TapeError::Length {
             what: "input",
             shape: self.tape.input_shape(),
@@ -431,13 +440,10 @@ impl Trainer {
         // Every process has its share of the batch.
         let size = self.options.reduce.size() as f64;
         let scale = 1.0 / (f64::from(self.options.accumulate) * size);
-        let (objective, target) = (&self.options.loss, &batch.target);
-        self.losses =
-            objective.evaluate(&pool, &self.outputs, &shapes, target, scale, &mut self.output_grads)?;
-        let reduced = self.options.reduce.sum(&mut self.losses);
-        reduced.map_err(|source| TrainError::Shared { step: self.progress.step, source })?;
-        self.losses.iter_mut().for_each(|loss| *loss /= size);
-        let loss = objective.total(&self.losses);
+        let (outputs, grads, target) = (&self.outputs, &mut self.output_grads, &batch.target);
+        self.losses = self.options.loss.evaluate(&pool, outputs, &shapes, target, scale, grads)?;
+        self.share_losses(&batch.target)?;
+        let loss = self.options.loss.total(&self.losses);
         let mut report = StepReport {
             step: self.progress.step,
             epoch,
@@ -492,6 +498,33 @@ impl Trainer {
         report.step = self.progress.step;
         report.updated = true;
         Ok(report)
+    }
+
+    /// The losses of the whole batch from those of the shares, and gradients to match. A loss that is a mean over what counts in its
+    /// share (pixels with a label) weighs as much as there is of it.
+    fn share_losses(&mut self, target: &Target) -> Result<(), TrainError> {
+        let reduce = &self.options.reduce;
+        let size = reduce.size() as f64;
+        if size == 1.0 {
+            return Ok(());
+        }
+        let own = self.options.loss.masses(target);
+        let mut sums: Vec<f64> = self.losses.iter().zip(&own).map(|(loss, mass)| loss * mass).collect();
+        sums.extend(&own);
+        reduce.sum(&mut sums).map_err(|source| TrainError::Shared { step: self.progress.step, source })?;
+        let (losses, masses) = sums.split_at(own.len());
+        for (i, loss) in self.losses.iter_mut().enumerate() {
+            let mass = if masses[i] > 0.0 { masses[i] } else { 1.0 };
+            *loss = losses[i] / mass;
+            let factor = (own[i] * size / mass) as f32;
+            if factor != 1.0 {
+                let pool = &self.options.pool;
+                par::for_each_chunk(pool, &mut self.output_grads[i], |_, chunk| {
+                    chunk.iter_mut().for_each(|g| *g *= factor);
+                });
+            }
+        }
+        Ok(())
     }
 
     fn advance(&mut self) {

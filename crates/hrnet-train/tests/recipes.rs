@@ -332,6 +332,55 @@ fn a_lost_rank_is_an_error() {
     let mut options = options(1, heat(), OptimizerConfig::adam());
     options.reduce = group.pop().unwrap();
     let mut trainer = trainer(&net, options);
+    let (progress, weights) = (trainer.progress(), bits(&trainer.weights()));
     let error = trainer.step(&batch("lost", 4)).unwrap_err();
     assert!(error.to_string().contains("another"), "{error}");
+    assert_eq!(trainer.progress(), progress, "the state is that of the last step: it may be saved");
+    assert_eq!(bits(&trainer.weights()), weights);
+    trainer.save().unwrap();
+}
+
+/// The mean over labelled pixels is that of the whole batch, however they are spread over the shares.
+#[test]
+fn shares_count_by_their_labelled_pixels() {
+    let head = Head::Segment { classes: POINTS, kernel: 1 };
+    let net = Model { arch: arch(), head }.build().unwrap();
+    let image = 32 * 32;
+    // The first image is nearly unlabelled, the last one whole.
+    let labels = |n: usize, first: usize| -> PixelLabels {
+        let ids = (0..n * image).map(|i| {
+            let (n, pixel) = (first + i / image, i % image);
+            if pixel % 16 < [1, 5, 11, 16][n] { (pixel / 7 % POINTS) as u8 } else { 255 }
+        });
+        PixelLabels { shape: [n, 32, 32], ids: ids.collect() }
+    };
+    let input = formula::input("labelled input", &[4, 3, 32, 32]);
+    let run = |reduce: Arc<dyn Reduce>| {
+        let n = 4 / reduce.size();
+        let first = reduce.rank() * n;
+        let loss = PixelCrossEntropy { class_weights: vec![0.5, 1.0, 2.0], ..Default::default() };
+        let mut options = options(1, Loss::PixelCrossEntropy(loss), OptimizerConfig::sgd(0.0, false, 0.0));
+        options.reduce = reduce;
+        let weights = init::weights(&net, Init::He, 5);
+        let mut trainer = Trainer::new(&net, &weights, options, [n, 3, 32, 32]).unwrap();
+        let part = input.data()[first * 3 * image..][..n * 3 * image].to_vec();
+        let input = Tensor::new([n, 3, 32, 32], part).unwrap();
+        let batch = Batch { input, target: Target::Pixels(labels(n, first)) };
+        (trainer.step(&batch).unwrap().loss, trainer.gradients())
+    };
+    let one = run(reduce::threads(1).remove(0));
+    let two: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = reduce::threads(2).into_iter().map(|r| scope.spawn(|| run(r))).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert_eq!(two[0].0, two[1].0);
+    assert!((one.0 - two[0].0).abs() < 1e-6 * one.0, "{} and {}", one.0, two[0].0);
+    let largest =
+        |w: &Weights| w.iter().flat_map(|(_, t)| t.data().to_vec()).fold(0.0f32, |m, v| m.max(v.abs()));
+    let all = largest(&one.1);
+    for (name, a) in one.1.iter() {
+        let b = two[0].1.get(name).unwrap();
+        let error = a.data().iter().zip(b.data()).fold(0.0f32, |m, (x, y)| m.max((x - y).abs()));
+        assert!(error < 1e-4 * all, "{name}: {error} where the largest gradient is {all}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Prints a line; see [`crate::say!`].
 pub fn line(text: Arguments) {
@@ -15,6 +16,27 @@ pub fn line(text: Arguments) {
             std::process::exit(1);
         }
     }
+}
+
+/// Whether remarks are left out.
+static HUSHED: AtomicBool = AtomicBool::new(false);
+
+/// No remarks from now on: of several processes that would say the same, one does.
+pub fn hush() {
+    HUSHED.store(true, Ordering::Relaxed);
+}
+
+/// Prints a remark on stderr; see [`crate::remark!`].
+pub fn remark(text: Arguments) {
+    if !HUSHED.load(Ordering::Relaxed) {
+        eprintln!("{text}");
+    }
+}
+
+/// `eprintln!` for what one of several processes says for all.
+#[macro_export]
+macro_rules! remark {
+    ($($arg:tt)*) => { $crate::out::remark(format_args!($($arg)*)) };
 }
 
 /// `println!` that survives a closed pipe.

@@ -6,8 +6,12 @@ mod data_check;
 mod export;
 mod face;
 mod folder;
+mod follower;
+mod group;
 mod interrupt;
 mod job;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod observer;
 mod plots;
 mod pose;
@@ -18,12 +22,14 @@ mod start;
 mod tensorboard;
 
 pub use data_check::WrongData;
+pub use group::Group;
 pub(crate) use interrupt::check as check_interrupt;
 pub use rate::{Rates, find as find_rate};
 
 use crate::config::TrainConfig;
 use anyhow::{Context, Result, bail};
 pub use folder::{Folder, Lock};
+use follower::Follower;
 use hrnet_kernels::{Isa, Pool};
 use hrnet_train::{BatchSource, Checkpoint, Checkpoints, FitEnd, TrainError, TrainOptions, Trainer};
 use job::Job;
@@ -49,10 +55,12 @@ pub struct RunOptions<'a> {
     pub recompute: bool,
     /// Train on data whose check finds what ruins a run.
     pub skip_check: bool,
+    /// The processes of the run.
+    pub group: &'a Group,
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Summary {
     /// The run folder.
     pub out: PathBuf,
@@ -71,19 +79,24 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     let pool = Arc::new(Pool::new(options.threads));
     crate::io::create_folder(options.out)?;
     let folder = Folder::new(options.out);
-    let _lock = Lock::take(options.out)?;
-    folder.clear().with_context(|| format!("{}: cannot be cleared up", options.out.display()))?;
+    let group = options.group;
+    // One process writes for all.
+    let _lock = group.leads().then(|| Lock::take(options.out)).transpose()?;
+    if group.leads() {
+        folder.clear().with_context(|| format!("{}: cannot be cleared up", options.out.display()))?;
+    }
     let mut checkpoints = Checkpoints::new(folder, KEEP);
     let resumed = resume_from(&mut checkpoints, options)?;
     let config_text = config.to_toml()?;
 
-    let checked = match config.data.check && !options.skip_check {
+    let checked = match group.leads() && config.data.check && !options.skip_check {
         true => data_check::before(config, resumed.as_ref().map(|_| options.out))?,
         false => None,
     };
     let Job { model, facts, mut source, loss, judge } = Job::open(config, pool.clone())?;
     let net = model.build()?;
-    let batch = config.train.batch;
+    let batch = group.share(config.train.batch)?;
+    source.share(group.rank(), group.size());
     let [h, w] = config.input.size;
     let input = [batch, 3, h, w];
     net.shapes(input)?;
@@ -101,13 +114,22 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     train_options.layer_rates = config.train.layer_rates.clone();
     train_options.config = config_text.clone();
     train_options.recompute = options.recompute;
+    train_options.reduce = group.reduce();
     let mut trainer = match &resumed {
         Some(checkpoint) => {
             check_same_run(&checkpoint.meta.config, &config_text)?;
             if checkpoint.meta.isa != isa.name() {
                 let (before, now) = (&checkpoint.meta.isa, isa.name());
-                eprintln!(
+                crate::remark!(
                     "warning: the run began with {before} kernels and goes on with {now}: the bits will differ"
+                );
+            }
+            let (before, now) = (source::parts(&checkpoint.meta.source_state), group.size());
+            if before != now {
+                let many = |n| if n == 1 { "1 process".into() } else { format!("{n} processes") };
+                crate::remark!(
+                    "warning: the run was on {} and goes on with {now}: the bits will differ",
+                    many(before)
                 );
             }
             Trainer::resume(&net, checkpoint, train_options)?
@@ -117,12 +139,30 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
             Trainer::new(&net, &weights, train_options, input)?
         }
     };
+    group.same_start(&config_text, per_epoch, &trainer)?;
+    // The loop would do one step before it asks.
+    let done = options.max_steps.is_some_and(|max| trainer.progress().step >= max);
+    if !group.leads() {
+        let higher = judge.as_ref().is_some_and(|j| j.higher_is_better());
+        let mut follower = Follower::new(group, options.max_steps, higher);
+        if done {
+            return Ok(follower.finish(&trainer));
+        }
+        return match trainer.fit(&mut source, config.train.epochs, &mut follower) {
+            Ok(_) => Ok(follower.finish(&trainer)),
+            Err(error) => {
+                group.rescue(&trainer, &mut checkpoints, &error, options.out);
+                Err(error.into())
+            }
+        };
+    }
     checkpoints.storage().put("config.toml", config.to_absolute_toml()?.as_bytes())?;
 
     eprintln!(
-        "{model}: {} parameters, {per_epoch} steps per epoch, {} epochs, run folder {}",
+        "{model}: {} parameters, {per_epoch} steps per epoch, {} epochs{}, run folder {}",
         net.parameter_count(),
         config.train.epochs,
+        if group.size() > 1 { format!(", {} processes", group.size()) } else { String::new() },
         options.out.display()
     );
     // Not before: until the first step there is nothing to save, and a signal may end the process as usual.
@@ -133,18 +173,21 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     if let Some(checked) = &checked {
         observer.write_log(checked.line())?;
     }
-    // The loop would do one step before it asks.
-    if options.max_steps.is_some_and(|max| trainer.progress().step >= max) {
+    if done {
         return observer.finish(&mut trainer, FitEnd::Stopped);
     }
     match trainer.fit(&mut source, config.train.epochs, &mut observer) {
         Ok(end) => observer.finish(&mut trainer, end),
         Err(_) if observer.interrupted => observer.finish(&mut trainer, FitEnd::Stopped),
         // The weights are good, whatever is wrong with a picture.
-        Err(e @ (TrainError::Source { .. } | TrainError::Observer { .. })) => {
+        Err(e @ (TrainError::Source { .. } | TrainError::Observer { .. })) if group.size() == 1 => {
             Err(observer.rescue(&mut trainer, e.into()))
         }
-        Err(e) => Err(e.into()),
+        Err(error) => {
+            drop(observer);
+            group.rescue(&trainer, &mut checkpoints, &error, options.out);
+            Err(error.into())
+        }
     }
 }
 
@@ -163,13 +206,13 @@ fn resume_from(checkpoints: &mut Checkpoints<Folder>, options: &RunOptions) -> R
         }
         Some("auto") => {
             let Some(loaded) = latest()? else {
-                eprintln!("{}: no checkpoint yet, starting from the beginning", options.out.display());
+                crate::remark!("{}: no checkpoint yet, starting from the beginning", options.out.display());
                 return Ok(None);
             };
             for (name, reason) in &loaded.rejected {
-                eprintln!("passed over {name}: {reason}");
+                crate::remark!("passed over {name}: {reason}");
             }
-            eprintln!("resuming from {} (step {})", loaded.name, loaded.checkpoint.meta.step);
+            crate::remark!("resuming from {} (step {})", loaded.name, loaded.checkpoint.meta.step);
             Ok(Some(loaded.checkpoint))
         }
         Some(file) => {

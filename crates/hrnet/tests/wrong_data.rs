@@ -152,10 +152,10 @@ fn cases() -> Vec<Case> {
         coco(&[("\"keypoints\":[5,6,2,7.5,8,2,9,9,2]", &all)])
     };
     let bbox = |s: &str| coco(&[("\"bbox\":[4,4,20,20]", &format!("\"bbox\":[{s}]"))]);
-    let names = |s: &str| {
-        coco(&[("[\"nose\",\"left_eye\",\"right_eye\"]", s), (",\"flip_pairs\":[[1,2]]", "")])
-    };
-    let no_points = [("5,6,2,7.5,8,2,9,9,2", "0,0,0,0,0,0,0,0,0"), ("6,6,2,7,8,1,9,9,2", "0,0,0,0,0,0,0,0,0")];
+    let names =
+        |s: &str| coco(&[("[\"nose\",\"left_eye\",\"right_eye\"]", s), (",\"flip_pairs\":[[1,2]]", "")]);
+    let no_points =
+        [("5,6,2,7.5,8,2,9,9,2", "0,0,0,0,0,0,0,0,0"), ("6,6,2,7,8,1,9,9,2", "0,0,0,0,0,0,0,0,0")];
     let three = || label(|i| (i % 3) as u8);
     // A good set beside the given one, of other pictures.
     let beside = |other: Case| {

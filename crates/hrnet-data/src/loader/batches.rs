@@ -54,17 +54,20 @@ pub struct BatchPlan {
     pub threads: usize,
     /// Finished or half-made batches that may wait; bounds the memory.
     pub prefetch: usize,
+    /// Which part of every batch is made, and of how many: each process of several has its own. A batch that does not
+    /// divide has a shorter last part.
+    pub part: [usize; 2],
 }
 
 impl BatchPlan {
     /// A shuffled plan for training with one worker and four batches ahead.
     pub fn training(batch_size: usize, seed: u64) -> Self {
-        Self { batch_size, seed, shuffle: true, drop_last: true, threads: 1, prefetch: 4 }
+        Self { batch_size, seed, shuffle: true, drop_last: true, threads: 1, prefetch: 4, part: [0, 1] }
     }
 
     /// Set order, nothing left out.
     pub fn evaluation(batch_size: usize) -> Self {
-        Self { batch_size, seed: 0, shuffle: false, drop_last: false, threads: 1, prefetch: 4 }
+        Self { batch_size, seed: 0, shuffle: false, drop_last: false, threads: 1, prefetch: 4, part: [0, 1] }
     }
 
     /// Batches in one epoch of `samples` samples.
@@ -259,7 +262,10 @@ impl<M: Samples> Shared<M> {
         let position = self.position(ticket);
         let order = self.order_of(position.epoch);
         let start = position.batch as usize * plan.batch_size;
-        let indices = order[start..(start + plan.batch_size).min(order.len())].to_vec();
+        let whole = &order[start..(start + plan.batch_size).min(order.len())];
+        let [part, parts] = plan.part;
+        let share = whole.len().div_ceil(parts.max(1));
+        let indices: Vec<usize> = whole.iter().copied().skip(part * share).take(share).collect();
         let make = |&index: &usize| self.maker.sample(plan.seed, position.epoch, index);
         let samples = indices.iter().map(make).collect::<Result<_, _>>()?;
         Ok(Batch { position, indices, samples })

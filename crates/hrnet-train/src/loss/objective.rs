@@ -92,6 +92,15 @@ impl Objective {
         .collect()
     }
 
+    /// How much counts in the targets of each loss; see [`Loss::mass`].
+    pub fn masses(&self, target: &Target) -> Vec<f64> {
+        let each = self.terms.iter().enumerate().map(|(i, term)| match target {
+            Target::Each(targets) => targets.get(i).map_or(1.0, |target| term.loss.mass(target)),
+            shared => term.loss.mass(shared),
+        });
+        each.collect()
+    }
+
     /// The weighted sum.
     pub fn total(&self, losses: &[f64]) -> f64 {
         self.terms.iter().zip(losses).map(|(term, loss)| term.weight * loss).sum()

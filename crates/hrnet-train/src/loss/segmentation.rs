@@ -81,6 +81,13 @@ impl PixelCrossEntropy {
         self.class_weights.get(class).copied().unwrap_or(1.0)
     }
 
+    /// The weight of all pixels that count. Per class first: a sum of few different numbers is exact in any order.
+    pub(super) fn mass(&self, labels: &PixelLabels) -> f64 {
+        let mut counts = [0u64; 256];
+        labels.ids.iter().filter(|&&id| id != self.ignore).for_each(|&id| counts[usize::from(id)] += 1);
+        counts.iter().enumerate().map(|(class, &n)| n as f64 * self.weight(class)).sum()
+    }
+
     pub(super) fn evaluate(
         &self,
         pool: &Pool,
@@ -93,10 +100,7 @@ impl PixelCrossEntropy {
         self.check(shape[1])?;
         let pixels = Pixels::new(pool, output, shape, labels, self.ignore, self.align_corners)?;
         let Some(ohem) = self.ohem else {
-            // Per class first: a sum of few different numbers is exact in any order.
-            let mut counts = vec![0u64; shape[1]];
-            (0..pixels.count()).filter_map(|i| pixels.class(i)).for_each(|class| counts[class] += 1);
-            let total: f64 = counts.iter().enumerate().map(|(c, &n)| n as f64 * self.weight(c)).sum();
+            let total = self.mass(labels);
             let one = if total > 0.0 { 1.0 / total } else { 0.0 };
             return Ok(pixels.weighted(|_, class| one * self.weight(class), scale, grad));
         };

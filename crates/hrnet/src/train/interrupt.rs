@@ -1,7 +1,8 @@
-//! Ctrl-C: the first one asks the run to save and end, the second one ends the process.
+//! Ctrl-C and SIGTERM: the first one asks the run to save and end, the second one ends the process. SIGUSR1 only asks: launchers
+//! of several processes hand it on and do not end them themselves.
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -28,6 +29,7 @@ pub(super) fn listen() -> Result<()> {
             .and_then(|_| flag::register(signal, asked.clone()))
             .context("cannot listen for Ctrl-C")?;
     }
+    flag::register(SIGUSR1, asked.clone()).context("cannot listen for SIGUSR1")?;
     let _ = ASKED.set(asked);
     Ok(())
 }

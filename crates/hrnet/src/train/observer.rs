@@ -2,6 +2,7 @@
 
 use super::export;
 use super::folder::Folder;
+use super::group::Group;
 use super::interrupt;
 use super::job::{Facts, Judge};
 use super::plots::{self, Shown};
@@ -35,6 +36,7 @@ pub(super) struct Progress<'a> {
     out: PathBuf,
     max_steps: Option<u64>,
     checkpoints: &'a mut Checkpoints<Folder>,
+    group: &'a Group,
     judge: Option<Box<dyn Judge>>,
     bar: ProgressBar,
     log: File,
@@ -61,7 +63,7 @@ impl<'a> Progress<'a> {
         config: &'a TrainConfig,
         model: &Model,
         facts: Facts,
-        options: &RunOptions,
+        options: &RunOptions<'a>,
         per_epoch: u64,
         checkpoints: &'a mut Checkpoints<Folder>,
         judge: Option<Box<dyn Judge>>,
@@ -87,6 +89,7 @@ impl<'a> Progress<'a> {
             out: options.out.to_path_buf(),
             max_steps: options.max_steps,
             checkpoints,
+            group: options.group,
             judge,
             bar,
             log,
@@ -119,8 +122,9 @@ impl<'a> Progress<'a> {
         Ok(())
     }
 
-    fn judge(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<()> {
-        let Some(judge) = &mut self.judge else { return Ok(()) };
+    /// Measures and keeps; returns the deciding figure.
+    fn judge(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<Option<f64>> {
+        let Some(judge) = &mut self.judge else { return Ok(None) };
         let weights = trainer.ema_weights().unwrap_or_else(|| trainer.weights());
         let started = Instant::now();
         let judged = judge.measure(&weights).inspect_err(|e| self.interrupted = interrupt::is_cause(e))?;
@@ -153,7 +157,7 @@ impl<'a> Progress<'a> {
         if best {
             self.export(&weights, "best.safetensors", Some(judged.percent))?;
         }
-        Ok(())
+        Ok(Some(judged.percent))
     }
 
     fn export(&self, weights: &Weights, name: &str, percent: Option<f64>) -> Result<()> {
@@ -262,26 +266,40 @@ impl Observer for Progress<'_> {
                 "images_per_second": images, "data_wait_seconds": wait,
             }))?;
         }
+        let between = self.group.between_steps(trainer);
         if report.updated && report.step.is_multiple_of(self.config.train.checkpoint_steps) {
             self.save(trainer)?;
         }
-        let stop = self.max_steps.is_some_and(|max| report.step >= max) || interrupt::asked();
-        Ok(if stop { Control::Stop } else { Control::Continue })
+        let asked = self.group.any(interrupt::asked())?;
+        let stop = asked || self.max_steps.is_some_and(|max| report.step >= max);
+        Ok(if stop && between { Control::Stop } else { Control::Continue })
     }
 
     fn after_epoch(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<Control, BoxError> {
+        let mut figure = None;
         if (epoch + 1).is_multiple_of(self.config.train.eval_epochs) || epoch + 1 == self.config.train.epochs
         {
-            self.judge(trainer, epoch)?;
+            figure = match self.judge(trainer, epoch) {
+                // The run was asked to end: the others stop here, too.
+                Err(e) if self.interrupted => {
+                    self.group.told([f64::NAN, 1.0])?;
+                    return Err(e.into());
+                }
+                judged => judged?,
+            };
         }
-        match self.config.train.patience {
+        let control = match self.config.train.patience {
             Some(patience) if self.judge.is_some() && self.stale >= patience => {
                 self.bar.println(format!("no new best in {} evaluations: the run ends early", self.stale));
                 self.early = true;
-                Ok(Control::Stop)
+                Control::Stop
             }
-            _ => Ok(Control::Continue),
-        }
+            _ => Control::Continue,
+        };
+        // The others wait for this: whether it is the best, and whether there is more to do.
+        let stop = f64::from(u8::from(control == Control::Stop));
+        self.group.told([figure.unwrap_or(f64::NAN), stop])?;
+        Ok(control)
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
 
 fn read(file: &Path, images: Option<&Path>) -> Result<PoseSet> {
     let set = coco::read(file, &image_root(file, images), &CocoOptions::default())?;
-    set.notes.iter().take(5).for_each(|note| eprintln!("{}: {note}", file.display()));
+    set.notes.iter().take(5).for_each(|note| crate::remark!("{}: {note}", file.display()));
     Ok(set)
 }
 
@@ -106,7 +106,7 @@ pub(super) fn leave_out(set: &mut PoseSet, list: &Path) -> Result<()> {
     let before = set.samples.len();
     let images: Vec<i64> = set.images.iter().map(|i| i.id).collect();
     set.samples.retain(|s| images.get(s.image).is_none_or(|id| !ids.contains(id)));
-    eprintln!("{} of {before} persons left out by {shown}", before - set.samples.len());
+    crate::remark!("{} of {before} persons left out by {shown}", before - set.samples.len());
     Ok(())
 }
 

@@ -47,7 +47,7 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
         bail!("{}: no pixel of the label images belongs to a class", list.display());
     }
     for (name, _) in names.iter().zip(&counts).filter(|(_, n)| **n == 0) {
-        eprintln!("warning: {}: no pixel is labelled {name}; it cannot be learned", list.display());
+        crate::remark!("warning: {}: no pixel is labelled {name}; it cannot be learned", list.display());
     }
     let mut loss = loss.clone();
     if config.data.class_weights != ClassWeights::None {

@@ -22,9 +22,15 @@ struct Ahead<M: Samples> {
     waited: Arc<AtomicU64>,
 }
 
+/// Batches of which each process makes its part.
+trait Shares: BatchSource {
+    fn share(&mut self, part: usize, parts: usize);
+}
+
 /// A source of any task.
 pub(super) struct Source {
-    inner: Box<dyn BatchSource>,
+    inner: Box<dyn Shares>,
+    parts: usize,
     waited: Arc<AtomicU64>,
 }
 
@@ -42,7 +48,13 @@ impl Source {
         let waited = Arc::new(AtomicU64::new(0));
         let collate: Collate<M::Sample> = Box::new(collate);
         let inner = Box::new(Ahead { maker, plan, epochs, ahead: None, collate, waited: waited.clone() });
-        Ok(Self { inner, waited })
+        Ok(Self { inner, parts: 1, waited })
+    }
+
+    /// From now on makes one part of every batch; the others are made by other processes.
+    pub(super) fn share(&mut self, part: usize, parts: usize) {
+        self.inner.share(part, parts);
+        self.parts = parts;
     }
 
     /// Microseconds that the trainer has waited for data.
@@ -58,6 +70,26 @@ impl BatchSource for Source {
 
     fn batch(&mut self, epoch: u64, index: u64) -> Result<Batch, BoxError> {
         self.inner.batch(epoch, index)
+    }
+
+    /// Where a run continues with another number of processes, its sums round differently: a checkpoint says how many.
+    fn state(&self) -> String {
+        if self.parts > 1 { format!("{PARTS}{}", self.parts) } else { String::new() }
+    }
+}
+
+/// Begins the state of a source that several processes share.
+const PARTS: &str = "processes ";
+
+/// How many processes a state is of.
+pub(super) fn parts(state: &str) -> usize {
+    state.strip_prefix(PARTS).and_then(|n| n.parse().ok()).unwrap_or(1)
+}
+
+impl<M: Samples> Shares for Ahead<M> {
+    fn share(&mut self, part: usize, parts: usize) {
+        self.plan.part = [part, parts];
+        self.ahead = None;
     }
 }
 

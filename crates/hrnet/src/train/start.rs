@@ -41,7 +41,7 @@ pub(super) fn weights(config: &TrainConfig, model: &Model, net: &Net) -> Result<
         );
     }
     let first = other_shape.first().or(left.first());
-    eprintln!(
+    crate::remark!(
         "started from {}: {taken} of {all} tensors, {} new{}",
         start.display(),
         all - taken,

@@ -1,0 +1,316 @@
+//! The processes of a run: one alone, or several under `mpirun` or `srun`, each with its share of every batch.
+//!
+//! The first, rank 0, writes files, judges and speaks. The others decide the same things at the same steps, from what it tells
+//! them. All stand at the same weights after every step, so each of them can save the run when the first is gone.
+
+use super::Folder;
+use crate::outcome::Outcome;
+#[cfg(feature = "mpi")]
+use crate::outcome::{Failure, chain};
+use anyhow::{Result, anyhow, ensure};
+use hrnet_train::reduce::Alone;
+use hrnet_train::{BoxError, Checkpoints, Reduce, TapeError, TrainError, Trainer};
+use std::path::Path;
+use std::sync::Arc;
+
+/// This process among those of the run.
+#[derive(Debug)]
+pub struct Group {
+    reduce: Arc<dyn Reduce>,
+    #[cfg(feature = "mpi")]
+    link: Option<super::mpi::Link>,
+}
+
+/// Variables in which launchers tell the number of processes: Open MPI, MPICH and its kin, Slurm with PMIx.
+const SIZES: [&str; 2] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
+const SLURM: [&str; 2] = ["PMIX_RANK", "SLURM_STEP_NUM_TASKS"];
+
+/// How many processes a launcher has started with this one.
+fn launched(env: impl Fn(&str) -> Option<String>) -> usize {
+    let number = |name: &str| env(name)?.parse::<usize>().ok();
+    let slurm = || env(SLURM[0]).and_then(|_| number(SLURM[1]));
+    SIZES.into_iter().find_map(number).or_else(slurm).unwrap_or(1)
+}
+
+impl Group {
+    /// Meets the other processes that a launcher has started, if any.
+    pub fn join() -> Result<Self> {
+        match launched(|name| std::env::var(name).ok()) {
+            0 | 1 => Ok(Self::alone()),
+            size => Self::connect(size),
+        }
+    }
+
+    fn alone() -> Self {
+        Self {
+            reduce: Arc::new(Alone),
+            #[cfg(feature = "mpi")]
+            link: None,
+        }
+    }
+
+    #[cfg(not(feature = "mpi"))]
+    fn connect(size: usize) -> Result<Self> {
+        anyhow::bail!(
+            "started as one of {size} processes, but this hrnet was built without MPI: build it with \
+             `cargo build --release --features mpi`, or start it without mpirun"
+        )
+    }
+
+    #[cfg(feature = "mpi")]
+    fn connect(size: usize) -> Result<Self> {
+        // Listening must begin before a launcher can ask to end.
+        super::interrupt::listen()?;
+        let link = super::mpi::Link::join(size)?;
+        let reduce = link.reduce();
+        if reduce.rank() > 0 {
+            crate::out::hush();
+        }
+        Ok(Self { reduce, link: Some(link) })
+    }
+
+    /// Number of this process.
+    pub fn rank(&self) -> usize {
+        self.reduce.rank()
+    }
+
+    /// Number of processes.
+    pub fn size(&self) -> usize {
+        self.reduce.size()
+    }
+
+    /// Whether this process writes and speaks.
+    pub fn leads(&self) -> bool {
+        self.rank() == 0
+    }
+
+    pub(super) fn reduce(&self) -> Arc<dyn Reduce> {
+        self.reduce.clone()
+    }
+
+    /// Images per step of each process.
+    pub(super) fn share(&self, batch: usize) -> Result<usize> {
+        let size = self.size();
+        ensure!(
+            batch.is_multiple_of(size),
+            "train.batch = {batch} does not divide among {size} processes; it is the batch of all together"
+        );
+        Ok(batch / size)
+    }
+
+    /// Whether the run may be saved and stopped here: not within an accumulated step whose gradients lie with several processes.
+    pub(super) fn between_steps(&self, trainer: &Trainer) -> bool {
+        self.size() == 1 || trainer.progress().pending == 0
+    }
+
+    /// Whether any process says so.
+    pub(super) fn any(&self, own: bool) -> Result<bool, BoxError> {
+        let mut count = [f64::from(u8::from(own))];
+        self.reduce.sum(&mut count)?;
+        Ok(count[0] > 0.0)
+    }
+
+    /// The values that the first process has.
+    pub(super) fn told<const N: usize>(&self, own: [f64; N]) -> Result<[f64; N], BoxError> {
+        let mut values = if self.leads() { own } else { [0.0; N] };
+        self.reduce.sum(&mut values)?;
+        Ok(values)
+    }
+
+    /// All processes must stand at the same place: of the configuration, the data and the weights.
+    pub(super) fn same_start(&self, config: &str, per_epoch: u64, trainer: &Trainer) -> Result<()> {
+        if self.size() == 1 {
+            return Ok(());
+        }
+        let state = trainer.checkpoint().encode()?;
+        let step = trainer.progress().step;
+        let own = [digest(config.as_bytes()), per_epoch as f64, step as f64, digest(&state)];
+        let mut all = vec![0.0; own.len() * self.size()];
+        all[own.len() * self.rank()..][..own.len()].copy_from_slice(&own);
+        self.reduce.sum(&mut all).map_err(|e| anyhow!(e))?;
+        let what = ["the configuration", "the number of batches", "the step", "the weights"];
+        let (first, others) = all.split_at(own.len());
+        for (rank, other) in others.chunks_exact(own.len()).enumerate() {
+            for (i, what) in what.into_iter().enumerate() {
+                let numbers = if i == 1 || i == 2 {
+                    format!(" ({} and {})", other[i], first[i])
+                } else {
+                    String::new()
+                };
+                ensure!(
+                    other[i] == first[i],
+                    "rank {} and rank 0 differ in {what}{numbers}: all ranks need the same configuration, data, run \
+                     folder and start model, best from a shared folder",
+                    rank + 1
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this process writes and speaks, now that something has happened.
+    fn leads_now(&self) -> bool {
+        #[cfg(feature = "mpi")]
+        if let Some(link) = &self.link {
+            return link.leads();
+        }
+        self.leads()
+    }
+
+    /// Whether an exchange has failed.
+    fn is_broken(&self) -> bool {
+        #[cfg(feature = "mpi")]
+        if let Some(link) = &self.link {
+            return link.broken().is_some();
+        }
+        false
+    }
+
+    /// After an error that leaves the state of the last step intact, one process of several saves it.
+    pub(super) fn rescue(
+        &self,
+        trainer: &Trainer,
+        checkpoints: &mut Checkpoints<Folder>,
+        error: &TrainError,
+        out: &Path,
+    ) {
+        let intact = match error {
+            TrainError::Shared { .. } | TrainError::Source { .. } => true,
+            TrainError::Tape(error) => matches!(error, TapeError::Shared { .. }),
+            // Between steps the observer talks with the others.
+            TrainError::Observer { .. } => self.is_broken(),
+            _ => false,
+        };
+        let step = trainer.progress().step;
+        if self.size() == 1 || !intact || !self.leads_now() || step == 0 {
+            return;
+        }
+        let saved =
+            trainer.save().map_err(|e| anyhow!(e)).and_then(|bytes| Ok(checkpoints.save(step, &bytes)?));
+        match saved {
+            Ok(name) => eprintln!("saved {}", out.join(name).display()),
+            Err(error) => eprintln!("step {step} could not be saved: {error:#}"),
+        }
+    }
+
+    /// Ends this process's part: waits for the others, and sees to it that an error is told once, by the process that has it.
+    pub fn leave(self, outcome: Outcome) -> Outcome {
+        #[cfg(feature = "mpi")]
+        if self.link.is_some() {
+            return self.leave_together(outcome);
+        }
+        outcome
+    }
+
+    #[cfg(feature = "mpi")]
+    fn leave_together(mut self, outcome: Outcome) -> Outcome {
+        use super::mpi::Broken;
+        let Some(link) = self.link.take() else { return outcome };
+        let (rank, broken, leads) = (self.rank(), link.broken(), link.leads());
+        let failure = match outcome {
+            Ok(()) => {
+                let failed = link.leave(None).iter().any(Option::is_some);
+                // Who failed has said so.
+                return if failed { Err(Failure::Reported) } else { Ok(()) };
+            }
+            Err(failure) => failure,
+        };
+        match broken {
+            Some(Broken::Left(_)) => {
+                link.leave(Some(""));
+                Err(Failure::Reported)
+            }
+            // The same for all that are left.
+            Some(Broken::Lost { .. } | Broken::Silent(_)) => {
+                link.leave(Some(""));
+                Err(if leads { failure } else { Failure::Reported })
+            }
+            _ => {
+                let text = failure.message().unwrap_or_default();
+                let others = link.leave(Some(&text));
+                // What travelled may be cut.
+                let same =
+                    |r: usize| others[r].as_ref().is_some_and(|t| !t.is_empty() && text.starts_with(&t[..]));
+                let count = (0..others.len()).filter(|&r| same(r)).count();
+                match failure {
+                    _ if (0..rank).any(same) => Err(Failure::Reported),
+                    Failure::Runtime(error) if count + 1 < others.len() => {
+                        Err(Failure::Runtime(anyhow!("rank {rank}: {}", chain(&error))))
+                    }
+                    failure => Err(failure),
+                }
+            }
+        }
+    }
+}
+
+/// A checksum that an f64 holds exactly: FNV-1a over words, folded to 48 bits.
+fn digest(bytes: &[u8]) -> f64 {
+    let mut hash = 0xCBF2_9CE4_8422_2325u64 ^ bytes.len() as u64;
+    for word in bytes.chunks(8) {
+        let mut padded = [0u8; 8];
+        padded[..word.len()].copy_from_slice(word);
+        hash = (hash ^ u64::from_le_bytes(padded)).wrapping_mul(0x0000_0100_0000_01B3);
+        // A product's low bits depend on low bits alone.
+        hash ^= hash >> 29;
+    }
+    ((hash ^ (hash >> 48)) & ((1 << 48) - 1)) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn launchers_are_seen() {
+        let with = |pairs: &[(&str, &str)]| {
+            launched(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string()))
+        };
+        assert_eq!(with(&[]), 1);
+        assert_eq!(with(&[("OMPI_COMM_WORLD_SIZE", "4")]), 4);
+        assert_eq!(with(&[("PMI_SIZE", "2")]), 2);
+        assert_eq!(with(&[("PMIX_RANK", "0"), ("SLURM_STEP_NUM_TASKS", "8")]), 8);
+        // A batch script of Slurm by itself has started no ranks.
+        assert_eq!(with(&[("SLURM_STEP_NUM_TASKS", "8")]), 1);
+    }
+
+    #[test]
+    fn every_byte_counts_in_a_digest() {
+        let bytes: Vec<u8> = (0..100).collect();
+        let whole = digest(&bytes);
+        for at in 0..bytes.len() {
+            let mut other = bytes.clone();
+            other[at] ^= 0x80;
+            assert_ne!(digest(&other), whole, "byte {at}");
+        }
+        assert_ne!(digest(&[0; 8]), digest(&[0; 16]));
+        assert_eq!(whole, digest(&bytes));
+        assert!(whole < (1u64 << 48) as f64);
+    }
+
+    #[test]
+    fn a_group_agrees() {
+        let members: Vec<Group> = hrnet_train::reduce::threads(3)
+            .into_iter()
+            .map(|reduce| Group {
+                reduce,
+                #[cfg(feature = "mpi")]
+                link: None,
+            })
+            .collect();
+        assert_eq!(members[0].share(9).unwrap(), 3);
+        let error = members[0].share(8).unwrap_err().to_string();
+        assert!(error.contains("train.batch = 8") && error.contains("3 processes"), "{error}");
+        std::thread::scope(|scope| {
+            for group in &members {
+                scope.spawn(move || {
+                    let rank = group.rank();
+                    assert!(!group.any(false).unwrap());
+                    assert!(group.any(rank == 2).unwrap());
+                    assert_eq!(group.told([rank as f64 + 5.0, 2.5]).unwrap(), [5.0, 2.5]);
+                    assert!(group.told([f64::NAN]).unwrap()[0].is_nan());
+                });
+            }
+        });
+    }
+}
