@@ -468,11 +468,8 @@ fn a_part_of_the_images_is_looked_at_and_said() {
         ));
     }
     let category = &GOOD[GOOD.find("\"categories\"").unwrap()..GOOD.find("\"annotations\"").unwrap()];
-    let text = format!(
-        "{{\"images\":[{}],{category}\"annotations\":[{}]}}",
-        images.join(","),
-        people.join(",")
-    );
+    let text =
+        format!("{{\"images\":[{}],{category}\"annotations\":[{}]}}", images.join(","), people.join(","));
     folder.put("set.json", text);
     let report = |most_images| {
         let set = open(&folder.0.join("set.json"), &OpenOptions::default()).unwrap();

@@ -9,9 +9,7 @@ use hrnet_data::codec::bottom_up::{Aggregator, Options, Outputs, decode};
 use hrnet_data::codec::udp;
 use hrnet_data::dataset::coco::{self, CocoOptions};
 use hrnet_data::image::{Image, Limits, encode_jpeg, encode_png};
-use hrnet_data::loader::{
-    ImageOptions, People, PoseSpec, Poses, SampleSpec, Samples, decode_as_labelled,
-};
+use hrnet_data::loader::{ImageOptions, People, PoseSpec, Poses, SampleSpec, Samples, decode_as_labelled};
 
 /// A folder that goes away.
 struct Folder(PathBuf);
@@ -75,8 +73,7 @@ fn people(folder: &Folder) -> PathBuf {
 
 fn open(file: &Path, augment: BottomUpAugment) -> People {
     let set = coco::read(file, file.parent().unwrap(), &CocoOptions::default()).unwrap();
-    let spec =
-        SampleSpec { input: (128, 192), heatmap: (32, 48), sigma: 1.5, mean: [0.0; 3], std: [1.0; 3] };
+    let spec = SampleSpec { input: (128, 192), heatmap: (32, 48), sigma: 1.5, mean: [0.0; 3], std: [1.0; 3] };
     let made = People::open(set, ImageOptions::default(), augment, spec).unwrap();
     made.check().unwrap();
     made
@@ -112,7 +109,10 @@ fn targets_follow_the_pixels() {
                 if (2.0..190.0).contains(&x) && (2.0..126.0).contains(&y) {
                     let value = |c: usize| s.input[(c * 128 + y as usize) * 192 + x as usize] * 255.0;
                     let wanted = colour(p, label);
-                    assert!((0..3).all(|c| (value(c) - f32::from(wanted[c])).abs() < 6.0), "{epoch} {p} {label}");
+                    assert!(
+                        (0..3).all(|c| (value(c) - f32::from(wanted[c])).abs() < 6.0),
+                        "{epoch} {p} {label}"
+                    );
                     seen += 1;
                 }
             }
@@ -157,8 +157,7 @@ fn the_codec_reads_the_targets_back() {
         }
         let low_maps: Vec<f32> = low.maps.iter().chain(&tags).copied().collect();
         let mut sum = Aggregator::new([128, 192], &[0, 2, 1, 4, 3]).unwrap();
-        let outputs =
-            Outputs { low: &low_maps, low_size: low.size, high: &high.maps, high_size: high.size };
+        let outputs = Outputs { low: &low_maps, low_size: low.size, high: &high.maps, high_size: high.size };
         sum.add(outputs, None, true).unwrap();
         let options = Options { refine: false, ..Options::new(5, Protocol::Default) };
         let found = decode(&sum.finish().unwrap(), &options).unwrap();
@@ -207,10 +206,10 @@ fn the_combined_maps_of_udp_decode_to_the_points() {
     let folder = Folder::new("combined");
     let file = people(&folder);
     let set = coco::read(&file, &folder.0, &CocoOptions::default()).unwrap();
-    let form =
-        SampleSpec { input: (128, 96), heatmap: (32, 24), sigma: 1.5, mean: [0.0; 3], std: [1.0; 3] };
+    let form = SampleSpec { input: (128, 96), heatmap: (32, 24), sigma: 1.5, mean: [0.0; 3], std: [1.0; 3] };
     let spec = PoseSpec { form, padding: 2.0, udp: true, combined: true, joint_weights: Vec::new() };
-    let augment = LandmarkAugment { rotation_p: 1.0, rotation_deg: 20.0, flip_p: 0.5, ..LandmarkAugment::none() };
+    let augment =
+        LandmarkAugment { rotation_p: 1.0, rotation_deg: 20.0, flip_p: 0.5, ..LandmarkAugment::none() };
     let maker = Poses::open(set, ImageOptions::default(), augment, spec).unwrap();
     maker.check().unwrap();
     let mut seen = 0;

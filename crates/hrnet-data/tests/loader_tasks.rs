@@ -210,8 +210,13 @@ fn windows_and_settings_of_persons() {
     let text = std::fs::read_to_string(&file).unwrap().replace(",2,", ",0,");
     std::fs::write(&file, text).unwrap();
     let set = coco::read(&file, &folder.0, &CocoOptions::default()).unwrap();
-    let spec =
-        PoseSpec { form: SampleSpec::square(32, 8, 1.0), padding: 1.25, udp: false, combined: false, joint_weights: vec![] };
+    let spec = PoseSpec {
+        form: SampleSpec::square(32, 8, 1.0),
+        padding: 1.25,
+        udp: false,
+        combined: false,
+        joint_weights: vec![],
+    };
     let e = Poses::open(set, options(0), LandmarkAugment::none(), spec).err().unwrap().to_string();
     assert!(e.contains("none of the 7 persons"), "{e}");
 }

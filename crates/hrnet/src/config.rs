@@ -171,7 +171,9 @@ impl TrainConfig {
         }
         match (&train.mix, self.task) {
             (Some(mix), Task::Classification) => mix.check().context("train.mix")?,
-            (Some(_), _) => bail!("train.mix belongs to the task classification; task = \"{task}\" has no use for it"),
+            (Some(_), _) => {
+                bail!("train.mix belongs to the task classification; task = \"{task}\" has no use for it")
+            }
             _ => {}
         }
         let outputs = if self.is_ocr() || self.task == Task::BottomUp { 2 } else { 1 };

@@ -181,7 +181,8 @@ fn wrong_data_are_named() {
     let list = halves(&scratch, 4);
     let file = data_file(&scratch, "seg.toml", &list, "");
     // The number 2 is neither a class nor ignored.
-    hrnet!["train", &file, "--head", "segmentation", "--out", &out, "--skip-check"].fails(1, &["0_label.png", "number 2"]);
+    hrnet!["train", &file, "--head", "segmentation", "--out", &out, "--skip-check"]
+        .fails(1, &["0_label.png", "number 2"]);
     let file = data_file(&scratch, "seg.toml", &list, "ignore = [0, 1, 2]");
     hrnet!["train", &file, "--head", "segmentation", "--out", &out].fails(1, &["no pixel"]);
     std::fs::remove_file(scratch.path("seg/classes.txt")).unwrap();
@@ -303,7 +304,7 @@ fn an_interrupted_run_saves_and_ends() {
 fn recipe(scratch: &Scratch, name: &str, set: &Path, text: &str) -> PathBuf {
     let set = set.display();
     let (data, sections) = text.split_once("---").unwrap_or((text, ""));
-    scratch.write(name, format!("train = '{set}'\nval = '{set}'\n{data}\n{sections}\n"))
+    scratch.write(name, format!("[data]\ntrain = '{set}'\nval = '{set}'\n{data}\n{sections}\n"))
 }
 
 /// Runs to the end, and again with a stop after two steps; the models are the same.
@@ -320,7 +321,10 @@ fn runs(scratch: &Scratch, file: &Path, head: &str, more: &[&str]) -> (Value, Pa
     assert_eq!(summary["finished"], json!(true), "{name}: {summary}");
     run(&part, &["--threads", "1", "--max-steps", "2"]);
     run(&part, &["--threads", "2", "--resume", "auto"]);
-    assert!(bytes(&whole.join("last.safetensors")) == bytes(&part.join("last.safetensors")), "{name} differs");
+    assert!(
+        bytes(&whole.join("last.safetensors")) == bytes(&part.join("last.safetensors")),
+        "{name} differs"
+    );
     (summary, whole)
 }
 
@@ -349,7 +353,12 @@ fn every_loss_can_be_configured() {
     parse("bottom_up", "[train.loss]\npush = 0.01");
     // A new loss of the trainer belongs here; its `check` names them all.
     let all = [
-        "heatmap_mse", "cross_entropy", "pixel_cross_entropy", "ohkm", "udp_combined", "adaptive_wing",
+        "heatmap_mse",
+        "cross_entropy",
+        "pixel_cross_entropy",
+        "ohkm",
+        "udp_combined",
+        "adaptive_wing",
         "bottom_up",
     ];
     assert_eq!(kinds, all.map(String::from).into());
@@ -417,15 +426,19 @@ fn recipes_of_persons() {
         let (a, b) = (weights.get(name).unwrap().data(), fresh.get(name).unwrap().data());
         a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     };
-    for name in ["conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "stage2.0.branches.0.0.conv1.weight"] {
+    for name in
+        ["conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "stage2.0.branches.0.0.conv1.weight"]
+    {
         // Files hold halves.
         assert!(moved(&unfrozen, name) < 1e-3, "{name} moved by {}", moved(&unfrozen, name));
         assert!(moved(&free, name) > moved(&unfrozen, name), "{name} did not learn");
     }
     assert!(moved(&unfrozen, "final_layer.weight") > 1e-4);
-    let wrong = recipe(&scratch, "wrong.toml", &set, &format!("{form}[train]\nfreeze = {{ layers = ['conv9'] }}"));
+    let wrong =
+        recipe(&scratch, "wrong.toml", &set, &format!("{form}[train]\nfreeze = {{ layers = ['conv9'] }}"));
     let out = scratch.path("none");
-    hrnet!["train", &wrong, "--head", "pose", "--out", &out, "--batch", "4"].fails(1, &["freeze.layers", "conv9"]);
+    hrnet!["train", &wrong, "--head", "pose", "--out", &out, "--batch", "4"]
+        .fails(1, &["freeze.layers", "conv9"]);
 }
 
 #[test]
@@ -456,7 +469,17 @@ fn ocr_from_a_file_of_paths() {
     assert!(config.is_ocr());
     let model = out.join("best.safetensors");
     let best = summary["best_miou_percent"].as_f64().unwrap();
-    hrnet!["predict", scratch.path("seg/0.png"), "--model", &model, "--format", "masks", "--out", scratch.path("masks")].ok();
+    hrnet![
+        "predict",
+        scratch.path("seg/0.png"),
+        "--model",
+        &model,
+        "--format",
+        "masks",
+        "--out",
+        scratch.path("masks")
+    ]
+    .ok();
     assert!((0.0..=100.0).contains(&best));
 }
 

@@ -138,8 +138,16 @@ fn higher() {
 #[test]
 fn the_hardest_key_points_frozen_layers_and_kernels() {
     let ran = hrnet![
-        "train", "--cfg", file("pose.yaml"), "--print-config", "LOSS.USE_OHKM", "True", "LOSS.TOPK", "5",
-        "MODEL.EXTRA.FINAL_CONV_KERNEL", "3"
+        "train",
+        "--cfg",
+        file("pose.yaml"),
+        "--print-config",
+        "LOSS.USE_OHKM",
+        "True",
+        "LOSS.TOPK",
+        "5",
+        "MODEL.EXTRA.FINAL_CONV_KERNEL",
+        "3"
     ];
     let config = TrainConfig::parse(&ran.ok().out).unwrap();
     let LossSection::Maps(MapLoss::Other(OtherMapLoss::Ohkm(loss))) = &config.train.loss else {
@@ -148,8 +156,16 @@ fn the_hardest_key_points_frozen_layers_and_kernels() {
     assert_eq!(loss.top, 5);
     assert_eq!(config.model(17).unwrap().head, hrnet_ir::Head::Pose { joints: 17, kernel: 3, branch: 0 });
     let ran = hrnet![
-        "train", "--cfg", file("segmentation.yaml"), "--print-config", "TRAIN.FREEZE_LAYERS", "conv1,layer1",
-        "TRAIN.NONBACKBONE_KEYWORDS", "['last']", "TRAIN.NONBACKBONE_MULT", "4"
+        "train",
+        "--cfg",
+        file("segmentation.yaml"),
+        "--print-config",
+        "TRAIN.FREEZE_LAYERS",
+        "conv1,layer1",
+        "TRAIN.NONBACKBONE_KEYWORDS",
+        "['last']",
+        "TRAIN.NONBACKBONE_MULT",
+        "4"
     ];
     let config = TrainConfig::parse(&ran.ok().out).unwrap();
     assert_eq!(config.train.freeze.layers, ["conv1", "layer1"]);

@@ -87,7 +87,8 @@ impl Images {
             if used >= options.memory_budget {
                 break;
             }
-            let images: Vec<_> = chunk.par_iter().zip(sizes).map(|(p, size)| load(p, *size, &options)).collect();
+            let images: Vec<_> =
+                chunk.par_iter().zip(sizes).map(|(p, size)| load(p, *size, &options)).collect();
             for image in images {
                 stored.push(match image {
                     Ok(image) => {

@@ -71,9 +71,10 @@ impl Facts<'_> {
 
     pub fn texts(&self, key: &str) -> Vec<String> {
         match self.settings.get(key) {
-            Some(Value::List(items)) => {
-                items.iter().filter_map(|v| if let Value::Text(t) = v { Some(t.clone()) } else { None }).collect()
-            }
+            Some(Value::List(items)) => items
+                .iter()
+                .filter_map(|v| if let Value::Text(t) = v { Some(t.clone()) } else { None })
+                .collect(),
             _ => Vec::new(),
         }
     }

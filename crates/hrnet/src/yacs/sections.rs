@@ -1,9 +1,9 @@
 //! The training run as the table of a TOML file, and what in it is only near to the official run.
 
-use super::{Value as Setting, YacsError};
 use super::convert::Facts;
 use super::keys::Repository;
 use super::network::{bounded, fail};
+use super::{Value as Setting, YacsError};
 use hrnet_data::augment::{BottomUpAugment, ClassAugment, ColourJitter, LandmarkAugment, SegmentAugment};
 use hrnet_ir::{Depth, Fuse, Head, Model};
 use hrnet_train::loss::{CITYSCAPES_WEIGHTS, COCO_JOINT_WEIGHTS};
@@ -309,7 +309,13 @@ fn train(facts: &Facts, model: &Model, remarks: &mut Vec<String>) -> Result<Tabl
     if let Some(weights) = loss_weights(facts, model)? {
         table.insert("loss_weights".into(), weights.to_vec().into());
     }
-    let frozen: Vec<Value> = facts.text("TRAIN.FREEZE_LAYERS").split(',').map(str::trim).filter(|l| !l.is_empty()).map(Into::into).collect();
+    let frozen: Vec<Value> = facts
+        .text("TRAIN.FREEZE_LAYERS")
+        .split(',')
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .map(Into::into)
+        .collect();
     if !frozen.is_empty() {
         table.insert("freeze".into(), one("layers", frozen).into());
     }
@@ -418,7 +424,10 @@ fn loss(facts: &Facts, model: &Model, remarks: &mut Vec<String>) -> Result<Table
             table.insert("kind".into(), "ohkm".into());
             table.insert("top".into(), whole(top));
             if !facts.bool("LOSS.USE_TARGET_WEIGHT", true) {
-                remarks.push("LOSS.USE_TARGET_WEIGHT = false: points without labels count for nothing with OHKM".into());
+                remarks.push(
+                    "LOSS.USE_TARGET_WEIGHT = false: points without labels count for nothing with OHKM"
+                        .into(),
+                );
             }
         }
         Repository::Pose => {
