@@ -304,7 +304,7 @@ fn an_interrupted_run_saves_and_ends() {
 fn recipe(scratch: &Scratch, name: &str, set: &Path, text: &str) -> PathBuf {
     let set = set.display();
     let (data, sections) = text.split_once("---").unwrap_or((text, ""));
-    scratch.write(name, format!("train = '{set}'\nval = '{set}'\n{data}\n{sections}\n"))
+    scratch.write(name, format!("[data]\ntrain = '{set}'\nval = '{set}'\n{data}\n{sections}\n"))
 }
 
 /// Runs to the end, and again with a stop after two steps; the models are the same.
