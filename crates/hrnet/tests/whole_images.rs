@@ -133,7 +133,17 @@ fn eval_of_bottom_up_persons_finds_them_where_they_are() {
     let scratch = Scratch::new();
     let (file, ..) = model(&scratch, Head::Higher { joints: 17 }, 64, &[]);
     let photo = scratch.write("1.png", encode_png(&picture(1, 80, 64)).unwrap());
-    let ran = hrnet!["predict", &photo, "--model", &file, "--out", scratch.path("out"), "--json", "--max-people", "5"];
+    let ran = hrnet![
+        "predict",
+        &photo,
+        "--model",
+        &file,
+        "--out",
+        scratch.path("out"),
+        "--json",
+        "--max-people",
+        "5"
+    ];
     let document = ran.ok().json();
     let found = people(&document, &photo.to_string_lossy());
     assert!(!found.is_empty());
@@ -142,8 +152,20 @@ fn eval_of_bottom_up_persons_finds_them_where_they_are() {
         let data = scratch.write("labels.json", labels(&found, &names, moved).to_string());
         let report = scratch.path("report.html");
         let ran = hrnet![
-            "eval", "--data", &data, "--images", scratch.path("."), "--model", &file, "--max-people", "5",
-            "--metric", "ap", "--report", &report, "--json"
+            "eval",
+            "--data",
+            &data,
+            "--images",
+            scratch.path("."),
+            "--model",
+            &file,
+            "--max-people",
+            "5",
+            "--metric",
+            "ap",
+            "--report",
+            &report,
+            "--json"
         ];
         let result = ran.ok().json();
         assert_eq!((&result["schema"], &result["task"]), (&json!("hrnet.eval/1"), &json!("bottom_up_pose")));

@@ -6,10 +6,10 @@ use crate::io::{read, write_atomic};
 use crate::outcome::{Failure, Outcome};
 use crate::say;
 use anyhow::{Context, Result, anyhow, bail};
-use hrnet_data::draw::palette::Palette;
 use hrnet_data::convert::{ConvertOptions, Target, convert};
 use hrnet_data::dataset::model::Broken;
 use hrnet_data::dataset::open::open;
+use hrnet_data::draw::palette::Palette;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
