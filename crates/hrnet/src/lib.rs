@@ -8,7 +8,6 @@
 pub mod cli;
 pub mod cmd;
 pub mod config;
-pub mod face;
 pub mod io;
 pub mod measure;
 pub mod model;

@@ -344,7 +344,10 @@ impl Table {
         if !self.title.is_empty() {
             let _ = writeln!(out, "<h2>{}</h2>", escape(&self.title));
         }
-        out.push_str("<div class=\"scroll\"><table>\n<thead><tr>");
+        // Many short rows stand side by side.
+        let long = self.rows.len() >= LONG && self.columns.len() <= 3;
+        let kind = if long { "scroll long" } else { "scroll" };
+        let _ = write!(out, "<div class=\"{kind}\"><table>\n<thead><tr>");
         for (c, name) in self.columns.iter().enumerate() {
             let _ = write!(out, "<th{}>{}</th>", class(c), escape(name));
         }
@@ -372,6 +375,9 @@ impl Table {
     }
 }
 
+/// Rows from which a narrow table is set in columns.
+const LONG: usize = 24;
+
 /// No `<` or `&`, so that the page is well-formed as XML too.
 const STYLE: &str = "
 :root { color-scheme: light dark; --paper: #ffffff; --card: #f5f6f8; --ink: #1b1f24; --soft: #59636e; --line: #d9dee4; --tint: #0072ce2e; }
@@ -385,15 +391,15 @@ h1 { font-size: 28px; line-height: 1.25; margin: 0 0 4px; }
 h2 { font-size: 19px; margin: 36px 0 12px; }
 p { max-width: 75ch; }
 .sub { color: var(--soft); margin: 0 0 20px; overflow-wrap: anywhere; }
-dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); gap: 1px; margin: 20px 0; background: var(--line); border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
-dl div { background: var(--card); padding: 8px 12px; }
+dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); gap: 0; margin: 20px 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
+dl div { padding: 8px 12px; box-shadow: 1px 1px 0 var(--line); }
 dt { color: var(--soft); font-size: 12.5px; }
 dd { margin: 0; overflow-wrap: anywhere; }
 .figures { display: flex; flex-wrap: wrap; gap: 12px; margin: 20px 0; }
 .figures div { flex: 1 1 140px; max-width: 260px; background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 12px 14px; }
 .figures span { display: block; }
 .figures .name, .figures .note { color: var(--soft); font-size: 12.5px; }
-.figures .value { font-size: 26px; font-weight: 650; line-height: 1.3; font-variant-numeric: tabular-nums; }
+.figures .value { white-space: nowrap; font-size: clamp(19px, 4.5vw, 26px); font-weight: 650; line-height: 1.3; font-variant-numeric: tabular-nums; }
 .bar { display: flex; height: 22px; border-radius: 6px; overflow: hidden; background: var(--card); }
 .key { list-style: none; display: flex; flex-wrap: wrap; gap: 4px 22px; padding: 0; margin: 10px 0; }
 .key i { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 7px; }
@@ -407,6 +413,8 @@ figure { margin: 0; }
 .wide { flex-basis: 100%; }
 .wide svg { max-width: none; }
 .scroll { overflow-x: auto; }
+.long { columns: 16em; column-gap: 32px; }
+.long table { width: 100%; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 5px 14px 5px 8px; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; font-size: 13px; }

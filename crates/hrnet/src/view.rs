@@ -1,7 +1,7 @@
 //! Results as pictures: the image with what was found in it.
 
 use crate::result::{Found, Instance, Ranked, Schema};
-use crate::task::{Place, Stages};
+use crate::task::Stages;
 use hrnet_data::draw::heat::{HeatMaps, heat_sheet};
 use hrnet_data::draw::mask::{Mask, MaskStyle, overlay_with_legend};
 use hrnet_data::draw::palette::Palette;
@@ -125,9 +125,4 @@ pub fn crop_image(stages: &Stages, recipe: &Recipe) -> Image {
         }
     }
     crop
-}
-
-/// Whether a box is the whole image.
-pub fn is_whole(bbox: [f64; 4], image: &Image) -> bool {
-    Place::of_box(bbox) == Place::of_box([0.0, 0.0, image.width() as f64, image.height() as f64])
 }

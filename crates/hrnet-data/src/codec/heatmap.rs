@@ -56,6 +56,18 @@ pub enum Decoder {
     LogQuadratic,
 }
 
+impl std::fmt::Display for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Argmax => f.write_str("maximum"),
+            Self::QuarterOffset => f.write_str("quarter offset"),
+            Self::Dark { kernel } => write!(f, "DARK, kernel {kernel}"),
+            Self::Udp { kernel } => write!(f, "UDP, kernel {kernel}"),
+            Self::LogQuadratic => f.write_str("log-quadratic fit"),
+        }
+    }
+}
+
 /// The index and value of the first maximum; NaN never wins. An empty map or one of NaN gives index 0 and minus infinity.
 pub fn argmax(map: &[f32]) -> (usize, f32) {
     let mut best = (0, f32::NEG_INFINITY);

@@ -173,12 +173,6 @@ impl Chart {
         Self::lines(title, x, Axis::new("share of faces").range(0.0, 1.0).percent(), curves)
     }
 
-    /// Curves of precision over recall, both 0 to 1.
-    pub fn precision_recall(title: impl Into<String>, curves: Vec<Series>) -> Self {
-        let axis = |label| Axis::new(label).range(0.0, 1.0);
-        Self::lines(title, axis("recall"), axis("precision"), curves)
-    }
-
     /// The same with another size (curves).
     pub fn sized(self, width: usize, height: usize) -> Self {
         Self { size: [width, height], ..self }

@@ -78,5 +78,5 @@ fn table_of(table: &Table) -> report::Table {
         let cells = table.columns.iter().zip(values).map(|(c, &v)| c.unit.show(v));
         std::iter::once(name.clone()).chain(cells).collect()
     });
-    report::Table::new(&table.label, columns).rows(rows)
+    report::Table::new(format!("By {}", table.label), columns).rows(rows)
 }

@@ -1,9 +1,12 @@
 //! Faces: a landmark table, a V2 network, NME.
 
+mod evaluate;
+
 use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
 use super::source::{Source, heatmaps};
 use crate::config::{AugmentSection, LossSection, TrainConfig};
 use anyhow::{Result, bail};
+use evaluate::Evaluator;
 use hrnet_data::draw::{Style, Tile, draw_landmarks};
 use hrnet_data::geometry::{Crop, warp_bilinear_u8};
 use hrnet_data::image::Image;
@@ -34,7 +37,7 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples, _| {
         heatmaps(&samples, size, maps)
     })?;
-    let judge = crate::face::Evaluator::open(config, &model, pool)?;
+    let judge = Evaluator::open(config, &model, pool)?;
     let judge = judge.map(|evaluator| Box::new(FaceJudge(evaluator, Vec::new())) as Box<dyn Judge>);
     Ok(Job { model, facts: Facts::default(), source, loss: loss.loss().into(), judge })
 }
@@ -55,7 +58,7 @@ pub(super) fn map_form(config: &TrainConfig, model: &Model) -> Result<SampleSpec
 }
 
 /// The evaluator, and the points of the last measurement.
-struct FaceJudge(crate::face::Evaluator, Vec<Vec<[f64; 2]>>);
+struct FaceJudge(Evaluator, Vec<Vec<[f64; 2]>>);
 
 impl Judge for FaceJudge {
     fn key(&self) -> &'static str {

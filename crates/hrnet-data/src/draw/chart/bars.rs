@@ -28,7 +28,8 @@ pub fn lay_out(chart: &Chart, names: &[String], series: &[BarSeries]) -> Scene {
     let legend: Vec<_> = series
         .iter()
         .enumerate()
-        .filter(|(_, s)| !s.name.is_empty())
+        // What a single row of bars means stands below it.
+        .filter(|(_, s)| !s.name.is_empty() && (series.len() > 1 || s.name != chart.x.label))
         .map(|(i, s)| (s.name.clone(), accent(i), false))
         .collect();
     let top = scene.head(chart, &legend, width) + GAP / 2.0;

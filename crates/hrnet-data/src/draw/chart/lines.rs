@@ -12,7 +12,8 @@ pub fn lay_out(chart: &Chart, series: &[Series]) -> Scene {
     let legend: Vec<_> = series
         .iter()
         .enumerate()
-        .filter(|(_, s)| !s.name.is_empty())
+        // The title says what a single curve is.
+        .filter(|(_, s)| !s.name.is_empty() && (series.len() > 1 || s.name != chart.title))
         .map(|(i, s)| (s.name.clone(), accent(i), s.dashed))
         .collect();
     let top = scene.head(chart, &legend, width) + GAP;

@@ -38,7 +38,7 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
     measured.time = time;
     measured.set("box_source", "labelled centre and scale");
     measured.set("flip", flip(args.flip));
-    measured.set("decoder", format!("{:?}", model.decoder(&args.find())));
+    measured.set("decoder", model.decoder(&args.find()).to_string());
     measured.set("protocol", protocol(args));
     if let Some(train) = &args.mean_shape {
         let train = FaceSet::open(train, &options)?;

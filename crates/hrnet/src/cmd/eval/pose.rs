@@ -63,7 +63,7 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
     measured.set("box_source", boxes);
     measured.set("flip", flip(args.flip));
     if let Predictor::TopDown(model, _) = &predictor {
-        measured.set("decoder", format!("{:?}", model.decoder(&args.find())));
+        measured.set("decoder", model.decoder(&args.find()).to_string());
     }
     measured.set("protocol", protocol(args));
     let worst = if pictures { pictures_of(&measured, &predictor, &set, &instances)? } else { Vec::new() };

@@ -1,6 +1,7 @@
-//! Measuring a landmark model on labelled faces.
+//! The errors of a landmark model on the validation set of a run.
 
-use super::export::recipe_for;
+use super::super::export::recipe;
+use super::super::job::Facts;
 use crate::config::TrainConfig;
 use crate::task::{Find, Place, TopDown};
 use crate::timing::TimeSplit;
@@ -18,7 +19,7 @@ const CHUNK: usize = 32;
 
 /// The errors of a model on every face of a set; boxes are the labelled centre and scale. Calls `seen` with each face's
 /// index, image and predicted points.
-pub fn measure(
+fn measure(
     model: &mut TopDown,
     set: &LandmarkSet,
     normaliser: Normaliser,
@@ -50,7 +51,7 @@ pub fn measure(
 }
 
 /// The judge of a training run.
-pub struct Evaluator {
+pub(super) struct Evaluator {
     set: Arc<LandmarkSet>,
     config: TrainConfig,
     model: Model,
@@ -88,7 +89,7 @@ impl Evaluator {
 
     /// The figures of some weights, and the points of every face.
     pub fn measure_with_points(&self, weights: &Weights) -> Result<(NmeReport, Vec<Vec<[f64; 2]>>)> {
-        let recipe = recipe_for(&self.config, &self.model, None);
+        let recipe = recipe(&self.config, &self.model, &Facts::default(), None);
         let mut model = TopDown::new(weights.clone(), recipe, self.pool.clone())?;
         let mut found = Vec::with_capacity(self.set.len());
         let keep = |_: usize, _: &Image, points: &[[f64; 2]]| found.push(points.to_vec());
