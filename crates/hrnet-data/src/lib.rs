@@ -23,6 +23,7 @@ pub mod dataset;
 pub mod draw;
 pub mod geometry;
 pub mod image;
+mod jpeg_samples;
 pub mod loader;
 pub mod mask_png;
 pub mod metric;

@@ -1,6 +1,8 @@
 //! Unusual but honest images: decoded as documented, or refused by a message that names what they are.
 #![forbid(unsafe_code)]
 
+mod support;
+
 use hrnet_data::image::{
     DecodeOptions, Decoded, Format, Image, ImageError, Limits, decode, dimensions, encode_jpeg, encode_png,
 };
@@ -78,6 +80,30 @@ fn cmyk() {
     assert!(r == g && g == b && (60..=68).contains(&r), "{r} {g} {b}");
     let message = read(&four_components(false)).unwrap_err().to_string();
     assert!(message.contains("CMYK JPEG"), "{message}");
+}
+
+#[test]
+fn the_usual_huffman_tables_may_be_left_out() {
+    let data = (0..40 * 24 * 3).map(|i| (i * i / 97 % 256) as u8).collect();
+    let whole = encode_jpeg(&Image::new(40, 24, data).unwrap(), 85).unwrap();
+    let mut lean = whole.clone();
+    while let Some(at) = lean.windows(2).position(|w| w == [0xff, 0xc4]) {
+        let len = usize::from(u16::from_be_bytes([lean[at + 2], lean[at + 3]]));
+        lean.drain(at..at + 2 + len);
+    }
+    assert!(lean.len() + 400 < whole.len());
+    assert_eq!(read(&lean).unwrap().image, read(&whole).unwrap().image);
+}
+
+#[test]
+fn restart_markers_out_of_order_are_damage() {
+    let g = (1, 1);
+    let mut file = support::Jpeg { restart: 2, ..support::Jpeg::new(64, 64, &[g]) }.encode();
+    assert!(read(&file).is_ok());
+    let at = file.windows(2).position(|w| w == [0xff, 0xd3]).unwrap();
+    file[at + 1] = 0xd4;
+    let message = read(&file).unwrap_err().to_string();
+    assert!(message.contains("restart markers are out of order"), "{message}");
 }
 
 #[test]

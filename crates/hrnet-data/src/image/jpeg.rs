@@ -1,4 +1,4 @@
-//! JPEG: marker walk, size, and pixels through `zune-jpeg` in strict mode.
+//! JPEG: marker walk, size, and pixels, equal to those of libjpeg-turbo with its defaults (which are OpenCV's and Pillow's).
 //!
 //! The walk visits every marker of the file: it finds the frame header, counts scans and coded bytes, and knows whether the
 //! end marker is there. Only tables, frame and scan headers, the coded data and the two segments that change colours
@@ -12,7 +12,13 @@
     clippy::panic
 )]
 
-use zune_jpeg::zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
+mod bits;
+mod decode;
+mod scan;
+mod standard;
+
+use crate::jpeg_samples::{self, Colours};
+use decode::Fault;
 
 use super::{
     Format, Header, ImageError, Limits,
@@ -47,7 +53,7 @@ pub fn walk<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Header<'a>, ImageErr
     let mut parts = Parts::default();
     parts.keep(0, 2);
     let (mut at, mut segments, mut scans) = (2usize, 0usize, 0usize);
-    let (mut entropy_bytes, mut scan_components) = (0u64, 0usize);
+    let mut entropy_bytes = 0u64;
     let (mut frame, mut exif, mut adobe): (Option<Frame>, Option<&[u8]>, bool) = (None, None, false);
     let cut = loop {
         // Markers may be preceded by fill bytes. Other bytes between segments are skipped, as all decoders do.
@@ -112,9 +118,6 @@ pub fn walk<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Header<'a>, ImageErr
                 let pixels = (frame.width as u64).saturating_mul(frame.height as u64);
                 let work = pixels.saturating_mul(scans as u64);
                 limit("the number of scans times pixels", work, limits.jpeg_max_scan_pixels)?;
-                if scans == 1 {
-                    scan_components = payload.first().copied().map_or(0, usize::from);
-                }
                 let data_end = scan_end(bytes, end);
                 entropy_bytes = entropy_bytes.saturating_add(data_end.saturating_sub(end) as u64);
                 at = data_end;
@@ -158,11 +161,12 @@ pub fn walk<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Header<'a>, ImageErr
         }
         n => return Err(ImageError::Unsupported { what: format!("a JPEG with {n} components") }),
     };
-    // Progressive files and files with one component a scan need all coefficients (16 bits each) at once.
-    let whole = frame.progressive || scan_components != frame.components;
-    let coefficients = if whole { frame.blocks.saturating_mul(128) } else { 0 };
+    // One byte a sample, padding included; the coefficients of progressive files (16 bits each) go before the rows come.
+    let samples = frame.blocks.saturating_mul(64);
+    let coefficients = if frame.progressive { frame.blocks.saturating_mul(128) } else { 0 };
     let pixels = (frame.width as u64).saturating_mul(frame.height as u64);
-    let alloc = check_alloc(FORMAT, pixels.saturating_mul(3).saturating_add(coefficients), limits)?;
+    let alloc =
+        check_alloc(FORMAT, samples.saturating_add(coefficients.max(pixels.saturating_mul(3))), limits)?;
     let stream = parts.join(bytes).ok_or(ImageError::Memory { bytes: bytes.len() as u64 })?;
     let (width, height) = (frame.width, frame.height);
     Ok(Header {
@@ -250,31 +254,21 @@ fn frame_header(code: u8, payload: &[u8], limits: &Limits) -> Result<Frame, Imag
 
 /// Decodes; of a truncated file, the part that is there.
 pub fn pixels(header: &Header<'_>) -> Result<Vec<u8>, ImageError> {
-    let out = if header.channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
-    let options = DecoderOptions::default()
-        .set_strict_mode(header.truncated.is_none())
-        .set_max_width(header.width)
-        .set_max_height(header.height)
-        .jpeg_set_max_scans(usize::MAX)
-        .jpeg_set_out_colorspace(out);
-    let mut decoder = zune_jpeg::JpegDecoder::new_with_options(ZCursor::new(&*header.stream), options);
-    let error = |e: zune_jpeg::errors::DecodeErrors| match &header.truncated {
-        Some(cut) => ImageError::Truncated { format: FORMAT, detail: cut.clone() },
-        None => match e {
-            zune_jpeg::errors::DecodeErrors::ExhaustedData => {
-                ImageError::Truncated { format: FORMAT, detail: "the coded data ends early".into() }
-            }
-            e => corrupt(e.to_string().trim().replace('\n', " ")),
-        },
+    let error = |fault: Fault| match (&header.truncated, fault) {
+        (_, Fault::Unsupported(what)) => ImageError::Unsupported { what: what.into() },
+        (_, Fault::Memory(bytes)) => ImageError::Memory { bytes: bytes as u64 },
+        (Some(cut), _) => ImageError::Truncated { format: FORMAT, detail: cut.clone() },
+        (None, Fault::Short(detail)) => ImageError::Truncated { format: FORMAT, detail },
+        (None, Fault::Damaged(detail)) => corrupt(detail),
     };
-    decoder.decode_headers().map_err(error)?;
-    if decoder.dimensions() != Some((header.width, header.height)) {
+    let picture = decode::picture(&header.stream, header.truncated.is_some()).map_err(error)?;
+    if (picture.width, picture.height) != (header.width, header.height) {
         return Err(corrupt("the decoder sees another size than the header says"));
     }
-    let mut buffer = pixel_buffer(header)?;
-    if decoder.output_buffer_size() != Some(buffer.len()) {
+    if (picture.colours == Colours::Grey) != (header.channels == 1) {
         return Err(corrupt("the decoder sees another colour type than the header says"));
     }
-    decoder.decode_into(&mut buffer).map_err(error)?;
+    let mut buffer = pixel_buffer(header)?;
+    jpeg_samples::rows(&picture.planes, picture.colours, picture.width, &mut buffer);
     Ok(buffer)
 }
