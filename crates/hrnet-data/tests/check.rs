@@ -460,7 +460,8 @@ fn a_part_of_the_images_is_looked_at_and_said() {
     let folder = Folder::new("part");
     let (mut images, mut people) = (Vec::new(), Vec::new());
     for n in 0..40 {
-        folder.put(&format!("{n}.png"), if n % 10 == 3 { b"damaged".to_vec() } else { png(n) });
+        folder
+            .put(&format!("{n}.png"), if n % 10 == 3 { format!("damaged {n}").into_bytes() } else { png(n) });
         images.push(format!(r#"{{"id":{n},"file_name":"{n}.png","width":40,"height":30}}"#));
         let points = "5,6,2,7.5,8,2,9,9,2";
         people.push(format!(
