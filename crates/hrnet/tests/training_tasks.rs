@@ -400,7 +400,8 @@ fn recipes_of_persons() {
     let info = hrnet!["info", &combined, "--json"].ok().json();
     assert_eq!(info["recipe"]["names"].as_array().unwrap().len(), 3, "{info}");
     let image = scratch.path("people/images/0.png");
-    hrnet!["predict", &image, "--model", &combined, "--box", "4,4,40,40"].ok();
+    let shown = scratch.path("shown");
+    hrnet!["predict", &image, "--model", &combined, "--box", "4,4,40,40", "--out", &shown].ok();
     hrnet!["eval", "--task", "pose", "--data", &set, "--model", &combined].ok();
 
     // Two batches per step: 8 batches are 4 steps, and a stop between two batches of a step changes nothing.
@@ -454,7 +455,8 @@ fn bottom_up_from_a_file_of_paths() {
     for name in ["metric.png", "config.toml"] {
         assert!(out.join(name).is_file(), "{name}");
     }
-    hrnet!["predict", scratch.path("people/images/0.png"), "--model", &model].ok();
+    let (image, shown) = (scratch.path("people/images/0.png"), scratch.path("shown"));
+    hrnet!["predict", image, "--model", &model, "--out", shown].ok();
 }
 
 #[test]
