@@ -41,7 +41,8 @@ def pixels(path):
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     for old in OUT.iterdir():
-        old.unlink()
+        if old.name != "README.md":
+            old.unlink()
     opencv = {"440": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_440, "411": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411}
     cases = [
         ("444", 37, 29, dict(subsampling=0, quality=90)),

@@ -64,10 +64,6 @@ pub fn inverse_dct(block: &Block, quant: &[u16; 64], out: &mut [u8], stride: usi
     }
     for (row, to) in work.iter().zip(out.chunks_mut(stride)) {
         let shift = BITS + PASS1 + 3;
-        if row[1..].iter().all(|&v| v == 0) {
-            to[..8].fill(((row[0].wrapping_add(16) >> 5) + 128).clamp(0, 255) as u8);
-            continue;
-        }
         for (to, v) in to[..8].iter_mut().zip(transform(*row)) {
             *to = ((v.wrapping_add(1 << (shift - 1)) >> shift) + 128).clamp(0, 255) as u8;
         }

@@ -183,7 +183,9 @@ fn compare_tape(setup: &Setup, net: &Net, before: &Checkpoint, batch: &Batch, re
         }
     }
     println!("{name}: worst parameter {} is off by {:.2e} of its scale", worst.1, worst.0);
-    assert!(worst.0 < 1e-4, "{name}: {} is off by {:.2e} of its scale", worst.1, worst.0);
+    // A step is a rate times a gradient: the bar of 1e-4 goes with that of 1e-3 for gradients.
+    let limit = 0.1 * setup.gradient_limit;
+    assert!(worst.0 < limit, "{name}: {} is off by {:.2e} of its scale", worst.1, worst.0);
     (reference.params, reference.state, reference.steps) = kept;
 }
 
@@ -295,8 +297,13 @@ fn object_contextual_w48() {
     }
     let loss = PixelCrossEntropy { align_corners: true, ..PixelCrossEntropy::default() };
     let loss = Loss::PixelCrossEntropy(loss);
-    // Over the bar: at the first step one gradient (stage4.2.branches.0.2.bn1.weight) is off by 3.6e-3 of its norm, with
-    // AVX-512. The cause is not established; batch norms over the region vectors see 38 values each, which may amplify
-    // rounding. The other cases hold 1e-3.
+    // Over the bar at the first step, with AVX-512: the worst gradient (stage4.2.branches.0.2.bn1.weight) is off by 2.8e-3
+    // of its norm, most of the backbone by 2e-3 (conv2.weight, stepped, by 6.0e-4 of its scale). PyTorch's f32 misses it
+    // too: a network of this structure, weights and input (its loss is 4.288, the official one's 4.282) is off in f32 by
+    // 1.7e-3 in the same gradient, also its worst, and by 1.0e-3 in the median, against f64 with the same ReLU signs.
+    // Attention is nearly uniform with weights by formula, so its output hardly differs from pixel to pixel: the channel
+    // means in front of f_up's batch norm are up to 65 standard deviations from zero. ReLU outputs against the reference,
+    // relative: 4.4e-5 at conv3x3_ocr, 1.0e-4 behind f_object's and f_down's first, 4.4e-4 behind f_up's. (Rounding the
+    // region vectors alone moves the gradient by 8e-7: they are not the cause.) The other cases hold 1e-3.
     segmentation("train_ocr_w48", Objective::ocr(loss.clone(), loss), 1e-2);
 }
