@@ -76,9 +76,11 @@ fn signals_at_random_times() {
         loop {
             let mut child = start(&config, &out, &err);
             if sent < wanted {
-                std::thread::sleep(Duration::from_millis(dice.below(took)));
-                signal(&child, ["TERM", "INT"][sent % 2]);
-                sent += 1;
+                std::thread::sleep(Duration::from_millis(dice.below(took / 2)));
+                if child.try_wait().unwrap().is_none() {
+                    signal(&child, ["TERM", "INT"][sent % 2]);
+                    sent += 1;
+                }
             }
             let asked = Instant::now();
             let code = end(&mut child);
