@@ -77,10 +77,10 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     let resumed = resume_from(&checkpoints, options)?;
     let config_text = config.to_toml()?;
 
-    let Job { model, facts, mut source, loss, judge } = Job::open(config, pool.clone())?;
-    let net = model.build()?;
     let group = options.group;
     let batch = group.share(config.train.batch)?;
+    let Job { model, facts, mut source, loss, judge } = Job::open(config, pool.clone())?;
+    let net = model.build()?;
     source.share(group.rank(), group.size());
     let [h, w] = config.input.size;
     let input = [batch, 3, h, w];
