@@ -93,9 +93,9 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
         true => data_check::before(config, resumed.as_ref().map(|_| options.out))?,
         false => None,
     };
+    let batch = group.share(config.train.batch)?;
     let Job { model, facts, mut source, loss, judge } = Job::open(config, pool.clone())?;
     let net = model.build()?;
-    let batch = group.share(config.train.batch)?;
     source.share(group.rank(), group.size());
     let [h, w] = config.input.size;
     let input = [batch, 3, h, w];

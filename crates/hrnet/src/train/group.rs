@@ -21,6 +21,11 @@ pub struct Group {
     link: Option<super::mpi::Link>,
 }
 
+/// What all ranks find out together.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Differ(String);
+
 /// Variables in which launchers tell the number of processes: Open MPI, MPICH and its kin, Slurm with PMIx.
 const SIZES: [&str; 2] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"];
 const SLURM: [&str; 2] = ["PMIX_RANK", "SLURM_STEP_NUM_TASKS"];
@@ -137,12 +142,13 @@ impl Group {
                 } else {
                     String::new()
                 };
-                ensure!(
-                    other[i] == first[i],
-                    "rank {} and rank 0 differ in {what}{numbers}: all ranks need the same configuration, data, run \
-                     folder and start model, best from a shared folder",
-                    rank + 1
-                );
+                if other[i] != first[i] {
+                    let rank = rank + 1;
+                    return Err(Differ(format!(
+                    "rank {rank} and rank 0 differ in {what}{numbers}: all ranks need the same configuration, data, run \
+                     folder and start model, best from a shared folder"
+                    )).into());
+                }
             }
         }
         Ok(())
@@ -233,6 +239,9 @@ impl Group {
                     |r: usize| others[r].as_ref().is_some_and(|t| !t.is_empty() && text.starts_with(&t[..]));
                 let count = (0..others.len()).filter(|&r| same(r)).count();
                 match failure {
+                    Failure::Runtime(error) if error.is::<Differ>() => {
+                        Err(if leads { Failure::Runtime(error) } else { Failure::Reported })
+                    }
                     _ if (0..rank).any(same) => Err(Failure::Reported),
                     Failure::Runtime(error) if count + 1 < others.len() => {
                         Err(Failure::Runtime(anyhow!("rank {rank}: {}", chain(&error))))
