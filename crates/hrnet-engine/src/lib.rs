@@ -15,8 +15,9 @@
 //! ```
 //!
 //! * [`Engine`]: batch norms folded, operations fused. Once per checkpoint.
-//! * [`Plan`]: weights packed, kernels, waves and arena offsets for one input shape. Its `Display` is stable text. Packed
-//!   weights are kept in the engine for further plans; [`Engine::into_plan`] keeps nothing else.
+//! * [`Plan`]: weights packed, kernels, waves and arena offsets for one input shape. Its `Display` is stable text. Plans that live
+//!   at the same time share what is packed in the same form; the engine keeps the weights as they came for further plans,
+//!   [`Engine::into_plan`] does not.
 //! * [`Session`]: a plan with its working memory. `run` cannot fail for the planned shape and allocates nothing but
 //!   its results; [`Session::run_into`] not even those.
 //!
@@ -78,6 +79,17 @@ impl Default for EngineOptions {
     }
 }
 
+/// Bytes that a plan takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Working memory of each session.
+    pub arena: usize,
+    /// Packed weights.
+    pub packed: usize,
+    /// Those of them that no living plan has.
+    pub new: usize,
+}
+
 /// A network made ready for this machine: shared by all plans and threads, cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
@@ -95,7 +107,7 @@ impl Engine {
         Ok(Self { lowered, sources, cache: Arc::default(), options })
     }
 
-    /// The plan for an input shape `[n, 3, h, w]`. Packs the weights that no earlier plan packed in the same form.
+    /// The plan for an input shape `[n, 3, h, w]`. Packs the weights that no living plan has in the same form.
     pub fn plan(&self, input: [usize; 4]) -> Result<Arc<Plan>, PlanError> {
         let draft = Draft::new(&self.lowered, input, self.options.memory_limit)?;
         let threads = self.threads();
@@ -111,6 +123,23 @@ impl Engine {
         let sources = Arc::unwrap_or_clone(self.sources);
         let layers = pack::layers(&self.lowered, sources, &draft.cases, &self.cache, threads);
         Ok(Arc::new(Plan::new(draft, layers, threads)))
+    }
+
+    /// What a plan for an input shape takes, without making it.
+    pub fn needs(&self, input: [usize; 4]) -> Result<Needs, PlanError> {
+        let draft = Draft::new(&self.lowered, input, self.options.memory_limit)?;
+        let (packed, new) = self.lowered.packing(&draft.cases, &self.cache);
+        Ok(Needs { arena: draft.arena_bytes(), packed, new })
+    }
+
+    /// Bytes of the weights that are kept for further plans.
+    pub fn weight_bytes(&self) -> usize {
+        pack::source_bytes(&self.sources)
+    }
+
+    /// Bytes of packed weights of all plans that live.
+    pub fn packed_bytes(&self) -> usize {
+        self.lowered.packed(&self.cache)
     }
 
     fn threads(&self) -> usize {

@@ -1,7 +1,7 @@
 //! Parameters in the form that the kernels read.
 //!
 //! Which algorithm computes a convolution, and so how its weights are packed, depends on the map size: packing belongs to
-//! a plan. Packed layers are cached by (layer, algorithm) for other plans of the same engine. Layers are packed in
+//! a plan. Plans of one engine share packed layers by (layer, algorithm), for as long as one of them lives. Layers are packed in
 //! parallel, the largest first; a folded tensor is freed as soon as the last layer that needs it is packed, unless the
 //! engine keeps it for further plans.
 
@@ -11,7 +11,7 @@ use hrnet_ir::pass::fold_batch_norm;
 use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::{Algorithm, Conv, ConvCase, ConvDesc, ConvTranspose, Isa, algorithm};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// A layer with its packed parameters.
 pub(crate) enum Layer {
@@ -36,8 +36,14 @@ pub(crate) struct Lowered {
     pub(crate) program: Program,
 }
 
-/// Packed layers by number and algorithm.
-pub(crate) type Cache = Mutex<HashMap<(usize, Option<Algorithm>), Arc<Layer>>>;
+/// The packed layers of the plans that live, by number and algorithm.
+pub(crate) type Cache = Mutex<HashMap<(usize, Option<Algorithm>), Weak<Layer>>>;
+
+/// Bytes of folded parameters that are kept.
+pub(crate) fn source_bytes(sources: &[Source]) -> usize {
+    let floats = |s: &Source| s.weight.len() + s.bias.as_ref().map_or(0, |bias| bias.len());
+    sources.iter().map(floats).sum::<usize>() * size_of::<f32>()
+}
 
 impl Lowered {
     pub(crate) fn new(net: &Net, weights: Weights, isa: Isa) -> Result<(Self, Vec<Source>), EngineError> {
@@ -93,6 +99,42 @@ impl Lowered {
         let def = &self.program.layers[layer];
         let (inputs, outputs) = self.channels(def);
         inputs * outputs * def.kernel() * def.kernel()
+    }
+
+    /// Bytes of the packed weights of a layer, of its own alone.
+    fn packed_bytes(&self, layer: usize, algorithm: Option<Algorithm>) -> usize {
+        let def = &self.program.layers[layer];
+        let floats = match (def, algorithm.zip(self.desc(layer))) {
+            (_, Some((algorithm, desc))) => algorithm.packed_floats(&desc),
+            (LayerDef::ConvTranspose { .. }, None) => {
+                let (inputs, outputs) = self.channels(def);
+                inputs * outputs.next_multiple_of(hrnet_kernels::LANES) * def.kernel() * def.kernel()
+            }
+            // The folded tensor itself.
+            _ => self.weight_floats(layer),
+        };
+        floats * size_of::<f32>()
+    }
+
+    /// Bytes of the packed weights of a plan: all of them, and those that no living plan has.
+    pub(crate) fn packing(&self, cases: &[Option<ConvCase>], cache: &Cache) -> (usize, usize) {
+        let cache = lock(cache);
+        let (mut all, mut new) = (0, 0);
+        for (layer, case) in cases.iter().enumerate() {
+            let algorithm = case.map(|case| algorithm(&case, self.isa));
+            let bytes = self.packed_bytes(layer, algorithm);
+            all += bytes;
+            let there = cache.get(&(layer, algorithm)).is_some_and(|layer| layer.strong_count() > 0);
+            new += if there { 0 } else { bytes };
+        }
+        (all, new)
+    }
+
+    /// Bytes of the packed weights of all living plans.
+    pub(crate) fn packed(&self, cache: &Cache) -> usize {
+        let cache = lock(cache);
+        let alive = cache.iter().filter(|(_, layer)| layer.strong_count() > 0);
+        alive.map(|(&(layer, algorithm), _)| self.packed_bytes(layer, algorithm)).sum()
     }
 
     /// Refuses layers without a kernel.
@@ -158,7 +200,7 @@ pub(crate) fn layers(
     let key = |layer: usize| (layer, cases[layer].map(|(_, algorithm)| algorithm));
     let done: Vec<Option<Arc<Layer>>> = {
         let cache = lock(cache);
-        (0..sources.len()).map(|layer| cache.get(&key(layer)).cloned()).collect()
+        (0..sources.len()).map(|layer| cache.get(&key(layer)).and_then(Weak::upgrade)).collect()
     };
     let mut missing: Vec<usize> = (0..sources.len()).filter(|&layer| done[layer].is_none()).collect();
     missing.sort_by_key(|&layer| std::cmp::Reverse(sources[layer].weight.len()));
@@ -175,8 +217,9 @@ pub(crate) fn layers(
     let layers = packed.into_iter().map(|layer| layer.into_inner().unwrap_or_else(PoisonError::into_inner));
     let layers: Vec<Arc<Layer>> = layers.map(|layer| layer.expect("every layer was packed")).collect();
     let mut cache = lock(cache);
+    cache.retain(|_, layer| layer.strong_count() > 0);
     for layer in missing {
-        cache.insert(key(layer), Arc::clone(&layers[layer]));
+        cache.insert(key(layer), Arc::downgrade(&layers[layer]));
     }
     layers
 }

@@ -167,6 +167,12 @@ impl Draft {
     }
 }
 
+impl Draft {
+    pub(crate) fn arena_bytes(&self) -> usize {
+        self.arena_len * size_of::<f32>()
+    }
+}
+
 /// For each layer that is a convolution, the convolution with its map size.
 fn cases(lowered: &Lowered, net_shapes: &[[usize; 4]]) -> Vec<Option<ConvCase>> {
     let mut cases = vec![None; lowered.program.layers.len()];

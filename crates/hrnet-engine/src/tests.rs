@@ -334,6 +334,35 @@ fn packed_layers_are_shared_by_plans_and_handed_over() {
 }
 
 #[test]
+fn needs_are_known_before_and_packed_weights_go_with_their_plans() {
+    for model in [
+        Model { arch: Arch::small_v1(), head: Head::Ocr { classes: 3 } },
+        Model {
+            arch: Arch { width: 18, ..Arch::small_v1() },
+            head: Head::Pose { joints: 5, kernel: 1, branch: 0 },
+        },
+    ] {
+        let net = model.build().unwrap();
+        let engine = Engine::new(&net, formula::weights(&net, ""), EngineOptions::default()).unwrap();
+        assert!(engine.weight_bytes() > 1 << 20);
+        let (small, large) = ([1, 3, 64, 64], [1, 3, 256, 256]);
+        let needs = engine.needs(large).unwrap();
+        assert_eq!((needs.new, engine.packed_bytes()), (needs.packed, 0));
+        let plan = engine.plan(large).unwrap();
+        assert_eq!((plan.arena_bytes(), engine.packed_bytes()), (needs.arena, needs.packed));
+        assert_eq!(engine.needs(large).unwrap().new, 0);
+        let other = engine.needs(small).unwrap();
+        assert!(other.new < other.packed && other.new > 0);
+        let two = engine.plan(small).unwrap();
+        assert_eq!(engine.packed_bytes(), needs.packed + other.new);
+        drop(plan);
+        assert_eq!(engine.packed_bytes(), other.packed);
+        drop(two);
+        assert_eq!(engine.packed_bytes(), 0);
+    }
+}
+
+#[test]
 fn the_same_value_may_be_read_many_times_at_once() {
     let net = net(|s, x| {
         let y = s.conv("a", x, ConvSpec::k1(10));

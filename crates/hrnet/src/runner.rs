@@ -1,7 +1,7 @@
 //! An engine with its pool and one session per input shape.
 
 use anyhow::{Context, Result, bail};
-use hrnet_engine::{Engine, EngineOptions, PlanError, Session};
+use hrnet_engine::{Engine, EngineOptions, Needs, Plan, PlanError, Session};
 use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::Pool;
 use std::collections::HashMap;
@@ -10,6 +10,8 @@ use std::sync::Arc;
 /// Sessions kept; the shapes of a folder of odd images would otherwise fill the memory.
 const SESSIONS: usize = 8;
 
+const ONE_SHAPE: &str = "this model was loaded for one input shape only";
+
 /// Runs a network.
 #[derive(Debug)]
 pub struct Runner {
@@ -17,52 +19,89 @@ pub struct Runner {
     engine: Option<Engine>,
     pool: Arc<Pool>,
     sessions: HashMap<[usize; 4], Session>,
-    /// Bytes of working memory that all sessions together may take.
+    /// Bytes that all sessions together may take, packed weights included.
     memory: usize,
+    /// Bytes of the weights that are or were kept for further shapes.
+    weights: usize,
+    /// What was found for shapes; nothing beyond the bound on the working memory of a session.
+    needs: HashMap<[usize; 4], Option<Needs>>,
 }
 
 impl Runner {
     /// For inputs of any shape. The weights stay in memory beside what is packed for each shape.
     pub fn new(net: &Net, weights: Weights, pool: Arc<Pool>) -> Result<Self> {
-        let options = options(&pool)?;
-        let engine = Some(Engine::new(net, weights, options)?);
-        Ok(Self { engine, pool, sessions: HashMap::new(), memory: options.memory_limit })
+        Self::limited(net, weights, pool, EngineOptions::DEFAULT_MEMORY_LIMIT)
     }
 
-    /// For inputs of any shape whose working memory is within a bound, which is that of all sessions together.
+    /// For inputs of any shape whose working memory is within a bound.
     pub fn limited(net: &Net, weights: Weights, pool: Arc<Pool>, memory: usize) -> Result<Self> {
         let options = EngineOptions { memory_limit: memory, ..options(&pool)? };
-        let engine = Some(Engine::new(net, weights, options)?);
-        Ok(Self { engine, pool, sessions: HashMap::new(), memory })
-    }
-
-    /// Bytes of working memory for an input of this shape, whose session is then ready; nothing beyond the bound.
-    pub fn fits(&mut self, shape: [usize; 4]) -> Result<Option<usize>> {
-        match self.session(shape) {
-            Ok(session) => Ok(Some(session.plan().arena_bytes())),
-            Err(e) if matches!(e.downcast_ref(), Some(PlanError::Limit { .. })) => Ok(None),
-            Err(e) => Err(e),
-        }
+        let engine = Engine::new(net, weights, options)?;
+        let weights = engine.weight_bytes();
+        let (sessions, needs) = Default::default();
+        Ok(Self { engine: Some(engine), pool, sessions, memory, weights, needs })
     }
 
     /// For inputs of one shape, ready to run. The process holds the weights once.
     pub fn for_shape(net: &Net, weights: Weights, pool: Arc<Pool>, shape: [usize; 4]) -> Result<Self> {
-        let options = options(&pool)?;
-        let engine = Engine::new(net, weights, options)?;
-        let session = Session::new(&engine.into_plan(shape)?)?;
-        let sessions = HashMap::from([(shape, session)]);
-        Ok(Self { engine: None, pool, sessions, memory: options.memory_limit })
+        let mut runner = Self::new(net, weights, pool)?;
+        runner.settle(shape)?;
+        Ok(runner)
+    }
+
+    /// From now on there is one shape: its session is ready, and the process holds the weights once.
+    pub fn settle(&mut self, shape: [usize; 4]) -> Result<()> {
+        self.sessions.retain(|&other, _| other == shape);
+        let Some(engine) = self.engine.take() else { return self.session(shape).map(|_| ()) };
+        if self.sessions.is_empty() {
+            self.sessions.insert(shape, Session::new(&engine.into_plan(shape)?)?);
+        }
+        Ok(())
+    }
+
+    /// Bytes that all sessions together may take from now on, packed weights included: sessions of other shapes go where a new
+    /// one would be beyond it.
+    pub fn set_memory(&mut self, bytes: usize) {
+        self.memory = bytes;
+    }
+
+    /// Bytes of the weights that are kept beside the packed ones until [`Runner::settle`]; the same number afterwards.
+    pub fn weight_bytes(&self) -> usize {
+        self.weights
+    }
+
+    /// What an input of this shape takes; nothing beyond the bound on working memory. Nothing is allocated.
+    pub fn needs(&mut self, shape: [usize; 4]) -> Result<Option<Needs>> {
+        if let Some(known) = self.needs.get(&shape) {
+            return Ok(*known);
+        }
+        let engine = self.engine.as_ref().context(ONE_SHAPE)?;
+        let found = match engine.needs(shape) {
+            Ok(needs) => Some(needs),
+            Err(PlanError::Limit { .. }) => None,
+            Err(e) => return Err(e.into()),
+        };
+        self.needs.insert(shape, found);
+        Ok(found)
     }
 
     /// The session for a shape, made when it is first wanted.
     pub fn session(&mut self, shape: [usize; 4]) -> Result<&mut Session> {
         if !self.sessions.contains_key(&shape) {
-            let engine = self.engine.as_ref().context("this model was loaded for one input shape only")?;
-            let plan = engine.plan(shape)?;
+            let engine = self.engine.as_ref().context(ONE_SHAPE)?;
+            let Needs { arena, new, .. } = engine.needs(shape)?;
             let held: usize = self.sessions.values().map(|s| s.plan().arena_bytes()).sum();
-            if self.sessions.len() >= SESSIONS || held.saturating_add(plan.arena_bytes()) > self.memory {
+            let packed = engine.packed_bytes().saturating_add(new).saturating_add(arena);
+            // What is packed for other shapes serves this one too, or goes before more is packed.
+            let mut others: Vec<Arc<Plan>> = Vec::new();
+            if self.sessions.len() >= SESSIONS || held.saturating_add(packed) > self.memory {
+                if packed <= self.memory {
+                    others.extend(self.sessions.values().map(|s| Arc::clone(s.plan())));
+                }
                 self.sessions.clear();
             }
+            let plan = engine.plan(shape)?;
+            drop(others);
             self.sessions.insert(shape, Session::new(&plan)?);
         }
         self.sessions.get_mut(&shape).context("the session was made above")
@@ -108,6 +147,32 @@ mod tests {
         }
         any.run(&formula::input("x", &large)).unwrap();
         assert!(one.run(&formula::input("x", &large)).unwrap_err().to_string().contains("one input shape"));
+        assert!(any.needs(small).unwrap().unwrap().arena < any.needs(large).unwrap().unwrap().arena);
+        any.settle(large).unwrap();
+        assert!(any.run(&formula::input("x", &small)).unwrap_err().to_string().contains("one input shape"));
+        any.run(&formula::input("x", &large)).unwrap();
         assert!(any.run(&Tensor::zeros([3, 32, 32])).unwrap_err().to_string().contains("[3, 32, 32]"));
+    }
+
+    #[test]
+    fn sessions_of_other_shapes_go_where_memory_ends() {
+        let arch = Arch { width: 4, ..Arch::small_v1() };
+        let net = Model { arch, head: Head::Pose { joints: 3, kernel: 1, branch: 0 } }.build().unwrap();
+        let pool = Arc::new(Pool::new(1));
+        let mut runner = Runner::limited(&net, formula::weights(&net, ""), pool, 1 << 30).unwrap();
+        let shapes = [[1, 3, 32, 32], [1, 3, 64, 32], [1, 3, 256, 256]];
+        let inputs = shapes.map(|shape| formula::input("x", &shape));
+        let wanted = inputs.each_ref().map(|x| runner.run(x).unwrap());
+        assert_eq!(runner.sessions.len(), 3);
+        let largest = runner.needs(shapes[2]).unwrap().unwrap();
+        for memory in [0, largest.arena + largest.packed, 2 * (largest.arena + largest.packed)] {
+            runner.set_memory(memory);
+            for (x, wanted) in inputs.iter().zip(&wanted).chain(inputs.iter().zip(&wanted)) {
+                assert_eq!(&runner.run(x).unwrap(), wanted);
+                let held: usize = runner.sessions.values().map(|s| s.plan().arena_bytes()).sum();
+                let held = held + runner.engine.as_ref().unwrap().packed_bytes();
+                assert!(held <= memory || runner.sessions.len() == 1, "{held} of {memory}");
+            }
+        }
     }
 }

@@ -151,7 +151,7 @@ fn tiles_are_the_whole_away_from_their_borders() {
 fn large_images_go_through_windows_and_small_ones_do_not() {
     let model = model(4, 5, false, 1);
     let look = |memory: usize, image: &Image| {
-        let options = SegmentOptions { memory, resize: Resize::Keep, ..SegmentOptions::default() };
+        let options = SegmentOptions { working: memory, resize: Resize::Keep, ..SegmentOptions::default() };
         segmenter(&model, Recipe::for_model(&model, "test"), options).predict(image)
     };
     let image = picture(640, 544);
@@ -162,6 +162,12 @@ fn large_images_go_through_windows_and_small_ones_do_not() {
     assert!(same * 100 > whole.classes.len() * 80, "{same} of {}", whole.classes.len());
     let error = look(1 << 20, &image).unwrap_err().to_string();
     assert!(error.contains("raise the bound"), "{error}");
+    // One image or many: the same windows.
+    let options = SegmentOptions { working: 16 << 20, resize: Resize::Keep, ..SegmentOptions::default() };
+    let weights = formula::weights(&model.build().unwrap(), "");
+    let (recipe, pool) = (Recipe::for_model(&model, "test"), Arc::new(Pool::new(2)));
+    let mut one = Segmenter::for_one_image(weights, recipe, pool, options).unwrap();
+    assert_eq!(one.predict(&image).unwrap().0.classes, tiled.classes);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Options of segmentation as they are typed, for the verbs that look at images.
 
 use super::parse_size;
-use crate::task::{MEMORY, Resize, SegmentOptions, Windows};
+use crate::task::{MEMORY, Resize, SegmentOptions, WORKING, Windows};
 use clap::Args;
 use hrnet_data::codec::Protocol;
 
@@ -23,7 +23,7 @@ pub struct Segmentation {
     /// Size before scaling: keep, short:520, long:2048 or HxW [default: what the model's data set asks for]
     #[arg(long, value_name = "RULE", value_parser = parse_resize)]
     pub resize: Option<Resize>,
-    /// Megabytes for the network's working memory and its outputs [default: 768; 16384 with --whole]
+    /// Megabytes for the whole process [default: 2048, with at most 768 for the network's maps; 16384 with --whole]
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
     pub memory_mb: Option<u32>,
 }
@@ -39,14 +39,16 @@ impl Segmentation {
                 Windows::Sliding { size, overlap }
             }
         };
-        let default = if self.whole { 16 << 30 } else { MEMORY };
+        let given = self.memory_mb.map(|mb| (mb as usize) << 20);
+        let given = given.or(self.whole.then_some(16 << 30));
         SegmentOptions {
             protocol,
             resize: self.resize.unwrap_or_default(),
             windows,
             scales: if self.scales.is_empty() { vec![1.0] } else { self.scales.clone() },
             flip,
-            memory: self.memory_mb.map_or(default, |mb| (mb as usize) << 20),
+            memory: given.unwrap_or(MEMORY),
+            working: given.unwrap_or(WORKING),
         }
     }
 }

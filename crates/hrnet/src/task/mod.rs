@@ -9,7 +9,7 @@ mod top_down;
 pub use bottom_up::BottomUp;
 pub use classification::{Classifier, ClassifyOptions};
 pub use features::Features;
-pub use segmentation::{MEMORY, Resize, Scores, SegmentOptions, Segmenter, Windows};
+pub use segmentation::{MEMORY, Resize, Scores, SegmentOptions, Segmenter, WORKING, Windows};
 pub use top_down::{Convention, Find, Looked, Place, Stages, TopDown};
 
 use crate::model::{LoadedModel, task_name};
@@ -91,7 +91,8 @@ impl Predictor {
                 Self::BottomUp(Box::new(model), schema)
             }
             Task::Segmentation => {
-                Self::Segmenter(Box::new(Segmenter::new(weights, recipe, pool, options.segment)?))
+                let make = if options.boxes.is_some() { Segmenter::for_one_image } else { Segmenter::new };
+                Self::Segmenter(Box::new(make(weights, recipe, pool, options.segment)?))
             }
             Task::Classification => {
                 Self::Classifier(Box::new(Classifier::new(weights, recipe, pool, options.classify)?))

@@ -35,8 +35,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Bytes that the network's working memory and its outputs may take.
-pub const MEMORY: usize = 768 << 20;
+/// Bytes that the process may take.
+pub const MEMORY: usize = 2 << 30;
+/// Of these, bytes for the network's working memory and its outputs.
+pub const WORKING: usize = 768 << 20;
+/// Bytes of the process without image, weights and network: code, threads, files.
+const BASE: usize = 40 << 20;
+/// Bytes a pixel of an image: itself and its mask (5), the overlay and its file (6), the next image in its decoder (6).
+const PIXEL: usize = 17;
 /// Maps of all branches line up at multiples of this.
 const ALIGN: usize = 32;
 /// Sides of windows that are tried where the whole image does not fit.
@@ -88,8 +94,12 @@ pub struct SegmentOptions {
     pub scales: Vec<f64>,
     /// Average with the mirrored image.
     pub flip: bool,
-    /// Bytes that the network's working memory and its outputs may take.
+    /// Bytes that the process may take: the program itself, the weights, an image of up to this size with its results, and what
+    /// the network needs for its windows. [`Windows::Auto`] keeps within it; of the others, whose sizes are given, no
+    /// network that needs more by itself is run.
     pub memory: usize,
+    /// Of these, bytes for what grows with a window: the network's working memory and its outputs.
+    pub working: usize,
 }
 
 impl Default for SegmentOptions {
@@ -101,6 +111,7 @@ impl Default for SegmentOptions {
             scales: vec![1.0],
             flip: false,
             memory: MEMORY,
+            working: WORKING,
         }
     }
 }
@@ -126,6 +137,8 @@ pub struct Segmenter {
     flip: Vec<usize>,
     align_corners: bool,
     options: SegmentOptions,
+    /// No second image will come.
+    one_image: bool,
 }
 
 /// One scale of an image.
@@ -168,9 +181,20 @@ impl Segmenter {
         let (mean, std) = (recipe.mean.map(|v| v as f32), recipe.std.map(|v| v as f32));
         let official = options.protocol == Protocol::Official;
         let planes = Planes::new(mean, std, recipe.colour == Colour::Bgr, official);
-        let runner = Runner::limited(&net, weights, pool, options.memory / 4 * 3)?;
+        let runner = Runner::limited(&net, weights, pool, options.memory)?;
         let align_corners = recipe.model.arch.fuse.head_align_corners();
-        Ok(Self { runner, schema, planes, flip, align_corners, recipe, options })
+        Ok(Self { runner, schema, planes, flip, align_corners, recipe, options, one_image: false })
+    }
+
+    /// A model for one image: the weights are kept for its windows only, once their size is known. The results are those of
+    /// [`Segmenter::new`].
+    pub fn for_one_image(
+        weights: Weights,
+        recipe: Recipe,
+        pool: Arc<Pool>,
+        options: SegmentOptions,
+    ) -> Result<Self> {
+        Ok(Self { one_image: true, ..Self::new(weights, recipe, pool, options)? })
     }
 
     /// What the classes are called.
@@ -231,7 +255,13 @@ impl Segmenter {
     ) -> Result<TimeSplit> {
         let mut time = TimeSplit::default();
         let started = Instant::now();
-        let mut looking = self.plan(image)?;
+        let mut looking = self.plan(image, probabilities)?;
+        if self.one_image
+            && let Some(first) = looking.layers.first()
+            && looking.layers.iter().all(|layer| layer.input == first.input)
+        {
+            self.runner.settle([1, 3, first.input[0], first.input[1]])?;
+        }
         time.pre += started.elapsed();
         let classes = self.flip.len();
         let official = self.options.protocol == Protocol::Official;
@@ -308,10 +338,24 @@ impl Segmenter {
         Ok((all, output))
     }
 
-    fn plan<'a>(&mut self, image: &'a Image) -> Result<Looking<'a>> {
+    /// Bytes left for the network: without the program, the weights as they came, an image with its results, and rows.
+    fn room(&self, image: &Image, base: &Image, scores: bool) -> usize {
+        let pixels = image.width().saturating_mul(image.height());
+        let resized = if std::ptr::eq(image, base) { 0 } else { base.data().len() };
+        let classes = self.flip.len();
+        let scores = if scores { pixels.saturating_mul(classes * 4) } else { 0 };
+        // About ten rows of scores are there at a time.
+        let rows = image.width().max(base.width()).saturating_mul(classes * 4 * 10);
+        let parts = [BASE, pixels.saturating_mul(PIXEL), resized, scores, rows, self.runner.weight_bytes()];
+        parts.iter().fold(self.options.memory, |left, part| left.saturating_sub(*part))
+    }
+
+    fn plan<'a>(&mut self, image: &'a Image, scores: bool) -> Result<Looking<'a>> {
         let own = [image.height(), image.width()];
         let official = self.options.protocol == Protocol::Official;
         let (base, kept) = self.base(image)?;
+        let room = self.room(image, &base, scores);
+        self.runner.set_memory(room);
         let base_size = [base.height(), base.width()];
         let canvas = if official { base_size } else { own };
         let kept = if official { kept } else { own };
@@ -325,7 +369,7 @@ impl Segmenter {
             if size.iter().any(|&v| v == 0 || v > most) {
                 bail!("scale {scale} makes the image {}x{} pixels; sides are 1 to {most}", size[1], size[0]);
             }
-            let windows = self.windows(size, scale)?;
+            let windows = self.windows(size, scale, room)?;
             let overlap = if official { Overlap::Even } else { Overlap::Ramp };
             let before = if official { Before::Exp } else { Before::Scores };
             let classes = self.flip.len();
@@ -395,7 +439,7 @@ impl Segmenter {
     }
 
     /// The windows of a scaled image and the network's input.
-    fn windows(&mut self, size: [usize; 2], scale: f64) -> Result<WindowPlan> {
+    fn windows(&mut self, size: [usize; 2], scale: f64, room: usize) -> Result<WindowPlan> {
         let whole = |input: [usize; 2]| WindowPlan {
             windows: vec![Window { x: 0, y: 0, width: size[1], height: size[0] }],
             size: input,
@@ -408,7 +452,7 @@ impl Segmenter {
             Windows::Sliding { size: window, overlap } => sliding(size, window, overlap),
             Windows::Auto => {
                 let padded = size.map(|v| v.next_multiple_of(ALIGN));
-                if self.affordable(padded, 1, self.options.memory)? {
+                if self.affordable(padded, 1, room, self.options.working)? {
                     return Ok(whole(padded));
                 }
                 // Less than for a whole image: large images themselves take memory.
@@ -420,28 +464,34 @@ impl Segmenter {
                     let plan = sliding(size, window, [side / 4; 2])?;
                     let columns = plan.windows.iter().take_while(|w| w.y == plan.windows[0].y).count();
                     // Two rows of windows are held while one fades into the next.
-                    if self.affordable(plan.size, 2 * columns, self.options.memory / 3 * 2)? {
+                    if self.affordable(plan.size, 2 * columns, room, self.options.working / 3 * 2)? {
                         return Ok(plan);
                     }
                 }
                 bail!(
-                    "{} MB do not hold the network even for windows of {} pixels; raise the bound on memory",
+                    "{} MB ({} MB of them for windows) do not hold the network even for windows of {} pixels; raise the \
+                     bound on memory",
                     self.options.memory >> 20,
+                    self.options.working.min(room) >> 20,
                     SIDES[SIDES.len() - 1]
                 )
             }
         }
     }
 
-    /// Whether the network for an input and so many of its outputs fit into so many bytes.
-    fn affordable(&mut self, input: [usize; 2], outputs: usize, memory: usize) -> Result<bool> {
+    /// Whether the network for an input and so many of its outputs fit into so many bytes, and together with its packed
+    /// weights into the room there is.
+    fn affordable(&mut self, input: [usize; 2], outputs: usize, room: usize, working: usize) -> Result<bool> {
         let pixels = input[0].div_ceil(4) * input[1].div_ceil(4);
         let bytes = pixels.saturating_mul(self.flip.len() * 4).saturating_mul(outputs);
-        if bytes > memory {
+        if bytes > working {
             return Ok(false);
         }
-        let needed = self.runner.fits([1, 3, input[0], input[1]])?;
-        Ok(needed.is_some_and(|arena| arena.saturating_add(bytes) <= memory))
+        let needed = self.runner.needs([1, 3, input[0], input[1]])?;
+        Ok(needed.is_some_and(|needs| {
+            let grows = needs.arena.saturating_add(bytes);
+            grows <= working && grows.saturating_add(needs.packed) <= room
+        }))
     }
 
     fn official_windows(&self, size: [usize; 2], scale: f64) -> Result<WindowPlan> {
