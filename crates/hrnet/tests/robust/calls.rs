@@ -4,7 +4,7 @@
 use crate::common::{Ran, Scratch, bytes, finish};
 use crate::drive::{Drive, Faults};
 use crate::power::file;
-use crate::{auto, checkpoints, copy_folder, newest_good, same_end, temporary, tiny, train};
+use crate::{auto, checkpoints, copy_folder, newest_good, temporary, tiny, train};
 use hrnet::train::Folder;
 use hrnet_train::{Checkpoints, Storage};
 use std::collections::{BTreeMap, HashMap};
@@ -266,7 +266,7 @@ fn a_full_disk() {
         let folder = if name.contains("0003") { &base } else { &whole };
         assert!(found == bytes(&folder.join(&name)), "{name}");
         if ran.code == Some(0) {
-            same_end(&whole, &out, "with room enough");
+            assert!(bytes(&out.join("last.safetensors")) == bytes(&whole.join("last.safetensors")));
             break;
         }
         let ran = ran.fails(1, &["No space left"]);
