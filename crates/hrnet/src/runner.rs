@@ -60,9 +60,14 @@ impl Runner {
     }
 
     /// Bytes that all sessions together may take from now on, packed weights included: sessions of other shapes go where a new
-    /// one would be beyond it.
+    /// one would be beyond it, and those that are beyond it already go now.
     pub fn set_memory(&mut self, bytes: usize) {
         self.memory = bytes;
+        let arenas: usize = self.sessions.values().map(|s| s.plan().arena_bytes()).sum();
+        let packed = self.engine.as_ref().map_or(0, Engine::packed_bytes);
+        if self.engine.is_some() && arenas.saturating_add(packed) > bytes {
+            self.sessions.clear();
+        }
     }
 
     /// Bytes of the weights that are kept beside the packed ones until [`Runner::settle`]; the same number afterwards.

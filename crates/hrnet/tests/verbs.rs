@@ -640,9 +640,9 @@ fn the_built_in_model_is_as_good_as_promised() {
     let result = hrnet!["eval", "--task", "face", "--data", val, "--mean-shape", train, "--json"].ok().json();
     let figure = |name: &str| number(&result["figures"][name]);
     assert_eq!(result["samples"], text(&faces.join("val.csv")).lines().count() - 1);
-    assert!(figure("nme") <= 0.045, "{result}");
+    assert!(figure("nme") <= 0.0375, "{result}");
     assert!(3.0 * figure("nme") <= figure("mean_shape_nme"), "{result}");
-    assert!(figure("failure_rate_08") < 0.1 && figure("auc_08") > 0.3, "{result}");
+    assert!(figure("failure_rate_08") < 0.1 && figure("auc_08") > 0.5, "{result}");
 }
 
 #[test]
@@ -680,9 +680,8 @@ fn the_other_built_in_models_are_as_good_as_promised() {
     };
     let labels = data.join("lspet/annotations/val.json");
     let result = hrnet!["eval", "--task", "pose", "--data", labels, "--json"].ok().json();
-    assert!(number(&result["figures"]["pck"]) > 0.47, "{}", result["figures"]);
+    assert!(number(&result["figures"]["pck"]) > 0.55, "{}", result["figures"]);
     let list = data.join("camvid/val.lst");
-    let result =
-        hrnet!["eval", "--task", "segmentation", "--data", list, "--ignore", "11", "--json"].ok().json();
+    let result = hrnet!["eval", "--task", "segmentation", "--data", list, "--json"].ok().json();
     assert!(number(&result["figures"]["mean_iou"]) > 0.61, "{}", result["figures"]);
 }
