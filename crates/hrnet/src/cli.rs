@@ -149,7 +149,7 @@ pub struct BottomUp {
     /// Bottom-up pose: most persons of an image
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub max_people: u16,
-    /// Bottom-up pose: persons with a lower score are left out [default: 0]
+    /// Bottom-up pose: persons with a lower score are left out
     #[arg(long, value_name = "SCORE", default_value_t = 0.0)]
     pub min_score: f64,
 }

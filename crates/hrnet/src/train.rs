@@ -73,8 +73,18 @@ pub struct Summary {
     pub best: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Trains until the configured number of epochs is done.
+/// Trains until the configured number of epochs is done. A run that fails before it has anything to keep leaves no folder.
 pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
+    let new = options.group.leads() && !options.out.exists();
+    let ended = train(config, options);
+    if new && ended.is_err() {
+        // Fails where the folder holds something.
+        let _ = std::fs::remove_dir(options.out);
+    }
+    ended
+}
+
+fn train(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     let isa = Isa::from_env()?;
     let pool = Arc::new(Pool::new(options.threads));
     crate::io::create_folder(options.out)?;
@@ -93,8 +103,8 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
         true => data_check::before(config, resumed.as_ref().map(|_| options.out))?,
         false => None,
     };
-    let batch = group.share(config.train.batch)?;
     let Job { model, facts, mut source, loss, judge } = Job::open(config, pool.clone())?;
+    let batch = group.share(source.batch_size())?;
     let net = model.build()?;
     source.share(group.rank(), group.size());
     let [h, w] = config.input.size;

@@ -168,7 +168,7 @@ fn eval_of_bottom_up_persons_finds_them_where_they_are() {
             "--json"
         ];
         let result = ran.ok().json();
-        assert_eq!((&result["schema"], &result["task"]), (&json!("hrnet.eval/1"), &json!("pose")));
+        assert_eq!((&result["schema"], &result["task"]), (&json!("hrnet.eval/1"), &json!("bottom_up_pose")));
         assert!(common::text(&report).contains("<svg"));
         result["figures"]["ap"].as_f64().unwrap_or_else(|| panic!("{result}"))
     };

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use hrnet_data::codec::classification::softmax;
 use hrnet_data::dataset::classification::{read_folder, read_table};
 use hrnet_data::dataset::model::{ClassSample, ClassSet, ReadOptions};
-use hrnet_data::image::{DecodeOptions, Image, Limits, decode};
+use hrnet_data::image::{Image, Limits};
 use hrnet_data::metric::topk::TopK;
 use hrnet_formats::Task;
 use std::collections::HashMap;
@@ -159,8 +159,7 @@ fn fail(out: &mut Measured, sample: &ClassSample, error: &anyhow::Error) {
 }
 
 fn read(sample: &ClassSample) -> Result<Image> {
-    let bytes = crate::io::read(&sample.image)?;
-    Ok(decode(&bytes, &Limits::default(), DecodeOptions::default())?.image)
+    super::read_labelled(&sample.image, None, &Limits::default())
 }
 
 /// Counts of all kinds.

@@ -19,11 +19,12 @@ use anyhow::{Context, Result, bail};
 use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::cofw::CofwFile;
 use hrnet_data::dataset::model::{LandmarkSample, ReadOptions};
-use hrnet_data::image::{DecodeOptions, Exif, Image, Limits, decode};
+use hrnet_data::image::{Image, Limits};
 use hrnet_data::metric::nme::{MeanShape, Nme, Normaliser};
 use hrnet_data::points::PointSet;
 use hrnet_formats::Task;
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Steps of the curve of errors.
@@ -69,6 +70,8 @@ pub struct FaceSet {
     name: String,
     samples: Vec<LandmarkSample>,
     images: Images,
+    /// Width and height of images, where the labels say them.
+    sizes: HashMap<PathBuf, [usize; 2]>,
     normaliser: Normaliser,
     parts: Vec<Part>,
     skipped: Vec<String>,
@@ -98,6 +101,7 @@ impl FaceSet {
             name: found.name,
             samples: found.samples,
             images: found.images,
+            sizes: found.sizes,
             normaliser,
             parts: found.parts,
             skipped: found.skipped,
@@ -146,15 +150,14 @@ impl FaceSet {
         &self.skipped
     }
 
-    /// The image of a face. Orientation is ignored: labels belong to the pixels as stored.
+    /// The image of a face.
     pub fn image(&self, index: usize) -> Result<Arc<Image>> {
         let sample = self.samples.get(index).with_context(|| format!("there are {} faces", self.len()))?;
         Ok(Arc::new(match &self.images {
             Images::Files => {
-                let bytes = crate::io::read(&sample.image)?;
-                let options = DecodeOptions { exif: Exif::Ignore, ..DecodeOptions::default() };
-                let decoded = decode(&bytes, &self.limits, options);
-                decoded.with_context(|| sample.image.display().to_string())?.image
+                let size = self.sizes.get(&sample.image).copied();
+                let read = super::read_labelled(&sample.image, size, &self.limits);
+                read.with_context(|| sample.image.display().to_string())?
             }
             Images::Cofw(file) => {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);

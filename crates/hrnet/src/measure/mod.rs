@@ -10,9 +10,18 @@ pub mod segmentation;
 pub use page::page;
 
 use crate::timing::TimeSplit;
+use anyhow::Result;
+use hrnet_data::image::{DecodeOptions, Image, Limits};
+use hrnet_data::loader::decode_as_labelled;
 use hrnet_formats::Task;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// A labelled image, in the orientation of its labels: upright, unless `size`, the width and height that the labels give, is
+/// that of the pixels as stored. Training reads images by the same rule.
+pub fn read_labelled(path: &Path, size: Option<[usize; 2]>, limits: &Limits) -> Result<Image> {
+    Ok(decode_as_labelled(&crate::io::read(path)?, size, limits, DecodeOptions::default())?)
+}
 
 /// How a value is shown; in JSON every value is what it is (shares from 0 to 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,6 +321,44 @@ impl WorstList {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hrnet_data::image::encode_jpeg;
+
+    /// Labels of the upright picture, of its pixels as stored, or that say no size: figures are those of the orientation that
+    /// the labels are for, for persons and for faces.
+    #[test]
+    fn labels_decide_about_the_orientation_of_a_photo() {
+        let folder = tempfile::tempdir().unwrap();
+        let jpeg = encode_jpeg(&Image::filled(40, 30, [9; 3]), 90).unwrap();
+        // EXIF orientation 6: shown turned by a quarter.
+        let tiff = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        let mut turned = vec![0xff, 0xd8, 0xff, 0xe1, 0, (tiff.len() + 2) as u8];
+        turned.extend(tiff);
+        turned.extend_from_slice(&jpeg[2..]);
+        let photo = folder.path().join("a.jpg");
+        std::fs::write(&photo, turned).unwrap();
+        for (size, want) in [(json!([40, 30]), [40, 30]), (json!([30, 40]), [30, 40]), (json!([]), [30, 40])]
+        {
+            let labels = folder.path().join("labels.json");
+            let mut image = json!({"id": 1, "file_name": "a.jpg"});
+            if let [w, h] = &size.as_array().unwrap()[..] {
+                image["width"] = w.clone();
+                image["height"] = h.clone();
+            }
+            let set = json!({
+                "images": [image],
+                "categories": [{"id": 1, "name": "face", "keypoints": ["a", "b", "c"], "skeleton": []}],
+                "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "area": 100,
+                    "num_keypoints": 3, "bbox": [5, 5, 20, 20], "keypoints": [6, 6, 2, 20, 8, 2, 9, 19, 2]}],
+            });
+            std::fs::write(&labels, set.to_string()).unwrap();
+            let set = pose::read::open(&labels, None, &Default::default()).unwrap();
+            let read = read_labelled(&photo, set.images[0].size, &Limits::default()).unwrap();
+            assert_eq!([read.width(), read.height()], want, "{size}");
+            let faces = face::FaceSet::open(&labels, &Default::default()).unwrap();
+            let read = faces.image(0).unwrap();
+            assert_eq!([read.width(), read.height()], want, "{size}");
+        }
+    }
 
     #[test]
     fn json_has_every_part_under_stable_names() {

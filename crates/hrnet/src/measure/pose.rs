@@ -111,6 +111,8 @@ pub struct MeasureOptions {
     pub input: [usize; 2],
     /// Of PCK, as a share of the torso.
     pub threshold: f64,
+    /// What PCK divides by; that of the set's points where `None`.
+    pub length: Option<correct::Length>,
     /// Worst persons that are named.
     pub worst: usize,
 }
@@ -123,6 +125,7 @@ impl Default for MeasureOptions {
             suppress: Suppress::None,
             input: [192, 256],
             threshold: 0.2,
+            length: None,
             worst: 20,
         }
     }

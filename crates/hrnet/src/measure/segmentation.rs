@@ -10,7 +10,7 @@ use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::label_map::{self, IGNORE, LabelMap};
 use hrnet_data::dataset::model::{ReadOptions, SegSample, SegSet};
 use hrnet_data::dataset::segmentation::{read_folders, read_labels, read_list};
-use hrnet_data::image::{DecodeOptions, Image, Limits, decode};
+use hrnet_data::image::{Image, Limits};
 use hrnet_data::metric::segmentation::{Confusion, SegmentationReport};
 use hrnet_formats::Task;
 use std::path::{Path, PathBuf};
@@ -192,8 +192,7 @@ fn one(
 ) -> Result<Option<Confusion>> {
     let Some(label) = &sample.label else { return Ok(None) };
     let started = Instant::now();
-    let bytes = crate::io::read(&sample.image)?;
-    let image = decode(&bytes, &Limits::default(), DecodeOptions::default())?.image;
+    let image = super::read_labelled(&sample.image, None, &Limits::default())?;
     let labels = how.classes(label, &image)?;
     out.time.read += started.elapsed();
     let (mask, time) = model.predict(&image)?;

@@ -1,31 +1,27 @@
 //! Classification: a folder per class or a table, top-1 and top-5.
 
+use super::export::recipe;
 use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
 use super::source::{Source, stack};
 use crate::config::{AugmentSection, LossSection, TrainConfig};
-use crate::runner::Runner;
+use crate::task::{Classifier, ClassifyOptions};
 use anyhow::{Context, Result, bail};
 use hrnet_data::codec::classification::softmax;
 use hrnet_data::codec::heatmap::argmax;
 use hrnet_data::dataset::classification::{read_folder, read_table};
 use hrnet_data::dataset::model::{ClassSet, ReadOptions};
 use hrnet_data::draw::Tile;
-use hrnet_data::geometry::{ColourMap, Crop, warp_bilinear_f32};
 use hrnet_data::image::Image;
 use hrnet_data::loader::{BatchPlan, ClassSpec, Classes, Samples};
 use hrnet_data::metric::topk::TopK;
-use hrnet_ir::{Net, Tensor, Weights};
+use hrnet_formats::Recipe;
+use hrnet_ir::Weights;
 use hrnet_kernels::Pool;
 use hrnet_train::init::CounterRng;
 use hrnet_train::{Batch, Loss, Target};
 use serde_json::{Map, json};
 use std::path::Path;
 use std::sync::Arc;
-
-/// Pictures per run of the network while judging.
-const BATCH: usize = 16;
-/// The part of the short side that is looked at (the official 224 of 256).
-const CENTRE: f64 = 0.875;
 
 pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let (AugmentSection::Classification(augment), LossSection::Class(loss)) =
@@ -66,6 +62,9 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
         }
         Ok(batch)
     })?;
+    // A table may leave its classes without names.
+    let names = if classes.iter().any(String::is_empty) { Vec::new() } else { classes.clone() };
+    let facts = Facts { names, ..Facts::default() };
     let judge = match &config.data.val {
         None => None,
         Some(val) => {
@@ -80,19 +79,11 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
                 );
             }
             let set = Classes::open(set, image_options(config), augment.clone(), spec)?;
-            Some(Box::new(ClassJudge { set, net: model.build()?, spec, pool, last: Vec::new() })
-                as Box<dyn Judge>)
+            let recipe = recipe(config, &model, &facts, None);
+            Some(Box::new(ClassJudge { set, recipe, pool, last: Vec::new() }) as Box<dyn Judge>)
         }
     };
-    // A table may leave its classes without names.
-    let names = if classes.iter().any(String::is_empty) { Vec::new() } else { classes };
-    Ok(Job {
-        model,
-        facts: Facts { names, ..Facts::default() },
-        source,
-        loss: Loss::CrossEntropy(*loss).into(),
-        judge,
-    })
+    Ok(Job { model, facts, source, loss: Loss::CrossEntropy(*loss).into(), judge })
 }
 
 fn read(path: &Path, images: Option<&Path>) -> Result<ClassSet> {
@@ -103,11 +94,10 @@ fn read(path: &Path, images: Option<&Path>) -> Result<ClassSet> {
     })
 }
 
-/// Judges by the middle of every picture.
+/// Judges by the middle of every picture, by the code of `hrnet eval`.
 struct ClassJudge {
     set: Classes,
-    net: Net,
-    spec: ClassSpec,
+    recipe: Recipe,
     pool: Arc<Pool>,
     /// Class and its probability in the last measurement, and the probability of the label.
     last: Vec<(usize, f32, f32)>,
@@ -131,26 +121,16 @@ impl Judge for ClassJudge {
     }
 
     fn measure(&mut self, weights: &Weights) -> Result<Judged> {
-        let mut runner = Runner::new(&self.net, weights.clone(), self.pool.clone())?;
-        let (h, w) = self.spec.input;
-        let colour = ColourMap::normalise(self.spec.mean, self.spec.std);
+        let options = ClassifyOptions::default();
+        let mut model = Classifier::new(weights.clone(), self.recipe.clone(), self.pool.clone(), options)?;
         self.last.clear();
         let mut top = TopK::new(&[1, 5]);
         let indices: Vec<usize> = (0..self.set.len()).collect();
-        for chunk in indices.chunks(BATCH) {
+        for chunk in indices.chunks(model.batch()) {
             super::interrupt::check()?;
-            let mut data = vec![0.0; chunk.len() * 3 * h * w];
-            for (&i, input) in chunk.iter().zip(data.chunks_exact_mut(3 * h * w)) {
-                let image = self.set.image(i)?;
-                let (iw, ih) = (image.width() as f64, image.height() as f64);
-                // The largest middle part with the aspect of the input, then its share.
-                let unit = CENTRE * (iw / w as f64).min(ih / h as f64);
-                let crop = Crop::new([(iw - 1.0) / 2.0, (ih - 1.0) / 2.0], unit * w as f64, unit * h as f64);
-                warp_bilinear_f32(&image, &crop.to_affine(w, h), w, h, &colour, input);
-            }
-            let logits = runner.run(&Tensor::new([chunk.len(), 3, h, w], data)?)?.swap_remove(0);
-            let classes = logits.len() / chunk.len();
-            for (&i, row) in chunk.iter().zip(logits.data().chunks_exact(classes)) {
+            let images = chunk.iter().map(|&i| self.set.image(i)).collect::<Result<Vec<_>, _>>()?;
+            let images: Vec<&Image> = images.iter().map(|image| &**image).collect();
+            for (&i, row) in chunk.iter().zip(&model.logits(&images)?.0) {
                 let label = self.set.set().samples[i].class;
                 top.update(row, label)?;
                 let shares = softmax(row);

@@ -4,7 +4,7 @@ use super::job::Facts;
 use crate::config::{Task, TrainConfig};
 use anyhow::Result;
 use hrnet_data::codec::heatmap::Decoder;
-use hrnet_formats::{self as formats, Metric, Precision, Recipe, to_safetensors};
+use hrnet_formats::{self as formats, LoadOptions, Metric, Precision, Recipe, load, to_safetensors};
 use hrnet_ir::{Model, Weights};
 
 /// The recipe of a run.
@@ -56,4 +56,11 @@ pub(super) fn bytes(
     metric: Option<Metric>,
 ) -> Result<Vec<u8>> {
     Ok(to_safetensors(weights, Some(&recipe(config, model, facts, metric)), Precision::F16)?)
+}
+
+/// The weights as whoever opens the model file gets them: what is judged is what is kept. Weights that no file can hold, those
+/// of a run that went wrong, stay as they are.
+pub(super) fn as_stored(config: &TrainConfig, model: &Model, facts: &Facts, weights: Weights) -> Weights {
+    let read = |bytes: Vec<u8>| Ok(load(&bytes, &LoadOptions::default())?.weights);
+    bytes(config, model, facts, &weights, None).and_then(read).unwrap_or(weights)
 }

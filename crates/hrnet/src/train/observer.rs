@@ -122,10 +122,16 @@ impl<'a> Progress<'a> {
         Ok(())
     }
 
+    /// What a model file would hold now.
+    fn weights(&self, trainer: &Trainer) -> Weights {
+        let weights = trainer.ema_weights().unwrap_or_else(|| trainer.weights());
+        export::as_stored(self.config, &self.model, &self.facts, weights)
+    }
+
     /// Measures and keeps; returns the deciding figure.
     fn judge(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<Option<f64>> {
+        let weights = self.weights(trainer);
         let Some(judge) = &mut self.judge else { return Ok(None) };
-        let weights = trainer.ema_weights().unwrap_or_else(|| trainer.weights());
         let started = Instant::now();
         let judged = judge.measure(&weights).inspect_err(|e| self.interrupted = interrupt::is_cause(e))?;
         let best = trainer.note_metric(judged.percent, judge.higher_is_better());
@@ -191,7 +197,7 @@ impl<'a> Progress<'a> {
     pub(super) fn finish(mut self, trainer: &mut Trainer, end: FitEnd) -> Result<Summary> {
         let mut end = if self.early { FitEnd::Finished } else { end };
         self.save(trainer)?;
-        let weights = trainer.ema_weights().unwrap_or_else(|| trainer.weights());
+        let weights = self.weights(trainer);
         let metric = match (&mut self.judge, end) {
             (Some(judge), FitEnd::Finished) => match judge.measure(&weights) {
                 Err(e) if interrupt::is_cause(&e) => {

@@ -1,39 +1,33 @@
 //! Pose: COCO key points, a V1 network, PCK and AP on the labelled boxes.
 
+use super::export::recipe;
 use super::face::map_form;
 use super::job::{Job, Judge, Judged, facts_of, image_options, page, short_name, worst_of};
 use super::source::{Source, heatmaps};
 use crate::config::{AugmentSection, LossSection, PointMetric, TrainConfig};
-use crate::measure::pose::correct::{Length, length_of};
-use crate::runner::Runner;
+use crate::measure::Measured;
+use crate::measure::pose::correct::Length;
+use crate::measure::pose::{MeasureOptions, Metric, box_of, measure, official_score, sigmas};
+use crate::result::{Instance, Point};
+use crate::task::{Find, Place, TopDown};
 use anyhow::{Context, Result, bail};
 use hrnet_data::augment::LandmarkAugment;
-use hrnet_data::codec::heatmap::{self, Decoder};
-use hrnet_data::codec::udp;
 use hrnet_data::dataset::coco::{self, CocoOptions};
 use hrnet_data::dataset::model::{Category, PoseSample, PoseSet};
 use hrnet_data::draw::{Person, PoseStyle, Schema, Tile, draw_people};
 use hrnet_data::geometry::warp_bilinear_u8;
 use hrnet_data::image::Image;
 use hrnet_data::loader::{BatchPlan, PoseSpec, Poses, Samples, pose_window};
-use hrnet_data::metric::Protocol;
-use hrnet_data::metric::coco::{Ap, Detection, Params, Truth};
-use hrnet_data::metric::pck::{Pck, PckReport};
-use hrnet_ir::{Model, Net, Tensor, Weights};
+use hrnet_formats::Recipe;
+use hrnet_ir::{Model, Weights};
 use hrnet_kernels::Pool;
 use serde_json::{Map, json};
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Persons per run of the network while judging.
-const BATCH: usize = 20;
 /// Side of a picture on the page of the worst persons.
 const TILE: usize = 256;
-/// UDP's published kernel.
-const UDP_KERNEL: usize = 11;
-/// A point is right within this share of the person's length.
-const PCK_THRESHOLD: f64 = 0.2;
 
 pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let (AugmentSection::Points(augment), LossSection::Maps(loss)) = (&config.augment, &config.train.loss)
@@ -110,17 +104,17 @@ pub(super) fn leave_out(set: &mut PoseSet, list: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Judges by persons in their labelled boxes.
+/// Judges by persons in their labelled boxes, by the code of `hrnet eval`.
 struct PoseJudge {
     set: Poses,
-    net: Net,
-    decoder: Decoder,
-    length: Length,
-    sigmas: Vec<f64>,
+    recipe: Recipe,
+    /// The deciding one.
     metric: PointMetric,
+    /// What PCK divides by, where the configuration says it.
+    length: Option<Length>,
     pool: Arc<Pool>,
     /// Points of the last measurement.
-    last: Vec<Vec<heatmap::Peak>>,
+    last: Vec<Vec<Point>>,
 }
 
 impl PoseJudge {
@@ -133,7 +127,7 @@ impl PoseJudge {
         pool: Arc<Pool>,
     ) -> Result<Self> {
         let images = config.data.val_images.as_deref().or(config.data.images.as_deref());
-        let set = read(val, images)?;
+        let mut set = read(val, images)?;
         let category = set.common_category()?.clone();
         if category.points != trained.points {
             bail!("{}: its points have other names than those of the training set", val.display());
@@ -141,101 +135,56 @@ impl PoseJudge {
         if let Some(bad) = config.data.torso.iter().flatten().find(|&&p| p >= category.points.len()) {
             bail!("data.torso names point {bad}; there are {} points", category.points.len());
         }
-        let named = config.data.torso.map(|first| Length::Torso { first, second: None });
-        let length = named.unwrap_or_else(|| Length::of(&category));
+        let length = config.data.torso.map(|first| Length::Torso { first, second: None });
         let is_coco = category.points.len() == 17 && category.points[0] == "nose";
-        let metric = config.data.metric.unwrap_or(match is_coco || length == Length::Box {
+        let by_box = length.unwrap_or_else(|| Length::of(&category)) == Length::Box;
+        let metric = config.data.metric.unwrap_or(match is_coco || by_box {
             true => PointMetric::Ap,
             false => PointMetric::Pck,
         });
-        let sigmas = match (&category.sigmas, is_coco) {
-            (Some(sigmas), _) => sigmas.clone(),
-            (None, true) => hrnet_data::metric::oks::COCO_SIGMAS.to_vec(),
+        if sigmas::of(&category).is_err() {
             // The middle of COCO's, for points that nobody has measured.
-            (None, false) => vec![0.075; category.points.len()],
-        };
-        let decoder = match config.target.udp {
-            true => Decoder::Udp { kernel: UDP_KERNEL },
-            false => config.target.decoder,
-        };
+            set.categories.iter_mut().for_each(|c| c.sigmas = Some(vec![0.075; category.points.len()]));
+        }
+        let recipe = recipe(config, model, &facts_of(trained), None);
         let set = Poses::open(set, image_options(config), LandmarkAugment::none(), spec)?;
-        Ok(Self { set, net: model.build()?, decoder, length, sigmas, metric, pool, last: Vec::new() })
+        Ok(Self { set, recipe, metric, length, pool, last: Vec::new() })
     }
 
-    /// Points and scores of every person.
-    fn predict(&self, weights: &Weights) -> Result<Vec<Vec<heatmap::Peak>>> {
-        let mut runner = Runner::new(&self.net, weights.clone(), self.pool.clone())?;
-        let form = &self.set.spec().form;
-        let (h, w) = form.input;
-        let combined = self.set.spec().combined;
-        let maps = self.set.category().points.len() * if combined { 3 } else { 1 };
-        let size = maps * form.heatmap.0 * form.heatmap.1;
+    /// Every person with its index.
+    fn predict(&self, weights: &Weights) -> Result<Vec<Instance>> {
+        let mut model = TopDown::new(weights.clone(), self.recipe.clone(), self.pool.clone())?;
         let mut all = Vec::with_capacity(self.set.len());
         let indices: Vec<usize> = (0..self.set.len()).collect();
-        for chunk in indices.chunks(BATCH) {
+        for chunk in indices.chunks(model.batch()) {
             super::interrupt::check()?;
-            let samples = chunk.iter().map(|&i| self.set.sample(0, 0, i)).collect::<Result<Vec<_>, _>>()?;
-            let data = samples.iter().flat_map(|s| s.input.iter().copied()).collect();
-            let maps = runner.run(&Tensor::new([chunk.len(), 3, h, w], data)?)?.swap_remove(0);
-            for (sample, maps) in samples.iter().zip(maps.data().chunks_exact(size)) {
-                let back =
-                    sample.to_input.then(&self.set.to_heatmap()).inverse().context("the box has no size")?;
-                let (map_h, map_w) = form.heatmap;
-                let mut peaks = match combined {
-                    true => udp::decode_combined(maps, map_h, map_w, UDP_KERNEL, udp::RADIUS_FACTOR),
-                    false => heatmap::decode(maps, map_h, map_w, self.decoder),
-                };
-                for peak in &mut peaks {
-                    [peak.x, peak.y] = back.apply(peak.point());
-                }
-                all.push(peaks);
-            }
+            let images = chunk.iter().map(|&i| self.set.image(i)).collect::<Result<Vec<_>, _>>()?;
+            let place = |i: usize| {
+                let (person, bbox) = self.set.person(i);
+                Place::of_box(box_of(person).unwrap_or(bbox))
+            };
+            let places: Vec<(&Image, Place)> =
+                images.iter().zip(chunk).map(|(image, &i)| (&**image, place(i))).collect();
+            all.extend(model.look_at(&places, &Find::default(), false)?.instances);
         }
         Ok(all)
     }
 
-    /// PCK at 0.2 of the person's length: mean over points, pooled, and per point. Persons without a length are left out.
-    fn pck(&self, peaks: &[Vec<heatmap::Peak>]) -> Result<PckReport> {
-        let mut pck = Pck::new(self.set.category().points.len(), Protocol::Default);
-        for (i, peaks) in peaks.iter().enumerate() {
-            let (person, _) = self.set.person(i);
-            let (truth, labelled) = truth_of(person);
-            let Some(length) = length_of(person, self.length) else { continue };
-            let predicted: Vec<[f64; 2]> = peaks.iter().map(heatmap::Peak::point).collect();
-            pck.update(&predicted, &truth, &labelled, [length; 2])
-                .with_context(|| self.set.file(i).display().to_string())?;
+    /// The figures of a metric.
+    fn figures(&self, found: &[Instance], metric: Metric) -> Result<Measured> {
+        let mut by_image: BTreeMap<usize, Vec<Instance>> = BTreeMap::new();
+        for (i, instance) in found.iter().enumerate() {
+            let score = official_score(1.0, &instance.points);
+            let instance = Instance { score, ..instance.clone() };
+            by_image.entry(self.set.person(i).0.image).or_default().push(instance);
         }
-        Ok(pck.compute(PCK_THRESHOLD))
-    }
-
-    fn ap(&self, peaks: &[Vec<heatmap::Peak>]) -> Result<Option<f64>> {
-        let mut ap = Ap::new(Params::keypoints(self.sigmas.clone()));
-        let mut by_image: BTreeMap<usize, (Vec<Truth>, Vec<Detection>)> = BTreeMap::new();
-        for (i, peaks) in peaks.iter().enumerate() {
-            let (person, bbox) = self.set.person(i);
-            let (truth, labelled) = truth_of(person);
-            let points =
-                truth.iter().zip(&labelled).map(|(p, l)| [p[0], p[1], f64::from(u8::from(*l))]).collect();
-            let entry = by_image.entry(person.image).or_default();
-            entry.0.push(Truth {
-                id: person.id,
-                points,
-                labelled: person.num_keypoints,
-                bbox,
-                area: person.area.unwrap_or(bbox[2] * bbox[3]),
-                crowd: false,
-            });
-            let score = peaks.iter().map(|p| f64::from(p.score)).sum::<f64>() / peaks.len().max(1) as f64;
-            entry.1.push(Detection {
-                points: peaks.iter().map(heatmap::Peak::point).collect(),
-                bbox: Some(bbox),
-                score,
-            });
-        }
-        for (image, (truths, detections)) in &by_image {
-            ap.update(*image as i64, 1, truths, detections)?;
-        }
-        Ok(ap.compute().get("AP"))
+        let how = MeasureOptions {
+            metric: Some(metric),
+            length: self.length,
+            worst: 0,
+            ..MeasureOptions::default()
+        };
+        measure(self.set.set(), by_image, &how)
     }
 }
 
@@ -260,8 +209,9 @@ impl Judge for PoseJudge {
     }
 
     fn metric(&self) -> String {
+        let length = self.length.unwrap_or_else(|| Length::of(self.set.category()));
         match self.metric {
-            PointMetric::Pck => format!("PCK@0.2 percent ({}), labelled boxes", self.length.words()),
+            PointMetric::Pck => format!("PCK@0.2 percent ({}), labelled boxes", length.words()),
             PointMetric::Ap => "AP percent, labelled boxes".into(),
         }
     }
@@ -271,27 +221,28 @@ impl Judge for PoseJudge {
     }
 
     fn measure(&mut self, weights: &Weights) -> Result<Judged> {
-        let peaks = self.predict(weights)?;
-        let (pck, ap) = (self.pck(&peaks)?, self.ap(&peaks)?);
+        let found = self.predict(weights)?;
+        let (pck, ap) = (self.figures(&found, Metric::Pck)?, self.figures(&found, Metric::Ap)?);
         let percent = |v: Option<f64>| v.map(|v| 100.0 * v);
-        let (mean, pooled) = (pck.mean, pck.pooled);
         let value = match self.metric {
-            PointMetric::Pck => mean,
-            PointMetric::Ap => ap,
+            PointMetric::Pck => pck.value("pck"),
+            PointMetric::Ap => ap.value("ap"),
         };
         let value = value.context("the validation set has nothing to measure")?;
         let mut figures = Map::new();
-        figures.insert("pck_percent".into(), json!(percent(mean)));
-        figures.insert("pck_pooled_percent".into(), json!(percent(pooled)));
-        figures.insert("ap_percent".into(), json!(percent(ap)));
-        let joints: Vec<Option<f64>> = pck.per_joint.iter().map(|&v| percent(v)).collect();
+        figures.insert("pck_percent".into(), json!(percent(pck.value("pck"))));
+        figures.insert("pck_pooled_percent".into(), json!(percent(pck.value("pck_all_points"))));
+        figures.insert("ap_percent".into(), json!(percent(ap.value("ap"))));
+        let rows = pck.tables.iter().find(|t| t.key == "points").map_or(&[][..], |t| &t.rows);
+        let joints: Vec<Option<f64>> =
+            rows.iter().map(|(_, v)| percent(v.first().copied().flatten())).collect();
         figures.insert("pck_joints_percent".into(), json!(joints));
-        self.last = peaks;
+        self.last = found.into_iter().map(|f| f.points).collect();
         Ok(Judged { percent: 100.0 * value, figures })
     }
 
     fn worst(&mut self, title: &str) -> Result<Option<Image>> {
-        let errors: Vec<f64> = self.last.iter().enumerate().map(|(i, peaks)| self.error(i, peaks)).collect();
+        let errors: Vec<f64> = self.last.iter().enumerate().map(|(i, found)| self.error(i, found)).collect();
         let schema = Schema::of_category(self.set.category());
         let style = PoseStyle { threshold: 0.0, labels: false, boxes: false, ..PoseStyle::default() };
         let mut tiles = Vec::new();
@@ -306,7 +257,7 @@ impl Judge for PoseJudge {
                 .zip(&labelled)
                 .map(|(p, l)| if *l { map.apply(*p) } else { [f64::NAN; 2] })
                 .collect();
-            let found: Vec<[f64; 2]> = self.last[i].iter().map(|p| map.apply(p.point())).collect();
+            let found: Vec<[f64; 2]> = self.last[i].iter().map(|p| map.apply(p.at)).collect();
             let plain = PoseStyle { colour: Some([255; 3]), opacity: 0.6, ..style };
             let drawn = |points| Person { points, scores: None, bbox: None, label: None, id: None };
             draw_people(&mut image, &schema, &[drawn(&truth)], &plain);
@@ -320,14 +271,14 @@ impl Judge for PoseJudge {
 
 impl PoseJudge {
     /// Mean error of a person over the longer side of the box.
-    fn error(&self, index: usize, peaks: &[heatmap::Peak]) -> f64 {
+    fn error(&self, index: usize, found: &[Point]) -> f64 {
         let (person, bbox) = self.set.person(index);
         let (truth, labelled) = truth_of(person);
-        let errors: Vec<f64> = peaks
+        let errors: Vec<f64> = found
             .iter()
             .zip(truth.iter().zip(&labelled))
             .filter(|(_, (_, l))| **l)
-            .map(|(p, (t, _))| (p.x - t[0]).hypot(p.y - t[1]) / bbox[2].max(bbox[3]))
+            .map(|(p, (t, _))| (p.at[0] - t[0]).hypot(p.at[1] - t[1]) / bbox[2].max(bbox[3]))
             .collect();
         errors.iter().sum::<f64>() / errors.len().max(1) as f64
     }

@@ -102,6 +102,7 @@ pub fn find(config: &TrainConfig, options: &RunOptions) -> Result<Rates> {
         super::data_check::before(config, None)?;
     }
     let Job { model, source, loss, .. } = Job::open(config, pool.clone())?;
+    let batch = source.batch_size();
     let net = model.build()?;
     let [h, w] = config.input.size;
     let mut train = TrainOptions::new(Isa::from_env()?, pool, loss, config.train.optimizer, RANGE[0]);
@@ -118,7 +119,7 @@ pub fn find(config: &TrainConfig, options: &RunOptions) -> Result<Rates> {
     // Steps that are not finite are the end of the search, not an error.
     train.max_bad_steps = u32::MAX;
     let weights = start::weights(config, &model, &net)?;
-    let mut trainer = Trainer::new(&net, &weights, train, [config.train.batch, 3, h, w])?;
+    let mut trainer = Trainer::new(&net, &weights, train, [batch, 3, h, w])?;
     let mut watch = Watch::default();
     trainer.fit(&mut EveryStep(source), steps, &mut watch)?;
     let suggested = steepest(&watch.curve);

@@ -1,23 +1,23 @@
 //! Segmentation: a list of images and labels, a V2 network, mIoU.
 
+use super::export::recipe;
 use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
 use super::source::{Source, stack};
 use crate::config::{AugmentSection, ClassNames, ClassWeights, LossSection, TrainConfig};
-use crate::runner::Runner;
+use crate::task::{SegmentOptions, Segmenter};
 use anyhow::{Context, Result, bail};
 use hrnet_data::augment::SegmentAugment;
-use hrnet_data::codec::segmentation::label_map;
 use hrnet_data::dataset::label_map::{self as numbering, IGNORE, LabelMap};
 use hrnet_data::dataset::model::{ReadOptions, SegSet};
 use hrnet_data::dataset::segmentation::read_list;
 use hrnet_data::draw::Tile;
 use hrnet_data::draw::mask::{Mask, MaskStyle, overlay};
 use hrnet_data::draw::palette::Palette;
-use hrnet_data::geometry::{ColourMap, Crop, warp_bilinear_f32};
 use hrnet_data::image::Image;
 use hrnet_data::loader::{BatchPlan, Samples, SegmentSample, SegmentSpec, Segments};
 use hrnet_data::metric::segmentation::Confusion;
-use hrnet_ir::{Net, Tensor, Weights};
+use hrnet_formats::Recipe;
+use hrnet_ir::Weights;
 use hrnet_kernels::Pool;
 use hrnet_train::loss::{PixelCrossEntropy, PixelLabels};
 use hrnet_train::{Batch, BoxError, Loss, Objective, Target};
@@ -58,19 +58,20 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let source = Source::new(Arc::new(maker), plan, config.train.epochs, move |samples, _| {
         collate(&samples, size, stride)
     })?;
+    let facts = Facts { names: names.clone(), ..Facts::default() };
     let judge = match &config.data.val {
         None => None,
         Some(val) => {
             let images = config.data.val_images.as_deref().or(config.data.images.as_deref());
             let set =
                 Segments::open(read(val, images)?, map, image_options(config), SegmentAugment::none(), spec)?;
-            let judge =
-                SegmentJudge { set, net: model.build()?, names: names.clone(), spec, pool, last: Vec::new() };
+            let recipe = recipe(config, &model, &facts, None);
+            let judge = SegmentJudge { set, recipe, names: names.clone(), pool, last: Vec::new() };
             Some(Box::new(judge) as Box<dyn Judge>)
         }
     };
     let loss = objective(config, loss);
-    Ok(Job { model, facts: Facts { names, ..Facts::default() }, source, loss, judge })
+    Ok(Job { model, facts, source, loss, judge })
 }
 
 /// The loss on the output; with OCR also on the auxiliary one, whose pixels all count (the official rule).
@@ -177,12 +178,11 @@ fn collate(samples: &[SegmentSample], [h, w]: [usize; 2], stride: usize) -> Resu
     Ok(Batch { input, target: Target::Pixels(PixelLabels { shape, ids }) })
 }
 
-/// Judges whole pictures at their own size.
+/// Judges whole pictures, by the code of `hrnet eval`.
 struct SegmentJudge {
     set: Segments,
-    net: Net,
+    recipe: Recipe,
     names: Vec<String>,
-    spec: SegmentSpec,
     pool: Arc<Pool>,
     /// Classes found in the last measurement, and the share of wrong pixels.
     last: Vec<(Vec<u8>, f64)>,
@@ -206,27 +206,14 @@ impl Judge for SegmentJudge {
     }
 
     fn measure(&mut self, weights: &Weights) -> Result<Judged> {
-        let mut runner = Runner::new(&self.net, weights.clone(), self.pool.clone())?;
-        let colour = ColourMap::normalise(self.spec.mean, self.spec.std);
+        let options = SegmentOptions::default();
+        let mut model = Segmenter::new(weights.clone(), self.recipe.clone(), self.pool.clone(), options)?;
         self.last.clear();
         let mut confusion = Confusion::new(self.names.len(), Some(i64::from(IGNORE)));
         for i in 0..self.set.len() {
             super::interrupt::check()?;
             let (image, labels) = (self.set.image(i)?, self.set.labels(i)?);
-            let (w, h) = (image.width(), image.height());
-            // Black to the right and below, up to what the strides need.
-            let (in_w, in_h) = (w.next_multiple_of(32), h.next_multiple_of(32));
-            let mut data = vec![0.0; 3 * in_h * in_w];
-            let (fw, fh) = (in_w as f64, in_h as f64);
-            let whole = Crop::new([(fw - 1.0) / 2.0, (fh - 1.0) / 2.0], fw, fh).to_affine(in_w, in_h);
-            warp_bilinear_f32(&image, &whole, in_w, in_h, &colour, &mut data);
-            // Of OCR's two outputs the last.
-            let mut outputs = runner.run(&Tensor::new([1, 3, in_h, in_w], data)?)?;
-            let scores = outputs.pop().context("a network without output")?;
-            let [_, classes, map_h, map_w] = scores.dims4().context("scores have four dimensions")?;
-            let all = label_map(scores.data(), classes, [map_h, map_w], [in_h, in_w], false)?;
-            let seen: Vec<u16> =
-                all.chunks_exact(in_w).take(h).flat_map(|row| row[..w].iter().copied()).collect();
+            let seen = model.predict(&image)?.0.classes;
             confusion
                 .update(&seen, &labels.classes)
                 .with_context(|| self.set.file(i).display().to_string())?;

@@ -30,6 +30,7 @@ trait Shares: BatchSource {
 /// A source of any task.
 pub(super) struct Source {
     inner: Box<dyn Shares>,
+    batch: usize,
     parts: usize,
     waited: Arc<AtomicU64>,
 }
@@ -37,18 +38,32 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn new<M: Samples>(
         maker: Arc<M>,
-        plan: BatchPlan,
+        mut plan: BatchPlan,
         epochs: u64,
         collate: impl Fn(Vec<M::Sample>, Position) -> Result<Batch, BoxError> + Send + 'static,
     ) -> Result<Self> {
         maker.check()?;
-        if plan.batches_per_epoch(maker.len()) == 0 {
-            bail!("{} training images make no batch of {}; lower train.batch", maker.len(), plan.batch_size);
+        let samples = maker.len();
+        if samples == 0 {
+            bail!("the training set has no samples");
         }
+        if plan.batch_size > samples {
+            crate::remark!(
+                "train.batch is {}, the training set has {samples}: every batch is the whole set",
+                plan.batch_size
+            );
+            plan.batch_size = samples;
+        }
+        let batch = plan.batch_size;
         let waited = Arc::new(AtomicU64::new(0));
         let collate: Collate<M::Sample> = Box::new(collate);
         let inner = Box::new(Ahead { maker, plan, epochs, ahead: None, collate, waited: waited.clone() });
-        Ok(Self { inner, parts: 1, waited })
+        Ok(Self { inner, batch, parts: 1, waited })
+    }
+
+    /// Samples of a batch, of all processes.
+    pub(super) fn batch_size(&self) -> usize {
+        self.batch
     }
 
     /// From now on makes one part of every batch; the others are made by other processes.

@@ -309,16 +309,6 @@ fn train(facts: &Facts, model: &Model, remarks: &mut Vec<String>) -> Result<Tabl
     if let Some(weights) = loss_weights(facts, model)? {
         table.insert("loss_weights".into(), weights.to_vec().into());
     }
-    let frozen: Vec<Value> = facts
-        .text("TRAIN.FREEZE_LAYERS")
-        .split(',')
-        .map(str::trim)
-        .filter(|l| !l.is_empty())
-        .map(Into::into)
-        .collect();
-    if !frozen.is_empty() {
-        table.insert("freeze".into(), one("layers", frozen).into());
-    }
     let rates = layer_rates(facts, model);
     if !rates.is_empty() {
         table.insert("layer_rates".into(), rates.into());

@@ -2,11 +2,11 @@
 
 use super::{Evaluated, bar, flip, protocol};
 use crate::cli::Eval;
-use crate::measure::Measured;
 use crate::measure::pose::read::{detections, open};
 use crate::measure::pose::{
     BoxSource, MeasureOptions, PlannedBox, PosePlan, Suppress, measure, measure_file, official_score,
 };
+use crate::measure::{Measured, read_labelled};
 use crate::model::LoadedModel;
 use crate::result::Instance;
 use crate::task::{Answer, Ask, Predictor};
@@ -17,7 +17,7 @@ use hrnet_data::dataset::model::{PoseSet, ReadOptions};
 use hrnet_data::draw::Person;
 use hrnet_data::draw::sheet::draw_comparison;
 use hrnet_data::geometry::{Crop, warp_bilinear_u8};
-use hrnet_data::image::{DecodeOptions, Exif, Image, Limits, decode};
+use hrnet_data::image::{Image, Limits};
 use hrnet_kernels::Pool;
 use std::path::Path;
 use std::sync::Arc;
@@ -59,6 +59,7 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
     let (instances, time) = look(&mut predictor, &set, &plan)?;
     let mut measured = measure(&set, instances.iter().cloned(), &options(args, Some(input)))?;
     measured.time = time;
+    measured.task = predictor.recipe().task;
     let boxes = if predictor.takes_boxes() { plan.source() } else { "none: the model finds people itself" };
     measured.set("box_source", boxes);
     measured.set("flip", flip(args.flip));
@@ -99,7 +100,7 @@ fn look(predictor: &mut Predictor, set: &PoseSet, plan: &PosePlan) -> Result<(Fo
     let mut images = plan.iter().peekable();
     while let Some((index, planned)) = images.next() {
         let started = Instant::now();
-        waiting.push((index, read(&set.images[index].file)?, planned));
+        waiting.push((index, read(set, index)?, planned));
         time.read += started.elapsed();
         let boxes: usize = waiting.iter().map(|w| w.2.len()).sum();
         if boxes >= predictor.batch() || images.peek().is_none() {
@@ -152,7 +153,7 @@ fn pictures_of(
     let mut out = Vec::new();
     for worst in &measured.worst {
         let sample = set.samples.get(worst.index).context("a person of the set")?;
-        let mut picture = read(&worst.image)?;
+        let mut picture = read(set, sample.image)?;
         let label: Vec<[f64; 2]> = sample
             .points
             .iter()
@@ -181,8 +182,8 @@ fn about(picture: &Image, sample: &hrnet_data::dataset::model::PoseSample) -> Im
     warp_bilinear_u8(picture, &map, CELL, CELL)
 }
 
-fn read(path: &Path) -> Result<Image> {
-    let options = DecodeOptions { exif: Exif::Ignore, ..DecodeOptions::default() };
-    let bytes = crate::io::read(path)?;
-    Ok(decode(&bytes, &Limits::default(), options).with_context(|| path.display().to_string())?.image)
+fn read(set: &PoseSet, index: usize) -> Result<Image> {
+    let image = &set.images[index];
+    read_labelled(&image.file, image.size, &Limits::default())
+        .with_context(|| image.file.display().to_string())
 }

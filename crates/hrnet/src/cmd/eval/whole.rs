@@ -4,16 +4,15 @@ use super::{Evaluated, bar, flip, protocol};
 use crate::cli::Eval;
 use crate::measure::classification::{measure_classification, read_classes};
 use crate::measure::segmentation::{SegmentationData, SegmentationMeasure, measure_segmentation};
-use crate::measure::{Measured, Setting};
+use crate::measure::{Measured, Setting, read_labelled};
 use crate::model::LoadedModel;
 use crate::result::Found;
 use crate::task::{Ask, Classifier, Predictor, Segmenter};
 use crate::view;
 use anyhow::Result;
-use hrnet_data::image::{DecodeOptions, Exif, Image, Limits, decode};
+use hrnet_data::image::{Image, Limits};
 use hrnet_formats::Task;
 use hrnet_kernels::Pool;
-use std::path::Path;
 use std::sync::Arc;
 
 pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: bool) -> Result<Evaluated> {
@@ -49,7 +48,7 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
 fn pictures_of(measured: &Measured, predictor: &mut Predictor) -> Result<Vec<(Image, String)>> {
     let mut out = Vec::new();
     for worst in &measured.worst {
-        let image = read(&worst.image)?;
+        let image = read_labelled(&worst.image, None, &Limits::default())?;
         let found = predictor.look(&[Ask { image: &image, boxes: None }])?.swap_remove(0).found;
         let picture = match &found {
             // The caption tells the classes.
@@ -61,9 +60,4 @@ fn pictures_of(measured: &Measured, predictor: &mut Predictor) -> Result<Vec<(Im
         out.push((picture, format!("{value}  {name}\n{}", worst.note)));
     }
     Ok(out)
-}
-
-fn read(path: &Path) -> Result<Image> {
-    let options = DecodeOptions { exif: Exif::Ignore, ..DecodeOptions::default() };
-    Ok(decode(&crate::io::read(path)?, &Limits::default(), options)?.image)
 }

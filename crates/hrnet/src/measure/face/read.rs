@@ -8,6 +8,7 @@ use hrnet_data::dataset::model::{Base, DataError, LandmarkSample, PoseSet, face_
 use hrnet_data::dataset::w300::{self, PtsOptions, PtsSet, Split};
 use hrnet_data::dataset::wflw::{ATTRIBUTES, WflwOptions};
 use hrnet_data::dataset::{cofw, vw300, wflw};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -16,6 +17,8 @@ pub(super) struct Found {
     pub name: String,
     pub samples: Vec<LandmarkSample>,
     pub images: Images,
+    /// Width and height of images, where the labels say them.
+    pub sizes: HashMap<PathBuf, [usize; 2]>,
     pub parts: Vec<Part>,
     pub skipped: Vec<String>,
 }
@@ -23,7 +26,14 @@ pub(super) struct Found {
 impl Found {
     fn files(name: impl Into<String>, samples: Vec<LandmarkSample>, skipped: &[DataError]) -> Self {
         let skipped = skipped.iter().map(ToString::to_string).collect();
-        Self { name: name.into(), samples, images: Images::Files, parts: Vec::new(), skipped }
+        Self {
+            name: name.into(),
+            samples,
+            images: Images::Files,
+            sizes: HashMap::new(),
+            parts: Vec::new(),
+            skipped,
+        }
     }
 }
 
@@ -159,9 +169,7 @@ fn table(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
         _ => "table",
     };
     let skipped = table.skipped.iter().map(|(line, image)| format!("line {line}: no {}", image.display()));
-    let skipped = skipped.collect();
-    let images = Images::Files;
-    Ok(Found { name: name.into(), samples: table.samples, images, parts: Vec::new(), skipped })
+    Ok(Found { skipped: skipped.collect(), ..Found::files(name, table.samples, &[]) })
 }
 
 fn cofw(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
@@ -214,7 +222,8 @@ fn coco(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
         }
     }
     skipped.extend(set.skipped.iter().map(ToString::to_string));
-    Ok(Found { skipped, ..Found::files(name, samples, &[]) })
+    let sizes = set.images.iter().filter_map(|i| Some((i.file.clone(), i.size?))).collect();
+    Ok(Found { sizes, skipped, ..Found::files(name, samples, &[]) })
 }
 
 /// A face whose points are all labelled; its centre and scale as annotated, else by the rule of the official tables.

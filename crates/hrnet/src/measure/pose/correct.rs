@@ -173,7 +173,7 @@ pub(super) fn pckh(set: &PoseSet, by_image: &[Vec<Instance>], options: &MeasureO
 /// PCK per point, over all points, and as a curve.
 pub(super) fn pck(set: &PoseSet, by_image: &[Vec<Instance>], options: &MeasureOptions) -> Result<Measured> {
     let category = set.common_category()?;
-    let length = Length::of(category);
+    let length = options.length.unwrap_or_else(|| Length::of(category));
     let mut metric = Pck::new(category.points.len(), options.protocol);
     let mut list = WorstList::new(options.worst);
     let (mut persons, mut missed, mut unsized_persons) = (0u64, 0, 0);
