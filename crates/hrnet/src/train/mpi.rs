@@ -223,7 +223,13 @@ impl Shared {
             match message {
                 Some(message) => return Ok(message),
                 None if left => return Err(self.fail(Broken::Left(rank))),
-                None => self.pause(wait)?,
+                None => {
+                    let waited = self.pause(wait);
+                    // It may have come together with the news of an end, which the next exchange then finds.
+                    if lock(&self.peers)[rank].inbox.is_empty() {
+                        waited?;
+                    }
+                }
             }
         }
     }
