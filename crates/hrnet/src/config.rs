@@ -104,6 +104,13 @@ impl TrainConfig {
         config.to_toml()
     }
 
+    /// The same without its paths: what processes that find the data at different places have in common.
+    pub(crate) fn to_pathless_toml(&self) -> Result<String> {
+        let mut config = self.clone();
+        config.paths().into_iter().for_each(|path| *path = PathBuf::new());
+        config.to_toml()
+    }
+
     fn paths(&mut self) -> Vec<&mut PathBuf> {
         let data = &mut self.data;
         let mut paths = vec![&mut data.train];

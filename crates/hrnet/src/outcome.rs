@@ -11,24 +11,30 @@ pub enum Failure {
     Usage(String),
     /// Everything ran and a check did not hold.
     Check(String),
-    /// A runtime error that was printed where it happened.
-    Reported,
+    /// An error that was printed where it happened, with this exit code.
+    Reported(u8),
 }
 
 impl Failure {
     /// The exit code of this failure.
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
-            Failure::Runtime(_) | Failure::Reported => 1,
+        ExitCode::from(self.code())
+    }
+
+    /// The same as a number.
+    pub fn code(&self) -> u8 {
+        match self {
+            Failure::Runtime(_) => 1,
             Failure::Usage(_) => 2,
             Failure::Check(_) => 3,
-        })
+            Failure::Reported(code) => *code,
+        }
     }
 
     /// One line for people, if it was not printed already.
     pub fn message(&self) -> Option<String> {
         Some(match self {
-            Failure::Reported => return None,
+            Failure::Reported(_) => return None,
             Failure::Runtime(e) => format!("error: {}", chain(e)),
             Failure::Usage(m) => format!("error: {m} (see --help)"),
             Failure::Check(m) => format!("check failed: {m}"),

@@ -10,6 +10,7 @@ mod follower;
 mod group;
 mod interrupt;
 mod job;
+mod kept;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod observer;
@@ -90,19 +91,24 @@ fn train(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     crate::io::create_folder(options.out)?;
     let folder = Folder::new(options.out);
     let group = options.group;
-    // One process writes for all.
+    // One process writes for all, and finds what is wrong for all: the others come after it.
     let _lock = group.leads().then(|| Lock::take(options.out)).transpose()?;
     if group.leads() {
         folder.clear().with_context(|| format!("{}: cannot be cleared up", options.out.display()))?;
     }
     let mut checkpoints = Checkpoints::new(folder, KEEP);
-    let resumed = resume_from(&mut checkpoints, options)?;
+    let (mut resumed, mut checked) = (None, None);
+    if group.leads() {
+        resumed = resume_from(&mut checkpoints, options)?;
+        if config.data.check && !options.skip_check {
+            checked = data_check::before(config, resumed.as_ref().map(|_| options.out))?;
+        }
+    }
+    group.follow()?;
+    if !group.leads() {
+        resumed = resume_from(&mut checkpoints, options)?;
+    }
     let config_text = config.to_toml()?;
-
-    let checked = match group.leads() && config.data.check && !options.skip_check {
-        true => data_check::before(config, resumed.as_ref().map(|_| options.out))?,
-        false => None,
-    };
     let Job { model, facts, mut source, loss, judge } = Job::open(config, pool.clone())?;
     let batch = group.share(source.batch_size())?;
     let net = model.build()?;
@@ -149,18 +155,19 @@ fn train(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
             Trainer::new(&net, &weights, train_options, input)?
         }
     };
-    group.same_start(&config_text, per_epoch, &trainer)?;
+    group.same_start(config, options.max_steps, per_epoch, &trainer)?;
     // The loop would do one step before it asks.
     let done = options.max_steps.is_some_and(|max| trainer.progress().step >= max);
     if !group.leads() {
         let higher = judge.as_ref().is_some_and(|j| j.higher_is_better());
-        let mut follower = Follower::new(group, options.max_steps, higher);
+        let mut follower = Follower::new(group, options.max_steps, higher, &trainer)?;
         if done {
             return Ok(follower.finish(&trainer));
         }
         return match trainer.fit(&mut source, config.train.epochs, &mut follower) {
             Ok(_) => Ok(follower.finish(&trainer)),
             Err(error) => {
+                follower.note(&mut trainer)?;
                 group.rescue(&trainer, &mut checkpoints, &error, options.out);
                 Err(error.into())
             }
@@ -194,6 +201,7 @@ fn train(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
             Err(observer.rescue(&mut trainer, e.into()))
         }
         Err(error) => {
+            observer.note(&mut trainer)?;
             drop(observer);
             group.rescue(&trainer, &mut checkpoints, &error, options.out);
             Err(error.into())

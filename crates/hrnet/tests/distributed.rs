@@ -44,9 +44,18 @@ struct Ran {
 fn finish(mut command: Command) -> Ran {
     let output = command.output().expect("mpirun starts");
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    let ran = Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) };
+    let ran = Ran { code: output.status.code(), out: text(output.stdout), err: whole(&text(output.stderr)) };
     assert!(!ran.err.contains("panicked"), "{ran:#?}");
     ran
+}
+
+/// The launcher tags every piece that a process writes; a line keeps its first tag.
+fn whole(text: &str) -> String {
+    let line = |line: &str| match line.split_once("<stderr>:") {
+        Some((rank, rest)) => format!("{rank}<stderr>:{}\n", rest.replace(&format!("{rank}<stderr>:"), "")),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
 }
 
 impl Ran {
@@ -162,7 +171,7 @@ fn stopped_and_resumed_is_uninterrupted() {
     std::fs::create_dir(&other).unwrap();
     std::fs::copy(out.join("step-0000000004.ckpt"), other.join("step-0000000004.ckpt")).unwrap();
     let ran = ranks!(2, "train", &config, "--out", &out, "--resume", "auto").ok();
-    assert!(!ran.err.contains("warning"), "{ran:#?}");
+    assert!(!ran.err.contains("the bits will differ"), "{ran:#?}");
     for name in ["last.safetensors", "best.safetensors"] {
         assert!(bytes(&whole.join(name)) == bytes(&out.join(name)), "{name} differs");
     }
@@ -184,6 +193,65 @@ fn an_error_of_all_ranks_is_told_once() {
     ranks!(2, "train", &odd, "--out", scratch.path("odd")).fails(0, &["train.batch = 5", "2 processes"]);
     let error = ranks!(2, "train", &config, "--out", scratch.path("rate"), "--find-rate");
     error.fails(0, &["--find-rate"]);
+}
+
+/// What one rank cannot read ends all, with its message, and what was learned is kept.
+#[test]
+fn an_error_of_one_rank_ends_all() {
+    // Each rank has a copy of the data; later that of rank 1 breaks.
+    let lasting = || {
+        let (scratch, config) = start(4000, "checkpoint_steps = 2\neval_epochs = 4000");
+        let config = scratch.write("blobs.toml", text(&config).replace("[data]", "[data]\nmemory_mb = 0"));
+        (scratch, config)
+    };
+    let ((scratch, config), (copy, copied)) = (lasting(), lasting());
+    let out = scratch.path("out");
+    let args = |config: &Path| -> Vec<OsString> {
+        let one = ["--threads".into(), "1".into()];
+        [vec!["train".into(), config.into(), "--out".into(), out.clone().into()], one.to_vec()].concat()
+    };
+    let mut command = launch(1, &[], args(&config));
+    command.args([":", "-np", "1", env!("CARGO_BIN_EXE_hrnet")]).args(args(&copied));
+    let child = begin(command, &out);
+    for n in 0..12 {
+        copy.write(&format!("set/images/blob{n}.png"), b"not a picture");
+    }
+    let ran = end(child).fails(1, &["rank 1: ", "epoch", ".png"]);
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    assert!(ran.err.contains(&format!("step-{:010}.ckpt", newest(&out))), "{ran:#?}");
+}
+
+/// What the first rank alone looks at: the data, and whether the folder is free.
+#[test]
+fn a_refusal_of_the_first_rank_ends_all() {
+    let (scratch, config) = start(2, "checkpoint_steps = 2");
+    let out = scratch.path("out");
+    std::fs::create_dir(&out).unwrap();
+    let lock = hrnet::train::Lock::take(&out).unwrap();
+    ranks!(2, "train", &config, "--out", &out).fails(0, &["another run (process"]);
+    drop(lock);
+
+    scratch.write("set/images/blob3.png", b"not a picture");
+    let ran = ranks!(2, "train", &config, "--out", &out);
+    let of = |start: &str| ran.err.lines().filter(|l| l.contains(&format!("<stderr>:{start}"))).count();
+    assert_eq!((ran.code, of("check failed: "), of("error: ")), (Some(3), 1, 0), "{ran:#?}");
+    assert_eq!(scratch.files("out"), Vec::<String>::new());
+}
+
+/// The end of a run may lie within an accumulated step: no checkpoint of it, but the model.
+#[test]
+fn a_run_may_end_within_an_accumulated_step() {
+    let (scratch, config) = start(1, "checkpoint_steps = 1\naccumulate = 2");
+    let out = scratch.path("out");
+    let ran = ranks!(2, "train", &config, "--out", &out, "--json").ok();
+    assert_eq!((&ran.json()["steps"], &ran.json()["finished"]), (&json!(1), &json!(true)));
+    assert!(ran.err.contains("no checkpoint of the end"), "{ran:#?}");
+    assert_eq!(newest(&out), 1);
+    assert!(out.join("last.safetensors").exists());
+    // From the last one it goes on, over the end.
+    let longer = scratch.write("longer.toml", text(&config).replace("epochs = 1", "epochs = 2"));
+    let ran = ranks!(2, "train", &longer, "--out", &out, "--resume", "auto", "--json").ok();
+    assert_eq!(ran.json()["steps"], json!(3));
 }
 
 /// Ranks that would not train the same network are told so before the first step.
@@ -261,7 +329,7 @@ fn end(mut child: Child) -> Ran {
     }
     let mut out = String::new();
     child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-    let ran = Ran { code: child.wait().unwrap().code(), out, err };
+    let ran = Ran { code: child.wait().unwrap().code(), out, err: whole(&err) };
     assert!(!ran.err.contains("panicked"), "{ran:#?}");
     ran
 }
@@ -283,6 +351,10 @@ fn goes_on(config: &Path, out: &Path, whole: &Path, what: &str) {
     let ran = ranks!(2, "train", config, "--out", out, "--resume", "auto").ok();
     assert!(ran.err.contains("resuming from"), "{ran:#?}");
     assert!(bytes(&whole.join("last.safetensors")) == bytes(&out.join("last.safetensors")), "{what}");
+    // With the losses of the log and the evaluations, whichever rank has saved them.
+    let (a, b) = (checkpoint(whole, newest(whole)), checkpoint(out, newest(out)));
+    assert_eq!(a.meta.observer_state, b.meta.observer_state, "{what}");
+    assert!(a == b, "{what}");
 }
 
 /// Killed with no chance to say a word: the others find out, one of them saves and says what to do.

@@ -356,7 +356,7 @@ impl<'a> Job<'a> {
         match (self.failures, self.done) {
             (0, _) => Ok(()),
             // The one error was said above.
-            (1, 1) => Err(Failure::Reported),
+            (1, 1) => Err(Failure::Reported(1)),
             (failed, all) => Err(Failure::Runtime(anyhow::anyhow!("{failed} of {all} images failed"))),
         }
     }

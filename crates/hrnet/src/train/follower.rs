@@ -1,7 +1,9 @@
 //! What the processes behind the first do between steps: they write nothing and decide as it decides.
 
 use super::group::Group;
+use super::kept::Kept;
 use super::{Summary, interrupt};
+use anyhow::Result;
 use hrnet_train::{BoxError, Control, Observer, StepReport, Trainer};
 
 /// The observer of a process that is not the first.
@@ -9,11 +11,24 @@ pub(super) struct Follower<'a> {
     group: &'a Group,
     max_steps: Option<u64>,
     higher_is_better: bool,
+    kept: Kept,
 }
 
 impl<'a> Follower<'a> {
-    pub(super) fn new(group: &'a Group, max_steps: Option<u64>, higher_is_better: bool) -> Self {
-        Self { group, max_steps, higher_is_better }
+    pub(super) fn new(
+        group: &'a Group,
+        max_steps: Option<u64>,
+        higher_is_better: bool,
+        trainer: &Trainer,
+    ) -> Result<Self> {
+        let kept = Kept::from_text(trainer.observer_state())?;
+        Ok(Self { group, max_steps, higher_is_better, kept })
+    }
+
+    /// What this process would write into a checkpoint.
+    pub(super) fn note(&self, trainer: &mut Trainer) -> Result<()> {
+        trainer.set_observer_state(self.kept.text()?);
+        Ok(())
     }
 
     /// What this process has to tell at the end.
@@ -24,14 +39,18 @@ impl<'a> Follower<'a> {
 
 impl Observer for Follower<'_> {
     fn after_step(&mut self, trainer: &mut Trainer, report: &StepReport) -> Result<Control, BoxError> {
+        self.kept.step(report);
         let asked = self.group.any(interrupt::asked())?;
         let stop = asked || self.max_steps.is_some_and(|max| report.step >= max);
         Ok(if stop && self.group.between_steps(trainer) { Control::Stop } else { Control::Continue })
     }
 
-    fn after_epoch(&mut self, trainer: &mut Trainer, _: u64) -> Result<Control, BoxError> {
-        let [figure, stop] = self.group.told([0.0; 2])?;
-        trainer.note_metric(figure, self.higher_is_better);
+    fn after_epoch(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<Control, BoxError> {
+        let [figure, judged, stop] = self.group.told([0.0; 3])?;
+        if judged > 0.0 {
+            let best = trainer.note_metric(figure, self.higher_is_better);
+            self.kept.judge(epoch, best);
+        }
         Ok(if stop > 0.0 { Control::Stop } else { Control::Continue })
     }
 }

@@ -4,6 +4,7 @@
 //! them. All stand at the same weights after every step, so each of them can save the run when the first is gone.
 
 use super::Folder;
+use crate::config::TrainConfig;
 use crate::outcome::Outcome;
 #[cfg(feature = "mpi")]
 use crate::outcome::{Failure, chain};
@@ -122,18 +123,34 @@ impl Group {
         Ok(values)
     }
 
+    /// Waits until the first process is here.
+    pub(super) fn follow(&self) -> Result<()> {
+        self.told([0.0]).map_err(|e| anyhow!(e))?;
+        Ok(())
+    }
+
     /// All processes must stand at the same place: of the configuration, the data and the weights.
-    pub(super) fn same_start(&self, config: &str, per_epoch: u64, trainer: &Trainer) -> Result<()> {
+    /// Where they find their data is their own affair.
+    pub(super) fn same_start(
+        &self,
+        config: &TrainConfig,
+        max_steps: Option<u64>,
+        per_epoch: u64,
+        trainer: &Trainer,
+    ) -> Result<()> {
         if self.size() == 1 {
             return Ok(());
         }
-        let state = trainer.checkpoint().encode()?;
+        let mut state = trainer.checkpoint();
+        state.meta.config = String::new();
+        let state = state.encode()?;
+        let config = format!("{}{max_steps:?}", config.to_pathless_toml()?);
         let step = trainer.progress().step;
         let own = [digest(config.as_bytes()), per_epoch as f64, step as f64, digest(&state)];
         let mut all = vec![0.0; own.len() * self.size()];
         all[own.len() * self.rank()..][..own.len()].copy_from_slice(&own);
         self.reduce.sum(&mut all).map_err(|e| anyhow!(e))?;
-        let what = ["the configuration", "the number of batches", "the step", "the weights"];
+        let what = ["the configuration or --max-steps", "the number of batches", "the step", "the weights"];
         let (first, others) = all.split_at(own.len());
         for (rank, other) in others.chunks_exact(own.len()).enumerate() {
             for (i, what) in what.into_iter().enumerate() {
@@ -163,15 +180,6 @@ impl Group {
         self.leads()
     }
 
-    /// Whether an exchange has failed.
-    fn is_broken(&self) -> bool {
-        #[cfg(feature = "mpi")]
-        if let Some(link) = &self.link {
-            return link.broken().is_some();
-        }
-        false
-    }
-
     /// After an error that leaves the state of the last step intact, one process of several saves it.
     pub(super) fn rescue(
         &self,
@@ -181,10 +189,9 @@ impl Group {
         out: &Path,
     ) {
         let intact = match error {
-            TrainError::Shared { .. } | TrainError::Source { .. } => true,
+            // Observers come between steps.
+            TrainError::Shared { .. } | TrainError::Source { .. } | TrainError::Observer { .. } => true,
             TrainError::Tape(error) => matches!(error, TapeError::Shared { .. }),
-            // Between steps the observer talks with the others.
-            TrainError::Observer { .. } => self.is_broken(),
             _ => false,
         };
         let step = trainer.progress().step;
@@ -210,39 +217,44 @@ impl Group {
 
     #[cfg(feature = "mpi")]
     fn leave_together(mut self, outcome: Outcome) -> Outcome {
-        use super::mpi::Broken;
+        use super::mpi::{Broken, Word};
         let Some(link) = self.link.take() else { return outcome };
         let (rank, broken, leads) = (self.rank(), link.broken(), link.leads());
         let failure = match outcome {
             Ok(()) => {
-                let failed = link.leave(None).iter().any(Option::is_some);
+                let others = link.leave(None);
                 // Who failed has said so.
-                return if failed { Err(Failure::Reported) } else { Ok(()) };
+                return match others.iter().any(Option::is_some) {
+                    true => Err(Failure::Reported(first_code(&others))),
+                    false => Ok(()),
+                };
             }
             Err(failure) => failure,
         };
+        let (code, silent) = (failure.code(), Word { code: 1, text: String::new() });
         match broken {
             Some(Broken::Left(_)) => {
-                link.leave(Some(""));
-                Err(Failure::Reported)
+                let others = link.leave(Some(silent));
+                Err(Failure::Reported(first_code(&others)))
             }
             // The same for all that are left.
             Some(Broken::Lost { .. } | Broken::Silent(_)) => {
-                link.leave(Some(""));
-                Err(if leads { failure } else { Failure::Reported })
+                link.leave(Some(silent));
+                Err(if leads { failure } else { Failure::Reported(1) })
             }
             _ => {
                 let text = failure.message().unwrap_or_default();
-                let others = link.leave(Some(&text));
+                let others = link.leave(Some(Word { code, text: text.clone() }));
                 // What travelled may be cut.
-                let same =
-                    |r: usize| others[r].as_ref().is_some_and(|t| !t.is_empty() && text.starts_with(&t[..]));
+                let same = |r: usize| {
+                    others[r].as_ref().is_some_and(|w| !w.text.is_empty() && text.starts_with(&w.text[..]))
+                };
                 let count = (0..others.len()).filter(|&r| same(r)).count();
                 match failure {
                     Failure::Runtime(error) if error.is::<Differ>() => {
-                        Err(if leads { Failure::Runtime(error) } else { Failure::Reported })
+                        Err(if leads { Failure::Runtime(error) } else { Failure::Reported(code) })
                     }
-                    _ if (0..rank).any(same) => Err(Failure::Reported),
+                    _ if (0..rank).any(same) => Err(Failure::Reported(code)),
                     Failure::Runtime(error) if count + 1 < others.len() => {
                         Err(Failure::Runtime(anyhow!("rank {rank}: {}", chain(&error))))
                     }
@@ -251,6 +263,12 @@ impl Group {
             }
         }
     }
+}
+
+/// The exit code of the first process that tells its error.
+#[cfg(feature = "mpi")]
+fn first_code(words: &[Option<super::mpi::Word>]) -> u8 {
+    words.iter().flatten().find(|word| !word.text.is_empty()).map_or(1, |word| word.code)
 }
 
 /// A checksum that an f64 holds exactly: FNV-1a over words, folded to 48 bits.

@@ -11,6 +11,8 @@ use std::sync::{Arc, OnceLock};
 const INTERRUPTED: i32 = 130;
 
 static ASKED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+/// By a signal after which launchers kill.
+static URGED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// Something long was given up because the run was asked to end.
 #[derive(Debug, thiserror::Error)]
@@ -22,21 +24,28 @@ pub(super) fn listen() -> Result<()> {
     if ASKED.get().is_some() {
         return Ok(());
     }
-    let asked = Arc::new(AtomicBool::new(false));
+    let (asked, urged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     for signal in [SIGINT, SIGTERM] {
         // In this order, so that the first signal does not already find the flag set.
         flag::register_conditional_shutdown(signal, INTERRUPTED, asked.clone())
             .and_then(|_| flag::register(signal, asked.clone()))
+            .and_then(|_| flag::register(signal, urged.clone()))
             .context("cannot listen for Ctrl-C")?;
     }
     flag::register(SIGUSR1, asked.clone()).context("cannot listen for SIGUSR1")?;
-    let _ = ASKED.set(asked);
+    let _ = (ASKED.set(asked), URGED.set(urged));
     Ok(())
 }
 
 /// Whether the run was asked to end.
 pub(super) fn asked() -> bool {
     ASKED.get().is_some_and(|asked| asked.load(Ordering::Relaxed))
+}
+
+/// Whether it was asked so by a signal after which launchers kill, and soon.
+#[cfg(feature = "mpi")]
+pub(super) fn urged() -> bool {
+    URGED.get().is_some_and(|urged| urged.load(Ordering::Relaxed))
 }
 
 /// For loops that take long and have nothing to save: an error once the run was asked to end.

@@ -80,6 +80,15 @@ pub(super) enum Broken {
     Astray(usize),
 }
 
+/// The error with which a process ends.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Word {
+    /// The exit code.
+    pub code: u8,
+    /// What the process prints; nothing, if another one does.
+    pub text: String,
+}
+
 /// Another process.
 #[derive(Debug, Default)]
 struct Peer {
@@ -90,7 +99,7 @@ struct Peer {
     /// What arrived and was not yet wanted.
     inbox: VecDeque<Vec<f64>>,
     /// Its last word: nothing, or its error.
-    word: Option<Option<String>>,
+    word: Option<Option<Word>>,
 }
 
 /// State and start time of a process of this machine.
@@ -179,8 +188,7 @@ impl Shared {
     }
 
     fn send_text(&self, kind: f64, text: &str) {
-        let bytes: Vec<f64> = text.bytes().take(TEXT).map(f64::from).collect();
-        self.send(kind, &bytes);
+        self.send(kind, &numbers(text));
     }
 
     /// Takes what has arrived.
@@ -195,7 +203,10 @@ impl Shared {
             let kind = values.first().copied();
             match kind {
                 Some(LEAVE) => peer.word = Some(None),
-                Some(FAILED) => peer.word = Some(Some(text(&values[1..]))),
+                Some(FAILED) => {
+                    let code = values.get(1).map_or(1, |&code| code as u8);
+                    peer.word = Some(Some(Word { code, text: text(values.get(2..).unwrap_or_default()) }));
+                }
                 _ => peer.inbox.push_back(values),
             }
         }
@@ -212,7 +223,13 @@ impl Shared {
             match message {
                 Some(message) => return Ok(message),
                 None if left => return Err(self.fail(Broken::Left(rank))),
-                None => self.pause(wait)?,
+                None => {
+                    let waited = self.pause(wait);
+                    // It may have come together with the news of an end, which the next exchange then finds.
+                    if lock(&self.peers)[rank].inbox.is_empty() {
+                        waited?;
+                    }
+                }
             }
         }
     }
@@ -247,7 +264,7 @@ impl Shared {
         } else if let Some(rank) = gone.filter(|&rank| peers[rank].inbox.is_empty()) {
             Broken::Lost { rank, who: peers[rank].who.clone() }
         } else if waited > PATIENCE
-            && interrupt::asked()
+            && interrupt::urged()
             && let Some(far) = self.others().find(|&r| peers[r].watch.is_none())
         {
             Broken::Silent(far)
@@ -379,6 +396,10 @@ impl Shared {
     }
 }
 
+fn numbers(text: &str) -> Vec<f64> {
+    text.bytes().take(TEXT).map(f64::from).collect()
+}
+
 fn text(values: &[f64]) -> String {
     let bytes: Vec<u8> = values.iter().map(|&v| v as u8).collect();
     String::from_utf8_lossy(&bytes).into_owned()
@@ -496,7 +517,7 @@ impl Link {
             Ok(()) => Ok(link),
             Err(error) => {
                 let error = format!("{error:#}");
-                link.leave(Some(&error));
+                link.leave(Some(Word { code: 1, text: error.clone() }));
                 bail!(error)
             }
         }
@@ -558,11 +579,15 @@ impl Link {
     }
 
     /// Says to all that this process ends, with its error, and waits until all do. Returns the errors of the others.
-    pub(super) fn leave(mut self, error: Option<&str>) -> Vec<Option<String>> {
+    pub(super) fn leave(mut self, error: Option<Word>) -> Vec<Option<Word>> {
         let shared = self.shared.clone();
         match error {
             None => shared.send_text(LEAVE, ""),
-            Some(error) => shared.send_text(FAILED, error),
+            Some(word) => {
+                let mut values = vec![f64::from(word.code)];
+                values.extend(numbers(&word.text));
+                shared.send(FAILED, &values);
+            }
         }
         let mut wait = Wait::new();
         let mut missing = matches!(self.broken(), Some(Broken::Silent(_)));

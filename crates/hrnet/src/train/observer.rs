@@ -5,6 +5,7 @@ use super::folder::Folder;
 use super::group::Group;
 use super::interrupt;
 use super::job::{Facts, Judge};
+use super::kept::{Kept, LOG_STEPS};
 use super::plots::{self, Shown};
 use super::tensorboard::Events;
 use super::{RunOptions, Summary};
@@ -16,7 +17,6 @@ use hrnet_ir::{Model, Weights};
 use hrnet_train::trainer::Progress as Place;
 use hrnet_train::{BoxError, Checkpoints, Control, FitEnd, Observer, StepReport, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -24,9 +24,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-
-/// Steps between two lines of the log.
-const LOG_STEPS: u64 = 20;
 
 /// The observer of a run.
 pub(super) struct Progress<'a> {
@@ -41,13 +38,10 @@ pub(super) struct Progress<'a> {
     bar: ProgressBar,
     log: File,
     events: Events,
-    /// Evaluations in a row that were no new best.
-    stale: u64,
+    kept: Kept,
     /// Whether the run ended by `train.patience`.
     early: bool,
     started: Instant,
-    loss_sum: f64,
-    loss_count: u32,
     /// Where the run stood when it was last saved.
     saved: Option<Place>,
     /// Whether an evaluation was given up because the run was asked to end.
@@ -73,7 +67,7 @@ impl<'a> Progress<'a> {
         let path = options.out.join("log.jsonl");
         let log = open_log(&path).with_context(|| format!("{}: cannot be opened", path.display()))?;
         let done = trainer.progress();
-        let Kept { loss_sum, loss_count, stale } = Kept::from_text(trainer.observer_state())?;
+        let kept = Kept::from_text(trainer.observer_state())?;
         let events = Events::create(&options.out.join("tensorboard"));
         let events = events.with_context(|| format!("{}: no event file", options.out.display()))?;
         let total = config.train.epochs.saturating_mul(per_epoch);
@@ -94,11 +88,9 @@ impl<'a> Progress<'a> {
             bar,
             log,
             events,
-            stale,
+            kept,
             early: false,
             started: Instant::now(),
-            loss_sum: f64::from_bits(loss_sum),
-            loss_count,
             saved: None,
             interrupted: false,
             waited: Arc::default(),
@@ -110,13 +102,18 @@ impl<'a> Progress<'a> {
         writeln!(self.log, "{value}").context("log.jsonl cannot be written")
     }
 
+    /// What goes into a checkpoint besides the trainer's own state.
+    pub(super) fn note(&self, trainer: &mut Trainer) -> Result<()> {
+        trainer.set_observer_state(self.kept.text()?);
+        Ok(())
+    }
+
     fn save(&mut self, trainer: &mut Trainer) -> Result<()> {
         let place = trainer.progress();
         if self.saved == Some(place) {
             return Ok(());
         }
-        let kept = Kept { loss_sum: self.loss_sum.to_bits(), loss_count: self.loss_count, stale: self.stale };
-        trainer.set_observer_state(serde_json::to_string(&kept)?);
+        self.note(trainer)?;
         self.checkpoints.save(place.step, &trainer.save()?)?;
         self.saved = Some(place);
         Ok(())
@@ -137,7 +134,6 @@ impl<'a> Progress<'a> {
         let best = trainer.note_metric(judged.percent, judge.higher_is_better());
         let note = if best { " (best)" } else { "" };
         self.bar.println(format!("epoch {}: {} {:.3} %{note}", epoch + 1, judge.title(), judged.percent));
-        self.stale = if best { 0 } else { self.stale + 1 };
         let title = format!("{} (epoch {}, {:.3} %)", judge.title(), epoch + 1, judged.percent);
         let sheet = judge.worst(&title)?;
         let step = trainer.progress().step;
@@ -163,6 +159,7 @@ impl<'a> Progress<'a> {
         if best {
             self.export(&weights, "best.safetensors", Some(judged.percent))?;
         }
+        self.kept.judge(epoch, best);
         Ok(Some(judged.percent))
     }
 
@@ -196,7 +193,11 @@ impl<'a> Progress<'a> {
     /// The last checkpoint and the last model.
     pub(super) fn finish(mut self, trainer: &mut Trainer, end: FitEnd) -> Result<Summary> {
         let mut end = if self.early { FitEnd::Finished } else { end };
-        self.save(trainer)?;
+        // The end of an epoch that is no multiple of `accumulate` batches may lie between.
+        let between = self.group.between_steps(trainer);
+        if between {
+            self.save(trainer)?;
+        }
         let weights = self.weights(trainer);
         let metric = match (&mut self.judge, end) {
             (Some(judge), FitEnd::Finished) => match judge.measure(&weights) {
@@ -217,6 +218,11 @@ impl<'a> Progress<'a> {
         self.bar.finish_and_clear();
         let step = trainer.progress().step;
         let out = self.out.display();
+        if !between {
+            eprintln!(
+                "no checkpoint of the end: it lies within an accumulated step, of which each process has a part"
+            );
+        }
         match end {
             FitEnd::Finished => eprintln!("finished after {step} steps; models and checkpoints are in {out}"),
             FitEnd::Stopped => {
@@ -237,20 +243,14 @@ impl<'a> Progress<'a> {
 impl Observer for Progress<'_> {
     fn after_step(&mut self, trainer: &mut Trainer, report: &StepReport) -> Result<Control, BoxError> {
         self.bar.inc(1);
-        if report.skipped.is_none() {
-            self.loss_sum += report.loss;
-            self.loss_count += 1;
-        }
+        let mean = self.kept.step(report);
         if let Some(reason) = report.skipped {
             self.bar.println(format!("step {} skipped: {reason}", report.step));
             self.write_log(
                 &json!({"step": report.step, "epoch": report.epoch, "skipped": reason.to_string()}),
             )?;
         }
-        // Of an accumulated step the last batch alone moves the weights.
-        if report.updated && report.step.is_multiple_of(LOG_STEPS) {
-            let loss = self.loss_sum / f64::from(self.loss_count.max(1));
-            (self.loss_sum, self.loss_count) = (0.0, 0);
+        if let Some(loss) = mean {
             self.bar.set_message(format!("epoch {} loss {loss:.6}", report.epoch + 1));
             let (then, waited) = self.lap;
             self.lap = (Instant::now(), self.waited.load(Ordering::Relaxed));
@@ -283,45 +283,32 @@ impl Observer for Progress<'_> {
 
     fn after_epoch(&mut self, trainer: &mut Trainer, epoch: u64) -> Result<Control, BoxError> {
         let mut figure = None;
-        if (epoch + 1).is_multiple_of(self.config.train.eval_epochs) || epoch + 1 == self.config.train.epochs
-        {
+        let due = (epoch + 1).is_multiple_of(self.config.train.eval_epochs)
+            || epoch + 1 == self.config.train.epochs;
+        if due && !self.kept.has_judged(epoch) {
             figure = match self.judge(trainer, epoch) {
                 // The run was asked to end: the others stop here, too.
                 Err(e) if self.interrupted => {
-                    self.group.told([f64::NAN, 1.0])?;
+                    self.group.told([f64::NAN, 0.0, 1.0])?;
                     return Err(e.into());
                 }
                 judged => judged?,
             };
         }
         let control = match self.config.train.patience {
-            Some(patience) if self.judge.is_some() && self.stale >= patience => {
-                self.bar.println(format!("no new best in {} evaluations: the run ends early", self.stale));
+            Some(patience) if self.judge.is_some() && self.kept.stale() >= patience => {
+                self.bar
+                    .println(format!("no new best in {} evaluations: the run ends early", self.kept.stale()));
                 self.early = true;
                 Control::Stop
             }
             _ => Control::Continue,
         };
         // The others wait for this: whether it is the best, and whether there is more to do.
-        let stop = f64::from(u8::from(control == Control::Stop));
-        self.group.told([figure.unwrap_or(f64::NAN), stop])?;
+        let flag = |on: bool| f64::from(u8::from(on));
+        let stop = flag(control == Control::Stop);
+        self.group.told([figure.unwrap_or(f64::NAN), flag(figure.is_some()), stop])?;
         Ok(control)
-    }
-}
-
-/// What goes into the checkpoint beside the trainer's own state.
-#[derive(Default, Serialize, Deserialize)]
-struct Kept {
-    /// Bits of the sum of the losses since the last line of the log.
-    loss_sum: u64,
-    loss_count: u32,
-    stale: u64,
-}
-
-impl Kept {
-    fn from_text(text: &str) -> Result<Self> {
-        // Runs of the first version of checkpoints have none.
-        if text.is_empty() { Ok(Self::default()) } else { Ok(serde_json::from_str(text)?) }
     }
 }
 
