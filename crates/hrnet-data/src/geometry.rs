@@ -142,6 +142,18 @@ impl Crop {
     }
 }
 
+/// How heat-map pixels, input pixels and the image relate. Training and decoding must agree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Convention {
+    /// Heat-map pixel `i` is input pixel `(i + 1/2) s - 1/2` at stride `s`: areas are aligned.
+    #[default]
+    Centres,
+    /// Heat-map pixel `i` is input pixel `s i`, and the middle of the window pixel `w / 2`: the official pose code.
+    Corners,
+    /// Heat-map pixel `i` is input pixel `i (in - 1) / (map - 1)`: UDP.
+    Unbiased,
+}
+
 /// From input pixels to heat-map pixels, areas aligned; `strides` are input size over heat-map size in x and y.
 pub fn input_to_heatmap(strides: [f64; 2]) -> Affine {
     let [sx, sy] = strides;

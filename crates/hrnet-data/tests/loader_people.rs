@@ -8,6 +8,7 @@ use hrnet_data::codec::Protocol;
 use hrnet_data::codec::bottom_up::{Aggregator, Options, Outputs, decode};
 use hrnet_data::codec::udp;
 use hrnet_data::dataset::coco::{self, CocoOptions};
+use hrnet_data::geometry::Convention;
 use hrnet_data::image::{Image, Limits, encode_jpeg, encode_png};
 use hrnet_data::loader::{ImageOptions, People, PoseSpec, Poses, SampleSpec, Samples, decode_as_labelled};
 
@@ -208,7 +209,13 @@ fn the_combined_maps_of_udp_decode_to_the_points() {
     let set = coco::read(&file, &folder.0, &CocoOptions::default()).unwrap();
     let form =
         SampleSpec { input: (512, 384), heatmap: (128, 96), sigma: 1.5, mean: [0.0; 3], std: [1.0; 3] };
-    let spec = PoseSpec { form, padding: 2.0, udp: true, combined: true, joint_weights: Vec::new() };
+    let spec = PoseSpec {
+        form,
+        padding: 2.0,
+        convention: Convention::Unbiased,
+        combined: true,
+        joint_weights: Vec::new(),
+    };
     let augment =
         LandmarkAugment { rotation_p: 1.0, rotation_deg: 20.0, flip_p: 0.5, ..LandmarkAugment::none() };
     let maker = Poses::open(set, ImageOptions::default(), augment, spec).unwrap();

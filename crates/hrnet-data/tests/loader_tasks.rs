@@ -11,6 +11,7 @@ use hrnet_data::dataset::coco::{self, CocoOptions};
 use hrnet_data::dataset::label_map::identity;
 use hrnet_data::dataset::model::ReadOptions;
 use hrnet_data::dataset::segmentation::read_list;
+use hrnet_data::geometry::{Convention, pose_affine, pose_box_to_centre_scale};
 use hrnet_data::image::{Image, encode_png};
 use hrnet_data::loader::{
     BatchPlan, Batches, ClassSpec, Classes, ImageOptions, PoseSpec, Poses, Position, SampleSpec, Samples,
@@ -119,10 +120,10 @@ fn persons(folder: &Folder) -> PathBuf {
     file
 }
 
-fn poses(file: &Path, augment: LandmarkAugment, udp: bool, memory: usize) -> Poses {
+fn poses(file: &Path, augment: LandmarkAugment, convention: Convention, memory: usize) -> Poses {
     let set = coco::read(file, file.parent().unwrap(), &CocoOptions::default()).unwrap();
     let form = SampleSpec { input: (96, 64), heatmap: (24, 16), sigma: 1.5, mean: MEAN, std: STD };
-    let spec = PoseSpec { form, padding: 1.25, udp, combined: false, joint_weights: Vec::new() };
+    let spec = PoseSpec { form, padding: 1.25, convention, combined: false, joint_weights: Vec::new() };
     Poses::open(set, options(memory), augment, spec).unwrap()
 }
 
@@ -131,7 +132,7 @@ fn persons_are_pure() {
     let folder = Folder::new("persons");
     let file = persons(&folder);
     let augment = LandmarkAugment { half_body_p: 0.3, noise_p: 0.3, ..LandmarkAugment::default() };
-    pure(|memory| poses(&file, augment.clone(), false, memory));
+    pure(|memory| poses(&file, augment.clone(), Convention::Centres, memory));
 }
 
 #[test]
@@ -147,8 +148,8 @@ fn points_of_persons_follow_the_pixels() {
         half_body_p: 0.4,
         ..LandmarkAugment::none()
     };
-    for udp in [false, true] {
-        let maker = poses(&file, augment.clone(), udp, 1 << 30);
+    for convention in [Convention::Centres, Convention::Corners, Convention::Unbiased] {
+        let maker = poses(&file, augment.clone(), convention, 1 << 30);
         let (mut flips, mut seen, mut halves) = (0, 0, 0);
         for (epoch, index) in (0..12).flat_map(|e| (0..7).map(move |i| (e, i))) {
             let s = maker.sample(3, epoch, index).unwrap();
@@ -191,6 +192,24 @@ fn points_of_persons_follow_the_pixels() {
 }
 
 #[test]
+fn corners_are_those_of_the_official_code() {
+    let folder = Folder::new("corners");
+    let maker = poses(&persons(&folder), LandmarkAugment::none(), Convention::Corners, 0);
+    for index in 0..7 {
+        let rule = pose_box_to_centre_scale(maker.person(index).1, 64, 96);
+        let to_input = maker.sample(1, 0, index).unwrap().to_input;
+        for (map, w, h) in [(to_input, 64, 96), (to_input.then(&maker.to_heatmap()), 16, 24)] {
+            let official = pose_affine(&rule, 0.0, w, h).unwrap();
+            for at in [[0.0, 0.0], [90.0, 10.0], [40.0, 130.0]] {
+                let (ours, theirs) = (map.apply(at), official.apply(at));
+                let off = (ours[0] - theirs[0]).hypot(ours[1] - theirs[1]);
+                assert!(off < 1e-3, "{index}: {ours:?} {theirs:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn windows_and_settings_of_persons() {
     let crop = pose_window([10.0, 20.0, 30.0, 60.0], [96, 64], 1.25);
     assert_eq!((crop.centre, crop.side_w, crop.side_h), ([25.0, 50.0], 50.0, 75.0));
@@ -201,10 +220,12 @@ fn windows_and_settings_of_persons() {
     let file = persons(&folder);
     let text = std::fs::read_to_string(&file).unwrap().replace("left_", "l").replace("right_", "r");
     std::fs::write(&file, text).unwrap();
-    let e = poses(&file, LandmarkAugment::default(), false, 0).check().unwrap_err().to_string();
+    let e = poses(&file, LandmarkAugment::default(), Convention::Centres, 0).check().unwrap_err().to_string();
     assert!(e.contains("flip_pairs") && e.contains("persons.json"), "{e}");
     assert!(
-        poses(&file, LandmarkAugment { flip_p: 0.0, ..LandmarkAugment::default() }, false, 0).check().is_ok()
+        poses(&file, LandmarkAugment { flip_p: 0.0, ..LandmarkAugment::default() }, Convention::Centres, 0)
+            .check()
+            .is_ok()
     );
     // Nobody to learn from.
     let text = std::fs::read_to_string(&file).unwrap().replace(",2,", ",0,");
@@ -213,7 +234,7 @@ fn windows_and_settings_of_persons() {
     let spec = PoseSpec {
         form: SampleSpec::square(32, 8, 1.0),
         padding: 1.25,
-        udp: false,
+        convention: Convention::Centres,
         combined: false,
         joint_weights: vec![],
     };

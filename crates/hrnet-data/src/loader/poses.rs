@@ -13,7 +13,7 @@ use crate::augment::LandmarkAugment;
 use crate::codec::heatmap::encode_gaussian;
 use crate::codec::udp;
 use crate::dataset::model::{Category, PairSource, PosePoint, PoseSample, PoseSet, extent};
-use crate::geometry::{Affine, Crop, input_to_heatmap, udp_affine};
+use crate::geometry::{Affine, Convention, Crop, input_to_heatmap, udp_affine};
 use crate::image::Image;
 use crate::rng::{Purpose, Rng};
 
@@ -29,8 +29,8 @@ pub struct PoseSpec {
     pub form: super::SampleSpec,
     /// Window over box.
     pub padding: f64,
-    /// Sizes measured from pixel centre to pixel centre, as UDP has it, instead of area to area.
-    pub udp: bool,
+    /// How maps, input and image relate.
+    pub convention: Convention,
     /// UDP's combined head: three maps per point, a disc and the offsets to the point.
     pub combined: bool,
     /// Weight of each point; all 1 when empty.
@@ -137,8 +137,12 @@ impl Poses {
     /// From image pixels to input pixels for a window.
     pub fn to_input(&self, crop: &Crop) -> Affine {
         let (h, w) = self.spec.form.input;
-        if !self.spec.udp {
-            return crop.to_affine(w, h);
+        match self.spec.convention {
+            Convention::Centres => return crop.to_affine(w, h),
+            Convention::Corners => {
+                return crop.to_affine(w, h).then(&Affine([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5]]));
+            }
+            Convention::Unbiased => {}
         }
         // A window without area is black in either measure. UDP turns the picture the other way round.
         let size = [crop.side_w, crop.side_h];
@@ -154,8 +158,19 @@ impl Poses {
     /// From input pixels to heat-map pixels.
     pub fn to_heatmap(&self) -> Affine {
         let form = &self.spec.form;
-        let wide = udp::input_to_heatmap([form.input.1, form.input.0], [form.heatmap.1, form.heatmap.0]);
-        wide.filter(|_| self.spec.udp).unwrap_or_else(|| input_to_heatmap(form.strides()))
+        let areas = input_to_heatmap(form.strides());
+        match self.spec.convention {
+            Convention::Centres => areas,
+            Convention::Corners => {
+                let [sx, sy] = form.strides();
+                Affine([[1.0 / sx, 0.0, 0.0], [0.0, 1.0 / sy, 0.0]])
+            }
+            Convention::Unbiased => {
+                let wide =
+                    udp::input_to_heatmap([form.input.1, form.input.0], [form.heatmap.1, form.heatmap.0]);
+                wide.unwrap_or(areas)
+            }
+        }
     }
 
     /// The window of half a body, or `base`.
@@ -218,7 +233,7 @@ impl Samples for Poses {
                 self.set.path.display()
             ));
         }
-        if self.spec.combined && !self.spec.udp {
+        if self.spec.combined && self.spec.convention != Convention::Unbiased {
             return fail("the combined maps of UDP need its measure: set udp".into());
         }
         let (weights, points) = (self.spec.joint_weights.len(), self.category.points.len());
@@ -252,7 +267,8 @@ impl Samples for Poses {
             }
             let map = &mut target[joint * size..(joint + 1) * size];
             let centre = to_heatmap.apply(*at);
-            let seen = match (self.spec.combined, self.spec.udp) {
+            let unbiased = self.spec.convention == Convention::Unbiased;
+            let seen = match (self.spec.combined, unbiased) {
                 (true, _) => udp::encode_combined(centre, udp::RADIUS_FACTOR, map_h, map_w, map),
                 (_, true) => udp::encode_gaussian(centre, form.sigma, map_h, map_w, map),
                 (_, false) => encode_gaussian(centre, form.sigma, map_h, map_w, map),

@@ -10,6 +10,7 @@ pub use bottom_up::BottomUp;
 pub use classification::{Classifier, ClassifyOptions};
 pub use features::Features;
 pub use segmentation::{MEMORY, Resize, Scores, SegmentOptions, Segmenter, WORKING, Windows};
+pub(crate) use top_down::convention_of;
 pub use top_down::{Convention, Find, Looked, Place, Stages, TopDown};
 
 use crate::model::{LoadedModel, task_name};

@@ -22,6 +22,7 @@ use crate::timing::TimeSplit;
 use anyhow::{Context, Result, bail};
 use hrnet_data::codec::heatmap::{self, Decoder};
 use hrnet_data::codec::{Protocol, udp};
+pub use hrnet_data::geometry::Convention;
 use hrnet_data::geometry::{
     Affine, ColourMap, Crop, CropRule, crop_face_official, input_to_heatmap, pose_affine,
     pose_box_to_centre_scale, to_tensor, udp_affine, warp_bilinear_f32, warp_opencv_u8,
@@ -35,17 +36,6 @@ use std::time::Instant;
 
 /// Most boxes per run of the network.
 const BATCH: usize = 8;
-
-/// How heat-map pixels, input pixels and the image relate; see the module text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Convention {
-    /// Areas aligned.
-    Centres,
-    /// Indices times the stride: the official pose code.
-    Corners,
-    /// UDP.
-    Unbiased,
-}
 
 /// How a box is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -151,11 +141,7 @@ impl TopDown {
         let decoder = decoder_of(&recipe);
         let combined = matches!(decoder, Decoder::Udp { .. }) && maps == 3 * recipe.names.len();
         let schema = Schema::of(&recipe, if combined { maps / 3 } else { maps });
-        let convention = match (recipe.task, decoder) {
-            (Task::Face, _) | (_, Decoder::LogQuadratic) => Convention::Centres,
-            (_, Decoder::Udp { .. }) => Convention::Unbiased,
-            _ => Convention::Corners,
-        };
+        let convention = convention_of(recipe.task, recipe.decoder);
         let (runner, flip) = (runner(&net)?, schema.flip_permutation());
         Ok(Self { runner, schema, decoder, convention, combined, flip, maps: [map_h, map_w], recipe, batch })
     }
@@ -362,6 +348,15 @@ impl TopDown {
 fn instance(place: Place, points: Vec<Point>) -> Instance {
     let score = points.iter().map(|p| f64::from(p.score)).sum::<f64>() / points.len().max(1) as f64;
     Instance { bbox: place.to_box(), score, points, track: None, raw: None }
+}
+
+/// The convention of a model by what it is for and how its maps are read.
+pub(crate) fn convention_of(task: Task, decoder: formats::Decoder) -> Convention {
+    match (task, decoder) {
+        (Task::Face, _) | (_, formats::Decoder::LogQuadratic) => Convention::Centres,
+        (_, formats::Decoder::Udp) => Convention::Unbiased,
+        _ => Convention::Corners,
+    }
 }
 
 /// The decoder that a recipe names, with the published kernel for its deviation.

@@ -7,6 +7,17 @@ use hrnet_data::codec::heatmap::Decoder;
 use hrnet_formats::{self as formats, LoadOptions, Metric, Precision, Recipe, load, to_safetensors};
 use hrnet_ir::{Model, Weights};
 
+/// How the maps of a run are read.
+pub(super) fn decoder(config: &TrainConfig) -> formats::Decoder {
+    match config.target.decoder {
+        _ if config.target.udp => formats::Decoder::Udp,
+        Decoder::LogQuadratic => formats::Decoder::LogQuadratic,
+        Decoder::Dark { .. } => formats::Decoder::Dark,
+        Decoder::Udp { .. } => formats::Decoder::Udp,
+        Decoder::Argmax | Decoder::QuarterOffset => formats::Decoder::ArgMaxQuarter,
+    }
+}
+
 /// The recipe of a run.
 pub(super) fn recipe(config: &TrainConfig, model: &Model, facts: &Facts, metric: Option<Metric>) -> Recipe {
     let mut recipe = Recipe::for_model(model, crate::model::created_by());
@@ -17,13 +28,7 @@ pub(super) fn recipe(config: &TrainConfig, model: &Model, facts: &Facts, metric:
     if config.task.has_points() {
         recipe.padding = config.input.padding;
         recipe.sigma = Some(config.target.sigma);
-        recipe.decoder = match config.target.decoder {
-            _ if config.target.udp => formats::Decoder::Udp,
-            Decoder::LogQuadratic => formats::Decoder::LogQuadratic,
-            Decoder::Dark { .. } => formats::Decoder::Dark,
-            Decoder::Udp { .. } => formats::Decoder::Udp,
-            Decoder::Argmax | Decoder::QuarterOffset => formats::Decoder::ArgMaxQuarter,
-        };
+        recipe.decoder = decoder(config);
     }
     if config.task != Task::Face {
         recipe.names = facts.names.clone();
