@@ -173,6 +173,9 @@ fn train(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
             }
         };
     }
+    // Not before: until the first step there is nothing to save, and a signal may end the process as usual. Not later: it would leave
+    // half a file.
+    interrupt::listen()?;
     checkpoints.storage().put("config.toml", config.to_absolute_toml()?.as_bytes())?;
 
     eprintln!(
@@ -182,8 +185,6 @@ fn train(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
         if group.size() > 1 { format!(", {} processes", group.size()) } else { String::new() },
         options.out.display()
     );
-    // Not before: until the first step there is nothing to save, and a signal may end the process as usual.
-    interrupt::listen()?;
     let mut observer =
         Progress::new(config, &model, facts, options, per_epoch, &mut checkpoints, judge, &trainer)?;
     observer.waited = source.waited();
