@@ -27,7 +27,7 @@ mod jpeg_samples;
 pub mod loader;
 pub mod mask_png;
 pub mod metric;
-pub use hrnet_ir::points;
+pub use hrnet_ir::sets;
 pub mod rng;
 pub mod sheet;
 pub mod video;

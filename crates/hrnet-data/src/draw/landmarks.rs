@@ -4,7 +4,7 @@
 
 use super::shape::{WHITE, disc, stroke};
 use crate::image::Image;
-use crate::points::PointSet;
+use crate::sets::PointSet;
 
 /// How points and lines look.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -111,7 +111,7 @@ fn default_radius(points: &[[f64; 2]]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::points::FACE68;
+    use crate::sets::FACE68;
 
     #[test]
     fn every_point_of_a_face_is_visible() {

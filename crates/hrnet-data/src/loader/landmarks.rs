@@ -9,8 +9,8 @@ use crate::codec::heatmap::encode_gaussian;
 use crate::dataset::landmark_csv::{self, CsvError, CsvOptions, LandmarkSample};
 use crate::geometry::{Affine, ColourMap, Crop, input_to_heatmap, warp_bilinear_f32};
 use crate::image::Image;
-use crate::points::{PointSet, flip_permutation};
 use crate::rng::{Purpose, Rng};
+use crate::sets::{PointSet, flip_permutation};
 
 /// How a set is opened.
 #[derive(Debug, Clone)]
@@ -89,7 +89,7 @@ impl LandmarkSet {
                 }
                 Some(permutation)
             }
-            None => PointSet::of_count(points).map(PointSet::flip_permutation),
+            None => PointSet::guess(points).map(PointSet::flip_permutation),
         };
         Ok(Self { samples, images, image_of, points, flip, skipped, options })
     }
