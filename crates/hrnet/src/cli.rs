@@ -14,7 +14,7 @@ pub use segmentation::Segmentation;
 use crate::task::{ClassifyOptions, Find, bottom_up};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hrnet_data::codec::{self, heatmap};
-use hrnet_data::geometry::Filter;
+use hrnet_image::resize::Filter;
 use hrnet_kernels::Isa;
 use std::path::PathBuf;
 

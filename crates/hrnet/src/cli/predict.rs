@@ -7,7 +7,7 @@ use crate::source::{self, BoxOptions};
 use crate::task::{Find, Options};
 use crate::track::{Follow, Likeness, Smoothing, TrackOptions};
 use clap::Args;
-use hrnet_data::image::Exif;
+use hrnet_image::Exif;
 use std::path::PathBuf;
 
 /// `hrnet predict`

@@ -20,8 +20,8 @@ use crate::timing::{TimeSplit, Timing, ms};
 use crate::track::Follow;
 use crate::view;
 use anyhow::{Context, Result};
-use hrnet_data::image::encode_png;
 use hrnet_formats::Task;
+use hrnet_image::encode_png;
 use hrnet_kernels::Pool;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
@@ -273,7 +273,7 @@ impl<'a> Job<'a> {
                 overlay = Some(path);
             }
             if let Some(video) = &mut self.video {
-                video.write(&hrnet_data::image::encode_jpeg(&picture, 90)?)?;
+                video.write(&hrnet_image::encode_jpeg(&picture, 90)?)?;
             }
         }
         if self.beside {

@@ -5,7 +5,7 @@ use crate::io;
 use crate::result::{Found, ImageResult};
 use anyhow::{Context, Result, bail};
 use hrnet_data::draw::palette::Palette;
-use hrnet_data::mask_png::{encode_ids, encode_indexed};
+use hrnet_image::mask_png::{encode_ids, encode_indexed};
 use std::path::PathBuf;
 
 /// Writer of a folder.

@@ -9,7 +9,7 @@ use super::start;
 use crate::config::TrainConfig;
 use anyhow::{Context, Result};
 use hrnet_data::draw::chart::{Axis, Chart, Series};
-use hrnet_data::image::encode_png;
+use hrnet_image::encode_png;
 use hrnet_kernels::{Isa, Pool};
 use hrnet_train::{
     Batch, BatchSource, BoxError, Control, Decay, Observer, Schedule, StepReport, TrainOptions, Trainer,

@@ -10,8 +10,8 @@ use crate::result::Found;
 use crate::task::{Ask, Classifier, Predictor, Segmenter};
 use crate::view;
 use anyhow::Result;
-use hrnet_data::image::{Image, Limits};
 use hrnet_formats::Task;
+use hrnet_image::{Image, Limits};
 use hrnet_kernels::Pool;
 use std::sync::Arc;
 
