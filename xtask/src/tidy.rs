@@ -29,7 +29,7 @@ const UNSAFE_CRATE: &str = "crates/hrnet-kernels";
 const UNSAFE_BUDGET: &str = "xtask/unsafe_budget.txt";
 const KEYWORD: &str = concat!("un", "safe");
 
-/// Folders of modules that read bytes from users: check E4 of the reliability list, file by file.
+/// Folders of modules that read bytes from users: check E4, file by file.
 const PARSERS: &[&str] = &[
     "crates/hrnet-formats/src/",
     "crates/hrnet-data/src/image/",
@@ -81,6 +81,7 @@ pub fn run(root: &Path) -> Result<Report> {
     images(&files, &mut report);
     links(&files, &mut report);
     readme_commands(&files, &mut report);
+    crate::citations::check(&files, &mut report);
     crate::translation::check(&files, &mut report);
     Ok(report)
 }
@@ -343,7 +344,8 @@ fn unknown_command(command: &str, verbs: &BTreeSet<&str>) -> Option<String> {
             return (!["tidy", "supply"].contains(&task)).then(|| format!("unknown task '{task}'"));
         }
         ("cargo", Some(sub)) => {
-            let known = ["build", "check", "clippy", "doc", "fmt", "install", "test"].contains(&sub);
+            let known =
+                ["build", "check", "clippy", "doc", "fmt", "install", "package", "test"].contains(&sub);
             return (!known).then(|| format!("unknown cargo command '{sub}'"));
         }
         _ => return None,
