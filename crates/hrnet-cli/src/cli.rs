@@ -18,7 +18,7 @@ use hrnet::task::{ClassifyOptions, Find, bottom_up};
 use hrnet::verify::Executor;
 use hrnet_data::codec;
 use hrnet_data::codec::heatmap::SubPixel;
-use hrnet_data::geometry::Filter;
+use hrnet_image::resize::Filter;
 use hrnet_ir::{Decoder, Task};
 use hrnet_kernels::Isa;
 use std::path::PathBuf;

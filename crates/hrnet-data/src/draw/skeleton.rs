@@ -11,8 +11,8 @@ use super::shape::{WHITE, disc, draw_box, ring, stroke};
 use super::text::{Anchor, draw_label};
 use crate::dataset::model::Category;
 use crate::dataset::skeletons::pairs_from_names;
-use crate::image::Image;
 use crate::sets::PointSet;
+use hrnet_image::Image;
 
 /// What the points are and how they hang together. Anything may be empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
