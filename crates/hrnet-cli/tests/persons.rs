@@ -5,9 +5,10 @@
 //! thing, about a quarter of an hour.
 #![forbid(unsafe_code)]
 
-use hrnet_data::geometry::{pose_affine, pose_box_to_centre_scale, to_tensor, warp_bilinear_u8};
-use hrnet_data::image::{DecodeOptions, Limits, decode};
+use hrnet_data::geometry::{pose_affine, pose_box_to_centre_scale, to_tensor};
 use hrnet_engine::{Engine, EngineOptions};
+use hrnet_image::warp::warp_bilinear_u8;
+use hrnet_image::{DecodeOptions, Limits, decode};
 use hrnet_ir::{Arch, Head, Model, Tensor, formula, interp, zoo};
 use hrnet_kernels::Pool;
 use std::path::Path;

@@ -4,8 +4,8 @@
 
 use hrnet::task::{MEMORY, Resize, SegmentOptions, Segmenter};
 use hrnet::timing::peak_memory;
-use hrnet_data::image::Image;
 use hrnet_formats::Recipe;
+use hrnet_image::Image;
 use hrnet_ir::{Arch, Depth, Fuse, Head, Model, formula, zoo};
 use hrnet_kernels::Pool;
 use std::sync::Arc;

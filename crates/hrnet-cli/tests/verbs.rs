@@ -4,7 +4,7 @@
 mod common;
 
 use common::{FACE, Scratch, astronaut, bytes, distance, hrnet, json_file, points, text};
-use hrnet_data::image::{Image, decode, encode_png};
+use hrnet_image::{Image, decode, encode_png};
 use hrnet_testkit::fixture;
 use serde_json::{Value, json};
 use std::process::Stdio;

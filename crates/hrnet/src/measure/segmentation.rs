@@ -10,9 +10,9 @@ use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::label_map::{self, IGNORE, LabelMap};
 use hrnet_data::dataset::model::{ReadOptions, SegSample, SegSet};
 use hrnet_data::dataset::segmentation::{read_folders, read_labels, read_list};
-use hrnet_data::image::{Image, Limits};
 use hrnet_data::metric::segmentation::{Confusion, SegmentationReport};
 use hrnet_formats::Task;
+use hrnet_image::{Image, Limits};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 

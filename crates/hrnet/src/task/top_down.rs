@@ -24,11 +24,12 @@ use hrnet_data::codec::heatmap::{self, Decoder};
 use hrnet_data::codec::{Protocol, udp};
 pub use hrnet_data::geometry::Convention;
 use hrnet_data::geometry::{
-    Affine, ColourMap, Crop, CropRule, crop_face_official, input_to_heatmap, pose_affine,
-    pose_box_to_centre_scale, to_tensor, udp_affine, warp_bilinear_f32, warp_opencv_u8,
+    Crop, CropRule, crop_face_official, input_to_heatmap, pose_affine, pose_box_to_centre_scale, to_tensor,
+    udp_affine,
 };
-use hrnet_data::image::Image;
 use hrnet_formats::{self as formats, Recipe, Task};
+use hrnet_image::Image;
+use hrnet_image::warp::{Affine, ColourMap, warp_bilinear_f32, warp_opencv_u8};
 use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::Pool;
 use std::sync::Arc;
