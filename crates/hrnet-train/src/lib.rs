@@ -39,16 +39,16 @@ pub mod tape;
 pub mod trainer;
 
 pub use adapt::{AdaptError, Adaptation, adapt};
-pub use checkpoint::{Checkpoint, CheckpointError};
-pub use error::TrainError;
+pub use checkpoint::Checkpoint;
+pub use error::{BoxError, CheckpointError, LossError, TapeError, TrainError};
 pub use freeze::{Freeze, LayerRate, Statistics};
 pub use init::Init;
-pub use loss::{HeatmapLoss, HeatmapMse, Loss, LossError, Objective, PixelLabels, Target, Term};
+pub use loss::{HeatmapLoss, HeatmapMse, Loss, Objective, PixelLabels, Target, Term};
 pub use optim::{Ema, OptimizerConfig};
 pub use reduce::Reduce;
 pub use schedule::{Decay, Schedule, Warmup};
 pub use storage::{Checkpoints, Loaded, Storage};
-pub use tape::{Tape, TapeError};
+pub use tape::Tape;
 pub use trainer::{
-    Batch, BatchSource, BoxError, Control, FitEnd, Observer, SkipReason, StepReport, TrainOptions, Trainer,
+    Batch, BatchSource, Control, FitEnd, Observer, SkipReason, StepReport, TrainOptions, Trainer,
 };

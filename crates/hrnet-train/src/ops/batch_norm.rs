@@ -1,6 +1,6 @@
 //! Batch norm with batch statistics, an optional addition and ReLU behind it.
 
-use super::{Ctx, Grads, Phase};
+use super::ctx::{Ctx, Grads, Phase};
 use crate::params::Params;
 use hrnet_ir::BatchNorm;
 use hrnet_kernels as k;
