@@ -7,7 +7,7 @@ use hrnet_data::dataset::coco::{self, CocoOptions, WholeBody};
 use hrnet_data::dataset::model::{Broken, MissingImages, PairSource, PoseSet, ReadOptions, Visibility};
 use hrnet_data::dataset::{classification, label_map, landmark_csv, mpii, segmentation};
 use hrnet_data::image::Limits;
-use hrnet_testkit::shared;
+use hrnet_proof::fixtures::shared;
 
 fn options() -> CocoOptions {
     let read = ReadOptions { missing: MissingImages::DoNotCheck, ..ReadOptions::default() };

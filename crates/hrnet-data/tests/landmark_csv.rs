@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use hrnet_data::dataset::landmark_csv::{
     CsvError, CsvLimits, CsvOptions, LandmarkTable, MissingImages, parse, read,
 };
-use hrnet_testkit::shared;
+use hrnet_proof::fixtures::shared;
 
 const HEAD: &str = "image_name,scale,center_w,center_h,original_0_x,original_0_y,original_1_x,original_1_y\n";
 

@@ -246,7 +246,7 @@ fn dropping_early_ends_the_threads() {
 
 #[test]
 fn the_real_faces_load() {
-    let Some(shared) = hrnet_testkit::shared() else { return };
+    let Some(shared) = hrnet_proof::fixtures::shared() else { return };
     let root: &Path = &shared.join("data/faces68");
     let set = LandmarkSet::open(&root.join("val.csv"), &root.join("images"), SetOptions::default()).unwrap();
     assert_eq!((set.len(), set.points()), (339, 68));

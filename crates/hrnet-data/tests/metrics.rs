@@ -7,7 +7,7 @@ use hrnet_data::metric::oks::{PoseCandidate, oks_nms, soft_oks_nms};
 use hrnet_data::metric::pck::{Pck, Pckh};
 use hrnet_data::metric::segmentation::Confusion;
 use hrnet_data::metric::topk::TopK;
-use hrnet_testkit::{read_fixture, repository, shared};
+use hrnet_proof::fixtures::{read_fixture, repository, shared};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use hrnet_data::geometry::{
 };
 use hrnet_data::image::{DecodeOptions, Exif, Image, Limits, decode as decode_image};
 use hrnet_data::metric::oks::{COCO_SIGMAS, PoseCandidate, oks_nms};
-use hrnet_testkit::{read_fixture, shared};
+use hrnet_proof::fixtures::{read_fixture, shared};
 use serde::Deserialize;
 
 fn json<T: for<'a> Deserialize<'a>>(name: &str) -> T {

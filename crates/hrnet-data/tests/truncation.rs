@@ -165,7 +165,7 @@ fn orientation_is_honoured_or_ignored() {
 #[test]
 fn real_photographs_decode_whole_and_not_cut() {
     // The photographs may not be copied into the repository.
-    let Some(shared) = hrnet_testkit::shared() else { return };
+    let Some(shared) = hrnet_proof::fixtures::shared() else { return };
     let mut files = Vec::new();
     for dir in ["imagenet-sample/images", "coco128/images", "camvid/labels", "faces68/images"] {
         let Ok(entries) = std::fs::read_dir(shared.join("data").join(dir)) else { continue };

@@ -12,7 +12,6 @@
 mod detect;
 mod dtype;
 pub mod file;
-pub mod golden;
 mod limits;
 mod load;
 pub mod pickle;

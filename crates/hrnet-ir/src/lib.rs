@@ -24,7 +24,6 @@
 
 mod arch;
 mod backbone;
-pub mod formula;
 mod heads;
 pub mod interp;
 mod net;

@@ -10,7 +10,6 @@
 //! * [`mix`]: mixup and cutmix. [`dropout`]: which channels are dropped.
 //! * [`reduce`]: the hook for training on several processes.
 //! * [`trainer`]: the loop, from a [`BatchSource`] to an [`Observer`].
-//! * [`mod@reference`]: the same step in f64, slow and obvious.
 //! * [`checkpoint`]: everything a run needs to go on bit for bit.
 //!
 //! Determinism: for one ISA level the same seed and the same batches give the same bits, whatever the number of threads.
@@ -32,7 +31,6 @@ mod par;
 mod params;
 mod plan;
 pub mod reduce;
-pub mod reference;
 pub mod schedule;
 pub mod storage;
 pub mod tape;

@@ -134,7 +134,7 @@ impl Loss {
 
 #[cfg(test)]
 pub(crate) fn check_gradient(loss: &Loss, shape: [usize; 4], target: &Target) {
-    use hrnet_ir::formula;
+    use hrnet_proof::formula;
     let pool = Pool::new(2);
     let mut output = formula::input("output", &shape);
     let mut grad = vec![f32::NAN; output.len()];

@@ -5,7 +5,7 @@ mod common;
 
 use common::{Scratch, hrnet, json_file};
 use hrnet_data::image::{DecodeOptions, Image, Limits, decode, encode_png};
-use hrnet_testkit::shared;
+use hrnet_proof::fixtures::shared;
 use std::path::Path;
 
 const GOOD: &str = r#"{"images":[{"id":1,"file_name":"a.png","width":40,"height":30}],

@@ -6,8 +6,9 @@ use hrnet::task::{MEMORY, Resize, SegmentOptions, Segmenter};
 use hrnet::timing::peak_memory;
 use hrnet_data::image::Image;
 use hrnet_formats::Recipe;
-use hrnet_ir::{Arch, Depth, Fuse, Head, Model, formula, zoo};
+use hrnet_ir::{Arch, Depth, Fuse, Head, Model, zoo};
 use hrnet_kernels::Pool;
+use hrnet_proof::formula;
 use std::sync::Arc;
 
 /// The full size takes minutes: `HRNET_LARGE=all cargo test -p hrnet --test segmentation_memory`.

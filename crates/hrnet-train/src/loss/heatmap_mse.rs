@@ -98,8 +98,9 @@ impl HeatmapMse {
 mod tests {
     use super::super::{Loss, Target, check_gradient};
     use super::*;
-    use hrnet_ir::{Tensor, formula};
+    use hrnet_ir::Tensor;
     use hrnet_kernels::Pool;
+    use hrnet_proof::formula;
 
     #[test]
     fn formulas_and_gradients() {

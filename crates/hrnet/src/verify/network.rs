@@ -4,8 +4,9 @@ use super::{Case, Check, Context};
 use crate::cli::Executor;
 use crate::runner::Runner;
 use anyhow::{Context as _, Result, bail};
-use hrnet_formats::golden::ForwardCase;
-use hrnet_ir::{formula, interp};
+use hrnet_ir::interp;
+use hrnet_proof::formula;
+use hrnet_proof::golden::ForwardCase;
 use std::path::Path;
 
 /// The engine may err this many times as much as PyTorch's own f32 run does over the whole output.

@@ -21,10 +21,11 @@ use super::network::largest;
 use super::{Case, Check, Context};
 use crate::cli::Executor;
 use anyhow::{Result, bail};
-use hrnet_formats::golden::{Sampled, TrainCase};
-use hrnet_ir::{Net, Weights, formula};
+use hrnet_ir::{Net, Weights};
+use hrnet_proof::formula;
+use hrnet_proof::golden::{Sampled, TrainCase};
+use hrnet_proof::reference::{Optimizer, Reference, objective_of};
 use hrnet_train::loss::{CITYSCAPES_WEIGHTS, CrossEntropy, PixelCrossEntropy};
-use hrnet_train::reference::{Optimizer, Reference, objective_of};
 use hrnet_train::{
     Batch, HeatmapLoss, HeatmapMse, Loss, Objective, OptimizerConfig, PixelLabels, Target, TrainOptions,
     Trainer,

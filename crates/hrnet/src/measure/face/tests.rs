@@ -1,6 +1,6 @@
 use super::*;
 use hrnet_data::dataset::model::MissingImages;
-use hrnet_testkit::{repository, shared};
+use hrnet_proof::fixtures::{repository, shared};
 
 fn options<'a>() -> FaceOptions<'a> {
     FaceOptions {

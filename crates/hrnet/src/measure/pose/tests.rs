@@ -1,7 +1,7 @@
 use super::*;
 use hrnet_data::dataset::coco;
 use hrnet_data::dataset::model::{MissingImages, ReadOptions};
-use hrnet_testkit::{repository, shared};
+use hrnet_proof::fixtures::{repository, shared};
 use serde_json::{Value, json};
 
 fn options() -> ReadOptions {
