@@ -36,12 +36,6 @@ const PARSERS: &[&str] = &[
     "crates/hrnet-data/src/dataset/",
     "crates/hrnet-data/src/video/",
 ];
-/// Files in those folders that read no bytes: declarations, tables, and golden vectors that serde_json has parsed.
-const NOT_PARSERS: &[&str] = &[
-    "crates/hrnet-formats/src/lib.rs",
-    "crates/hrnet-formats/src/presets.rs",
-    "crates/hrnet-formats/src/golden.rs",
-];
 const PARSER_LINTS: &[&str] = &[
     "clippy::unwrap_used",
     "clippy::expect_used",
@@ -72,7 +66,7 @@ pub fn run(root: &Path) -> Result<Report> {
     unsafe_code(root, &metadata, &files, &sources, &mut report)?;
     for source in &sources {
         unfinished(source, &mut report);
-        parser_lints(source, &mut report);
+        parser_lints(source, &sources, &mut report);
         size(source, &mut report);
     }
     for file in &files {
@@ -205,22 +199,43 @@ fn unfinished(source: &Source, report: &mut Report) {
     }
 }
 
-/// Check E4: a parser module denies every way to panic or to wrap, and allows one only where it says why.
-fn parser_lints(source: &Source, report: &mut Report) {
+/// The file of a module and those of the modules above it, up to the root of the crate: an inner attribute covers what is below.
+fn modules_above(path: &str) -> Vec<String> {
+    let mut paths = vec![path.to_string()];
+    let mut module = path.trim_end_matches(".rs").trim_end_matches("/mod").to_string();
+    while let Some((above, _)) = module.rsplit_once('/') {
+        if above.ends_with("/src") {
+            paths.extend(["lib", "main"].map(|root| format!("{above}/{root}.rs")));
+            break;
+        }
+        paths.extend([format!("{above}.rs"), format!("{above}/mod.rs")]);
+        module = above.to_string();
+    }
+    paths
+}
+
+/// Check E4: a parser module denies every way to panic or to wrap, itself or by a module above it, and allows one only where it
+/// says why.
+fn parser_lints(source: &Source, sources: &[Source], report: &mut Report) {
     let path = source.file.path.as_str();
-    if !PARSERS.iter().any(|p| path.starts_with(p)) || NOT_PARSERS.contains(&path) || source.is_dev_only() {
+    if !PARSERS.iter().any(|p| path.starts_with(p)) || source.is_dev_only() {
         return;
     }
-    let denied: Vec<&str> = ["#![deny(", "#![forbid("]
+    let above = modules_above(path);
+    let denied: Vec<&str> = sources
         .iter()
-        .flat_map(|open| attributes(&source.code, open))
+        .filter(|s| above.contains(&s.file.path))
+        .flat_map(|s| ["#![deny(", "#![forbid("].into_iter().flat_map(|open| attributes(&s.code, open)))
         .map(|(_, names)| names)
         .collect();
     let denied = denied.join(",");
     let missing: Vec<&str> =
         PARSER_LINTS.iter().copied().filter(|lint| words(&denied, lint).next().is_none()).collect();
     if !missing.is_empty() {
-        report.fail(format!("{path}: a parser module without #![deny({})]", missing.join(", ")));
+        report.fail(format!(
+            "{path}: neither this parser module nor one above it has #![deny({})]",
+            missing.join(", ")
+        ));
     }
     let lines: Vec<&str> = source.text.lines().collect();
     for open in ["#[allow(", "#[expect(", "#![allow("] {
@@ -361,7 +376,7 @@ mod tests {
     }
 
     /// The findings of a per-source check on one Rust file.
-    fn findings(path: &str, text: &str, check: fn(&Source, &mut Report)) -> Vec<String> {
+    fn findings(path: &str, text: &str, check: impl Fn(&Source, &mut Report)) -> Vec<String> {
         let file = file(path, text);
         let mut report = Report::default();
         check(&Source { file: &file, text, code: code_only(text) }, &mut report);
@@ -405,15 +420,49 @@ mod tests {
     fn parser_modules_deny_the_lints() {
         let path = "crates/hrnet-formats/src/zip.rs";
         let all = format!("#![deny({})]\n", PARSER_LINTS.join(",\n"));
-        assert!(findings(path, &all, parser_lints).is_empty());
-        assert_eq!(findings(path, &all.replace("clippy::panic", "clippy::todo"), parser_lints).len(), 1);
-        assert_eq!(findings(path, &format!("// {}", all.replace('\n', "")), parser_lints).len(), 1);
-        assert!(findings("crates/hrnet-ir/src/net.rs", "", parser_lints).is_empty());
+        let in_file = |path: &str, text: &str| {
+            findings(path, text, |s, report| parser_lints(s, std::slice::from_ref(s), report)).len()
+        };
+        assert_eq!(in_file(path, &all), 0);
+        assert_eq!(in_file(path, &all.replace("clippy::panic", "clippy::todo")), 1);
+        assert_eq!(in_file(path, &format!("// {}", all.replace('\n', ""))), 1);
+        assert_eq!(in_file("crates/hrnet-ir/src/net.rs", ""), 0);
         let allow = "#[allow(clippy::panic)]";
-        assert_eq!(findings(path, &format!("{all}fn a() {{}}\n{allow}\nfn b() {{}}"), parser_lints).len(), 1);
+        assert_eq!(in_file(path, &format!("{all}fn a() {{}}\n{allow}\nfn b() {{}}")), 1);
         for good in [format!("#[cfg(test)]\n{allow}\nmod t {{}}"), format!("{allow} // why\nfn b() {{}}")] {
-            assert!(findings(path, &format!("{all}{good}"), parser_lints).is_empty(), "{good}");
+            assert_eq!(in_file(path, &format!("{all}{good}")), 0, "{good}");
         }
+    }
+
+    #[test]
+    fn a_module_above_denies_the_lints_for_those_below() {
+        let all = format!("#![deny({})]\n", PARSER_LINTS.join(", "));
+        let covered = |below: &str, above: &str, text: &str| {
+            let files = [file(below, "fn f() {}"), file(above, text)];
+            let sources: Vec<Source> = files
+                .iter()
+                .map(|file| Source {
+                    file,
+                    text: file.text().unwrap(),
+                    code: code_only(file.text().unwrap()),
+                })
+                .collect();
+            let mut report = Report::default();
+            parser_lints(&sources[0], &sources, &mut report);
+            report.findings.is_empty()
+        };
+        let folder = "crates/hrnet-data/src";
+        for above in ["lib.rs", "dataset.rs", "dataset/mod.rs", "dataset/coco.rs"] {
+            let below = format!("{folder}/dataset/coco/category.rs");
+            let above = format!("{folder}/{above}");
+            assert!(covered(&below, &above, &all), "{above}");
+            assert!(!covered(&below, &above, &all.replace("clippy::panic", "clippy::todo")), "{above}");
+        }
+        for beside in ["dataset/cofw.rs", "image.rs", "dataset/coco/annotation.rs"] {
+            let beside = format!("{folder}/{beside}");
+            assert!(!covered(&format!("{folder}/dataset/coco/category.rs"), &beside, &all), "{beside}");
+        }
+        assert!(!covered("crates/hrnet-formats/src/zip.rs", &format!("{folder}/lib.rs"), &all));
     }
 
     #[test]

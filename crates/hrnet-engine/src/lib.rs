@@ -25,7 +25,7 @@
 //! Results depend on the values, the network, the image size and the instruction set: never on threads, batch size or
 //! the position in a batch.
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 
 mod error;
 mod layout;

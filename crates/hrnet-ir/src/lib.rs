@@ -20,7 +20,7 @@
 //!
 //! This crate opens no file and holds no unsafe code; the only threads are the short-lived ones of [`par`].
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 
 mod arch;
 mod backbone;
