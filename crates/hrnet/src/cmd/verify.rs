@@ -1,16 +1,38 @@
 //! `hrnet verify`: golden vectors against what this program computes. Exit code 3 when a case fails.
 
-use crate::cli::Verify;
+use crate::cli::{Executor, Verify};
 use crate::outcome::{Failure, Outcome, chain};
 use crate::say;
-use crate::verify::{Check, Context, verify_file};
+use hrnet_ir::Tensor;
 use hrnet_kernels::{Isa, Pool};
+use hrnet_proof::verify::{self, Check, Context, verify_file};
 use serde_json::{Value, json};
+use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Files under the limits of this program.
+struct Disk;
+
+impl verify::Files for Disk {
+    fn bytes(&self, path: &Path) -> Result<Vec<u8>, BoxError> {
+        Ok(crate::io::read(path)?)
+    }
+
+    fn array(&self, path: &Path) -> Result<Tensor, BoxError> {
+        Ok(crate::npy::read(path)?)
+    }
+}
 
 pub(super) fn run(args: &Verify) -> Outcome {
     let context = Context {
-        executor: args.executor,
+        files: &Disk,
+        executor: match args.executor {
+            Executor::Interpreter => verify::Executor::Interpreter,
+            Executor::Engine => verify::Executor::Engine,
+        },
         isa: Isa::from_env()?,
         pool: Arc::new(Pool::new(args.compute.threads())),
         images: args.images.clone(),
@@ -34,8 +56,9 @@ pub(super) fn run(args: &Verify) -> Outcome {
             }
             Err(error) => {
                 errors += 1;
-                eprintln!("error: {}: {}", file.display(), chain(&error));
-                results.push(json!({"file": file, "ok": false, "error": chain(&error)}));
+                let text = chain(&error.into());
+                eprintln!("error: {}: {text}", file.display());
+                results.push(json!({"file": file, "ok": false, "error": text}));
             }
         }
     }

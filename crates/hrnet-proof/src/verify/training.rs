@@ -18,13 +18,11 @@
 //! signs of the run. A parameter whose official gradient is rounding noise (a bias in front of a batch norm) is left out.
 
 use super::network::largest;
-use super::{Case, Check, Context};
-use crate::cli::Executor;
-use anyhow::{Result, bail};
+use super::{Case, Check, Context, Executor, Result};
+use crate::formula;
+use crate::golden::{Sampled, TrainCase};
+use crate::reference::{Optimizer, Reference, objective_of};
 use hrnet_ir::{Net, Weights};
-use hrnet_proof::formula;
-use hrnet_proof::golden::{Sampled, TrainCase};
-use hrnet_proof::reference::{Optimizer, Reference, objective_of};
 use hrnet_train::loss::{CITYSCAPES_WEIGHTS, CrossEntropy, PixelCrossEntropy};
 use hrnet_train::{
     Batch, HeatmapLoss, HeatmapMse, Loss, Objective, OptimizerConfig, PixelLabels, Target, TrainOptions,
@@ -84,7 +82,7 @@ pub(super) fn verify(context: &Context, bytes: &[u8]) -> Result<Case> {
             let target = Target::Pixels(PixelLabels { shape, ids: case.pixel_labels(shape) });
             (segmentation_loss(&case.family), target, OptimizerConfig::sgd(0.9, false, 5e-4), 0.01)
         }
-        other => bail!("no training recipe for the family '{other}'"),
+        other => return Err(format!("no training recipe for the family '{other}'").into()),
     };
     let batch = Batch { input: case.input(), target };
     if context.executor == Executor::Interpreter {
