@@ -6,7 +6,7 @@ use std::path::Path;
 use hrnet_data::dataset::coco::{self, CocoOptions, WholeBody};
 use hrnet_data::dataset::model::{Broken, MissingImages, PairSource, PoseSet, ReadOptions, Visibility};
 use hrnet_data::dataset::{classification, label_map, landmark_csv, mpii, segmentation};
-use hrnet_data::image::Limits;
+use hrnet_image::Limits;
 use hrnet_proof::fixtures::shared;
 
 fn options() -> CocoOptions {

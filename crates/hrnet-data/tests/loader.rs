@@ -7,11 +7,11 @@ use std::sync::Arc;
 use hrnet_data::augment::LandmarkAugment;
 use hrnet_data::codec::heatmap::{Decoder, decode};
 use hrnet_data::geometry::input_to_heatmap;
-use hrnet_data::image::{Image, encode_png};
 use hrnet_data::loader::{
     BadImages, Batch, BatchPlan, Batches, ImageOptions, LandmarkSet, Landmarks, LoaderError, Position,
     SampleSpec, SetOptions, TrainSample,
 };
+use hrnet_image::{Image, encode_png};
 
 /// A folder with 11 pictures; each has two bright squares, on its two labelled points.
 struct Folder(PathBuf);

@@ -57,8 +57,29 @@ pub enum Executor {
     Engine,
 }
 
+impl Executor {
+    /// Both.
+    pub const ALL: &[Self] = &[Self::Interpreter, Self::Engine];
+
+    /// Its name on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Interpreter => "interpreter",
+            Self::Engine => "engine",
+        }
+    }
+
+    /// What it is, in a few words.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Interpreter => "The slow f64 reference",
+            Self::Engine => "The fast one",
+        }
+    }
+}
+
 /// What the comparison runs on.
-pub struct Context<'a> {
+pub struct Setup<'a> {
     /// Reads golden files and what they name.
     pub files: &'a dyn Files,
     /// What runs the forward cases.
@@ -122,11 +143,11 @@ pub struct Case {
 }
 
 /// Compares one file.
-pub fn verify_file(context: &Context, path: &Path) -> std::result::Result<Case, VerifyError> {
+pub fn verify_file(context: &Setup, path: &Path) -> std::result::Result<Case, VerifyError> {
     Ok(compare(context, path)?)
 }
 
-fn compare(context: &Context, path: &Path) -> Result<Case> {
+fn compare(context: &Setup, path: &Path) -> Result<Case> {
     let bytes = context.files.bytes(path)?;
     let not_json = |error| format!("not JSON ({error}); golden vectors are .json files");
     let value: Value = serde_json::from_slice(&bytes).map_err(not_json)?;

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use super::hdf5::{Hdf5, Hdf5Error};
 use super::model::{Base, DataError, LandmarkSample, Place, ReadOptions, Reader, face_centre_scale, ordinal};
-use crate::image::{Image, Limits};
+use hrnet_image::{Image, Limits};
 
 const POINTS: usize = 29;
 /// Bytes of one array: the points of all faces, or one image.

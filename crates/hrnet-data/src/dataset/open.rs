@@ -44,8 +44,8 @@ use super::{
     ai_challenger, classification, coco, cofw, cvat, labelme, landmark_csv, lsp, mpii, segmentation,
     skeletons, vw300, w300, wflw, yolo,
 };
-use crate::image::{DecodeOptions, Image, Limits, decode};
 use crate::points::PointSet;
+use hrnet_image::{DecodeOptions, Image, Limits, decode};
 
 pub use detect::detect;
 

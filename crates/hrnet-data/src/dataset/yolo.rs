@@ -27,7 +27,7 @@ use super::model::{
 };
 use super::open::face_category;
 use super::segmentation::files_below;
-use crate::image::{Limits, dimensions};
+use hrnet_image::{Limits, dimensions};
 
 /// What the YAML file says.
 #[derive(Debug, Clone, PartialEq, Eq)]

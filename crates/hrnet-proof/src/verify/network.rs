@@ -1,6 +1,6 @@
 //! State dicts and forward passes.
 
-use super::{Case, Check, Context, Executor, Result, because, ensure};
+use super::{Case, Check, Executor, Result, Setup, because, ensure};
 use crate::formula;
 use crate::golden::ForwardCase;
 use hrnet_engine::{Engine, EngineOptions, Session};
@@ -12,7 +12,7 @@ const ENGINE_FACTOR: f64 = 4.0;
 /// Relative to the largest value of the output.
 const INTERPRETER_LIMIT: f64 = 1e-9;
 
-pub(super) fn verify_forward(context: &Context, bytes: &[u8]) -> Result<Case> {
+pub(super) fn verify_forward(context: &Setup, bytes: &[u8]) -> Result<Case> {
     let case = ForwardCase::parse(bytes)?;
     let net = case.model()?.build()?;
     let weights = formula::weights(&net, &case.salt);
@@ -62,7 +62,7 @@ pub(super) fn largest(errors: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// `<case>.keys.json` against the network of `<case>.json` beside it.
-pub(super) fn verify_keys(context: &Context, name: &str, path: &Path, bytes: &[u8]) -> Result<Case> {
+pub(super) fn verify_keys(context: &Setup, name: &str, path: &Path, bytes: &[u8]) -> Result<Case> {
     let keys: Vec<(String, Vec<usize>)> =
         serde_json::from_slice(bytes).map_err(because("not a list of [key, shape]"))?;
     let case_name = name.strip_suffix(".keys").unwrap_or(name);

@@ -1,13 +1,14 @@
 //! The top-down path of human pose: crops, decoding, targets, suppression.
 
 use super::network::largest;
-use super::{Case, Check, Context, Result, because, ensure};
+use super::{Case, Check, Result, Setup, because, ensure};
 use hrnet_data::codec::heatmap::{Decoder, argmax, decode, encode_official_pose};
 use hrnet_data::geometry::{
-    CropRule, IMAGENET_MEAN, IMAGENET_STD, pose_affine, pose_box_to_centre_scale, to_tensor, warp_opencv5_u8,
+    CropRule, IMAGENET_MEAN, IMAGENET_STD, pose_affine, pose_box_to_centre_scale, to_tensor,
 };
-use hrnet_data::image::{DecodeOptions, Exif, Image, Limits, decode as decode_image};
 use hrnet_data::metric::oks::{COCO_SIGMAS, PoseCandidate, oks_nms};
+use hrnet_image::warp::warp_opencv5_u8;
+use hrnet_image::{DecodeOptions, Exif, Image, Limits, decode as decode_image};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -45,14 +46,14 @@ fn plain_name(name: &str) -> Result<&str> {
     Ok(name)
 }
 
-fn read_image(context: &Context, path: &Path) -> Result<Image> {
+fn read_image(context: &Setup, path: &Path) -> Result<Image> {
     let options = DecodeOptions { exif: Exif::Ignore, ..DecodeOptions::default() };
     let decoded = decode_image(&context.files.bytes(path)?, &Limits::default(), options);
     Ok(decoded.map_err(because(path.display().to_string()))?.image)
 }
 
 /// The named image in the folder of `--images`, or in the COCO folders beside the fixtures.
-fn find_image(context: &Context, path: &Path, name: &str) -> Result<PathBuf> {
+fn find_image(context: &Setup, path: &Path, name: &str) -> Result<PathBuf> {
     let name = plain_name(name)?;
     let mut folders: Vec<PathBuf> = context.images.iter().cloned().collect();
     let data = path.parent().unwrap_or(Path::new("")).join("../../data/coco-mini");
@@ -61,7 +62,7 @@ fn find_image(context: &Context, path: &Path, name: &str) -> Result<PathBuf> {
     Ok(found.ok_or_else(|| format!("{name}: not found; name the folder of the images with --images"))?)
 }
 
-pub(super) fn verify_crops(context: &Context, name: String, path: &Path, bytes: &[u8]) -> Result<Case> {
+pub(super) fn verify_crops(context: &Setup, name: String, path: &Path, bytes: &[u8]) -> Result<Case> {
     let cases: Vec<Crop> = serde_json::from_slice(bytes)?;
     let (mut rules, mut affines, mut values, mut greys) = (0, Vec::new(), Vec::new(), [0u64; 256]);
     for case in &cases {
@@ -111,7 +112,7 @@ struct Decoded {
     keypoints: Vec<[f64; 2]>,
 }
 
-pub(super) fn verify_decode(context: &Context, name: String, path: &Path, bytes: &[u8]) -> Result<Case> {
+pub(super) fn verify_decode(context: &Setup, name: String, path: &Path, bytes: &[u8]) -> Result<Case> {
     let cases: Vec<Decoded> = serde_json::from_slice(bytes)?;
     let (mut different, mut distances) = (0, Vec::new());
     for case in &cases {
@@ -198,7 +199,7 @@ struct Nms {
     keep: Vec<usize>,
 }
 
-pub(super) fn verify_oks_nms(context: &Context, name: String, path: &Path, bytes: &[u8]) -> Result<Case> {
+pub(super) fn verify_oks_nms(context: &Setup, name: String, path: &Path, bytes: &[u8]) -> Result<Case> {
     let cases: Vec<Nms> = serde_json::from_slice(bytes)?;
     let beside = path.with_file_name("coco_detections.json");
     let detections =

@@ -18,7 +18,7 @@
 //! signs of the run. A parameter whose official gradient is rounding noise (a bias in front of a batch norm) is left out.
 
 use super::network::largest;
-use super::{Case, Check, Context, Executor, Result};
+use super::{Case, Check, Executor, Result, Setup};
 use crate::formula;
 use crate::golden::{Sampled, TrainCase};
 use crate::reference::{Optimizer, Reference, objective_of};
@@ -43,7 +43,7 @@ const STATISTICS_LIMIT: f64 = 1e-4;
 /// A gradient below this share of the norm of all gradients is rounding noise.
 const NOISE: f64 = 1e-9;
 
-pub(super) fn verify(context: &Context, bytes: &[u8]) -> Result<Case> {
+pub(super) fn verify(context: &Setup, bytes: &[u8]) -> Result<Case> {
     let case = TrainCase::parse(bytes)?;
     let net = case.model()?.build()?;
     let shape: [usize; 4] = case.input_shape.clone().try_into().expect("checked when parsed");

@@ -15,14 +15,14 @@
 mod read;
 
 use super::{Column, Curve, Measured, Table, Unit, Worst, WorstList};
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, bail};
 use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::cofw::CofwFile;
 use hrnet_data::dataset::model::{LandmarkSample, ReadOptions};
-use hrnet_data::image::{Image, Limits};
 use hrnet_data::metric::nme::{MeanShape, Nme, Normaliser};
 use hrnet_data::points::PointSet;
 use hrnet_formats::Task;
+use hrnet_image::{Image, Limits};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -16,19 +16,19 @@
 //! | several scales | mean of the probabilities | sum of the exponentials of the scores |
 //! | to the image's size | scores, once | exponentials, to the base size and from there to the image's |
 
+use crate::error::{Context, Result, bail};
 use crate::result::{Mask, Schema};
 use crate::runner::Runner;
 use crate::timing::TimeSplit;
-use anyhow::{Context, Result, bail};
 use hrnet_data::codec::Protocol;
 use hrnet_data::codec::heatmap::mirror_planes;
 use hrnet_data::codec::segmentation::{
     Before, Blend, LastWindow, Overlap, Resample, Window, WindowPlan, best_of_row, merge_flip, plan,
     softmax_row,
 };
-use hrnet_data::geometry::{Filter, Planes, resize_bilinear, resize_pil, scaled_part};
-use hrnet_data::image::Image;
 use hrnet_formats::{Colour, Recipe, Task};
+use hrnet_image::Image;
+use hrnet_image::resize::{Filter, Planes, resize_bilinear, resize_pil, scaled_part};
 use hrnet_ir::{Head, Tensor, Weights};
 use hrnet_kernels::Pool;
 use std::borrow::Cow;

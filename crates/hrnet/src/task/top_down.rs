@@ -16,19 +16,20 @@
 //! [`Protocol::Official`] differs from the default in the crop (8-bit fixed-point warp without antialiasing; PIL's resize for
 //! faces), the decoder (a quarter pixel, unless the recipe says DARK or UDP), and for faces in whole-pixel, 1-based results.
 
+use crate::error::{Context, Result, bail};
 use crate::result::{Instance, Point, Schema};
 use crate::runner::Runner;
 use crate::timing::TimeSplit;
-use anyhow::{Context, Result, bail};
 use hrnet_data::codec::heatmap::{self, Decoder};
 use hrnet_data::codec::{Protocol, udp};
 pub use hrnet_data::geometry::Convention;
 use hrnet_data::geometry::{
-    Affine, ColourMap, Crop, CropRule, crop_face_official, input_to_heatmap, pose_affine,
-    pose_box_to_centre_scale, to_tensor, udp_affine, warp_bilinear_f32, warp_opencv_u8,
+    Crop, CropRule, crop_face_official, input_to_heatmap, pose_affine, pose_box_to_centre_scale, to_tensor,
+    udp_affine,
 };
-use hrnet_data::image::Image;
 use hrnet_formats::{self as formats, Recipe, Task};
+use hrnet_image::Image;
+use hrnet_image::warp::{Affine, ColourMap, warp_bilinear_f32, warp_opencv_u8};
 use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::Pool;
 use std::sync::Arc;

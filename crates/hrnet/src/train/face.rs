@@ -5,13 +5,15 @@ mod evaluate;
 use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
 use super::source::{Source, heatmaps};
 use crate::config::{AugmentSection, LossSection, TrainConfig};
-use anyhow::{Result, bail};
+use crate::error::{Result, bail};
+use crate::stop::Stop;
 use evaluate::Evaluator;
 use hrnet_data::draw::{Style, Tile, draw_landmarks};
-use hrnet_data::geometry::{Crop, warp_bilinear_u8};
-use hrnet_data::image::Image;
+use hrnet_data::geometry::Crop;
 use hrnet_data::loader::{BatchPlan, LandmarkSet, Landmarks, SampleSpec, SetOptions};
 use hrnet_data::points::PointSet;
+use hrnet_image::Image;
+use hrnet_image::warp::warp_bilinear_u8;
 use hrnet_ir::{Model, Weights};
 use hrnet_kernels::Pool;
 use serde_json::{Map, json};
@@ -77,8 +79,8 @@ impl Judge for FaceJudge {
         false
     }
 
-    fn measure(&mut self, weights: &Weights) -> Result<Judged> {
-        let (report, found) = self.0.measure_with_points(weights)?;
+    fn measure(&mut self, weights: &Weights, stop: &Stop) -> Result<Judged> {
+        let (report, found) = self.0.measure_with_points(weights, stop)?;
         self.1 = found;
         let percent = 100.0 * report.nme;
         let figures = [

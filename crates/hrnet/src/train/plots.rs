@@ -1,9 +1,9 @@
 //! The log as pictures: `loss.png` and `metric.png` in the run folder.
 
 use super::folder::Folder;
-use anyhow::Result;
+use crate::error::Result;
 use hrnet_data::draw::chart::{Axis, Chart, Series};
-use hrnet_data::image::encode_png;
+use hrnet_image::encode_png;
 use serde_json::Value;
 use std::path::Path;
 
