@@ -166,3 +166,8 @@ impl fmt::Debug for Engine {
         write!(f, "Engine({} layers, isa {})", self.sources.len(), self.lowered.isa)
     }
 }
+
+/// The example of README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -47,3 +47,8 @@ pub use shape::ShapeError;
 pub use tensor::{Tensor, TensorError, element_count};
 pub use verify::{VerifyError, verify};
 pub use weights::{Coverage, ShapeMismatch, Weights};
+
+/// The example of README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
