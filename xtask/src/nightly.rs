@@ -32,7 +32,7 @@ const PARTS: &[Part] = &[
         name: "noise",
         tool: None,
         env: &[("HRNET_SWEEP", "full")],
-        cargo: &["test", "-p", "hrnet", "--test", "processors", "busy"],
+        cargo: &["test", "-p", "hrnet-cli", "--test", "processors", "busy"],
     },
     // C1 to C6 with the numbers of a release.
     Part {
@@ -46,7 +46,7 @@ const PARTS: &[Part] = &[
             ("HRNET_SIGNALS", "20"),
         ],
         // One after another, so that the ten seconds of a signalled run are its own.
-        cargo: &["test", "-p", "hrnet", "--test", "robust", "--", "--nocapture", "--test-threads", "1"],
+        cargo: &["test", "-p", "hrnet-cli", "--test", "robust", "--", "--nocapture", "--test-threads", "1"],
     },
     // E5.
     Part {
@@ -91,14 +91,14 @@ const PARTS: &[Part] = &[
             ),
             ("HRNET_WRAPPER_LEVEL", "avx2"),
         ],
-        cargo: &["test", "-p", "hrnet", "--test", "processors", "under_a_program"],
+        cargo: &["test", "-p", "hrnet-cli", "--test", "processors", "under_a_program"],
     },
     // D3: a processor from before AVX. The level is left to the binary.
     Part {
         name: "qemu",
         tool: Some(("qemu-x86_64", "qemu-user")),
         env: &[("HRNET_WRAPPER", "qemu-x86_64 -cpu Nehalem"), ("HRNET_WRAPPER_LEVEL", "detected")],
-        cargo: &["test", "-p", "hrnet", "--test", "processors", "under_a_program"],
+        cargo: &["test", "-p", "hrnet-cli", "--test", "processors", "under_a_program"],
     },
 ];
 

@@ -18,7 +18,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("hrnet-image", &[]),
     ("hrnet-data", &["hrnet-image", "hrnet-ir"]),
     ("hrnet-formats", &["hrnet-ir"]),
-    ("hrnet", &["*"]),
+    (
+        "hrnet",
+        &[
+            "hrnet-ir",
+            "hrnet-kernels",
+            "hrnet-engine",
+            "hrnet-train",
+            "hrnet-image",
+            "hrnet-data",
+            "hrnet-formats",
+        ],
+    ),
+    ("hrnet-cli", &["*"]),
     ("hrnet-testkit", &["*"]),
     ("xtask", &[]),
 ];
@@ -326,14 +338,14 @@ fn resolve(page: &str, target: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// The commands that README.md shows exist: verbs of `hrnet` are the files of crates/hrnet/src/cmd.
+/// The commands that README.md shows exist: verbs of `hrnet` are the files of crates/hrnet-cli/src/cmd.
 fn readme_commands(files: &[File], report: &mut Report) {
     let Some(page) = files.iter().find(|f| f.path == "README.md").and_then(File::text) else {
         return report.fail("there is no README.md");
     };
     let verbs: BTreeSet<&str> = files
         .iter()
-        .filter_map(|f| f.path.strip_prefix("crates/hrnet/src/cmd/")?.strip_suffix(".rs"))
+        .filter_map(|f| f.path.strip_prefix("crates/hrnet-cli/src/cmd/")?.strip_suffix(".rs"))
         .filter(|name| !name.contains('/') && *name != "mod")
         .collect();
     let commands: Vec<Piece> = shell_lines(page).into_iter().chain(inline_code(page)).collect();

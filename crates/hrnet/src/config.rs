@@ -15,7 +15,7 @@ pub use sections::{
     PointMetric, SegmentHead, TargetSection, Task, TrainSection,
 };
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, bail, err};
 use hrnet_ir::{Arch, Fuse, Head, Model, zoo};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -127,8 +127,7 @@ impl TrainConfig {
     }
 
     fn check(&self) -> Result<()> {
-        let positive =
-            |name: &str, ok: bool| if ok { Ok(()) } else { Err(anyhow::anyhow!("{name} must be positive")) };
+        let positive = |name: &str, ok: bool| if ok { Ok(()) } else { Err(err!("{name} must be positive")) };
         positive("train.epochs", self.train.epochs > 0)?;
         positive("train.batch", self.train.batch > 0)?;
         positive("train.checkpoint_steps", self.train.checkpoint_steps > 0)?;

@@ -5,7 +5,7 @@ mod disk;
 
 pub use disk::{Disk, System};
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, bail};
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};

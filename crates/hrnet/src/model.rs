@@ -1,6 +1,6 @@
 //! Models by path, and the ones that are built in.
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, bail};
 use hrnet_formats::{Checkpoint, LoadOptions, LoadReport, Recipe, Task, load, load_path};
 use hrnet_ir::{Model, Weights};
 use std::path::Path;

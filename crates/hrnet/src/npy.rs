@@ -1,7 +1,7 @@
 //! `.npy` files: f32 tensors in and out. Our own hundred lines, because the published readers bring a parser generator
 //! and a C compiler into the build.
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, bail};
 use hrnet_ir::Tensor;
 use std::path::Path;
 

@@ -11,19 +11,19 @@ mod masks;
 mod openpose;
 mod sink;
 
+use crate::error::{Result, bail};
 use crate::result::{Found, FrameTime, ImageResult, Schema};
 use crate::timing::Timing;
-use anyhow::{Result, bail};
-use clap::ValueEnum;
 use hrnet_formats::Task;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 pub use coco::{digits, ids_of_annotations};
 pub use openpose::{Layout, document as openpose_document};
+pub use sink::ClosedPipe;
 
 /// A form of results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// One JSON document, schema hrnet.predict/1
     Json,
@@ -46,6 +46,49 @@ pub enum Format {
 }
 
 impl Format {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::Json,
+        Self::Jsonl,
+        Self::Csv,
+        Self::CsvLong,
+        Self::Coco,
+        Self::Openpose,
+        Self::Openpose18,
+        Self::Masks,
+        Self::PaletteMasks,
+    ];
+
+    /// Its name on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+            Self::CsvLong => "csv-long",
+            Self::Coco => "coco",
+            Self::Openpose => "openpose",
+            Self::Openpose18 => "openpose18",
+            Self::Masks => "masks",
+            Self::PaletteMasks => "palette-masks",
+        }
+    }
+
+    /// What it is, in a few words.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Json => "One JSON document, schema hrnet.predict/1",
+            Self::Jsonl => "One JSON object per image and line, written as soon as the image is done",
+            Self::Csv => "CSV, a row per instance (or image): `NAME_x`, `NAME_y`, `NAME_score` in columns",
+            Self::CsvLong => "CSV, a row per point (or class)",
+            Self::Coco => "COCO result file, as pycocotools reads it",
+            Self::Openpose => "OpenPose JSON, BODY_25 and 70 face points, a file per image",
+            Self::Openpose18 => "OpenPose JSON with the 18 COCO points",
+            Self::Masks => "PNG whose values are the class numbers, a file per image",
+            Self::PaletteMasks => "PNG with class numbers and a colour table, a file per image",
+        }
+    }
+
     /// Writes a file per image into a folder.
     pub fn per_image(self) -> bool {
         matches!(self, Self::Openpose | Self::Openpose18 | Self::Masks | Self::PaletteMasks)
@@ -82,11 +125,6 @@ impl Format {
             );
         }
         Ok(())
-    }
-
-    /// The name on the command line.
-    pub fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |v| v.get_name().to_string())
     }
 }
 

@@ -1,6 +1,6 @@
 //! An engine with its pool and one session per input shape.
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, bail};
 use hrnet_engine::{Engine, EngineOptions, Needs, Plan, PlanError, Session};
 use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::Pool;

@@ -10,14 +10,14 @@ mod ffmpeg;
 mod inputs;
 mod stream;
 
+use crate::error::Result;
 use crate::result::FrameTime;
-use anyhow::Result;
 use hrnet_image::{Exif, Image, Limits};
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use ahead::Frames;
-pub use boxes::{BoxOptions, Boxed, Boxes};
+pub use boxes::{BoxOptions, Boxed, Boxes, check_box};
 pub use ffmpeg::{Ffmpeg, WITHOUT as WITHOUT_FFMPEG};
 pub use inputs::{Input, Kind, Sources};
 
@@ -98,7 +98,7 @@ pub struct Failed {
     /// Which frame, where it is one frame of a video.
     pub time: Option<FrameTime>,
     /// Why.
-    pub error: anyhow::Error,
+    pub error: crate::Error,
 }
 
 /// An item of a run.

@@ -12,12 +12,33 @@ use hrnet_data::metric::oks::{COCO_SIGMAS, PoseCandidate, oks};
 pub use one_euro::{OneEuro, Smoother, Smoothing};
 
 /// How alike two instances are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Likeness {
-    /// Object key point similarity of the points
+    /// Object key point similarity of the points.
     Oks,
-    /// Intersection over union of the boxes
+    /// Intersection over union of the boxes.
     Iou,
+}
+
+impl Likeness {
+    /// Both.
+    pub const ALL: &[Self] = &[Self::Oks, Self::Iou];
+
+    /// Its name on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Oks => "oks",
+            Self::Iou => "iou",
+        }
+    }
+
+    /// What it is, in a few words.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Oks => "Object key point similarity of the points",
+            Self::Iou => "Intersection over union of the boxes",
+        }
+    }
 }
 
 /// Settings of a [`Tracker`].

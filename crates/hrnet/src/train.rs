@@ -8,7 +8,6 @@ mod face;
 mod folder;
 mod follower;
 mod group;
-mod interrupt;
 mod job;
 mod kept;
 #[cfg(feature = "mpi")]
@@ -23,12 +22,12 @@ mod start;
 mod tensorboard;
 
 pub use data_check::WrongData;
-pub use group::Group;
-pub(crate) use interrupt::check as check_interrupt;
+pub use group::{Failed, Group, Parting};
 pub use rate::{Rates, find as find_rate};
 
 use crate::config::TrainConfig;
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, bail};
+use crate::stop::{Stop, Watch};
 pub use folder::{Folder, Lock};
 use follower::Follower;
 use hrnet_kernels::{Isa, Pool};
@@ -58,6 +57,8 @@ pub struct RunOptions<'a> {
     pub skip_check: bool,
     /// The processes of the run.
     pub group: &'a Group,
+    /// Who wishes that the run ends sets it.
+    pub stop: &'a Stop,
 }
 
 /// How a run ended.
@@ -75,9 +76,9 @@ pub struct Summary {
 }
 
 /// Trains until the configured number of epochs is done. A run that fails before it has anything to keep leaves no folder.
-pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
+pub fn run(config: &TrainConfig, options: &RunOptions, watch: &mut dyn Watch) -> Result<Summary> {
     let new = options.group.leads() && !options.out.exists();
-    let ended = train(config, options);
+    let ended = train(config, options, watch);
     if new && ended.is_err() {
         // Fails where the folder holds something.
         let _ = std::fs::remove_dir(options.out);
@@ -85,7 +86,7 @@ pub fn run(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     ended
 }
 
-fn train(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
+fn train(config: &TrainConfig, options: &RunOptions, watch: &mut dyn Watch) -> Result<Summary> {
     let isa = Isa::from_env()?;
     let pool = Arc::new(Pool::new(options.threads));
     crate::io::create_folder(options.out)?;
@@ -136,14 +137,14 @@ fn train(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
             check_same_run(&checkpoint.meta.config, &config_text)?;
             if checkpoint.meta.isa != isa.name() {
                 let (before, now) = (&checkpoint.meta.isa, isa.name());
-                crate::remark!(
+                log::info!(
                     "warning: the run began with {before} kernels and goes on with {now}: the bits will differ"
                 );
             }
             let (before, now) = (source::parts(&checkpoint.meta.source_state), group.size());
             if before != now {
                 let many = |n| if n == 1 { "1 process".into() } else { format!("{n} processes") };
-                crate::remark!(
+                log::info!(
                     "warning: the run was on {} and goes on with {now}: the bits will differ",
                     many(before)
                 );
@@ -160,7 +161,7 @@ fn train(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     let done = options.max_steps.is_some_and(|max| trainer.progress().step >= max);
     if !group.leads() {
         let higher = judge.as_ref().is_some_and(|j| j.higher_is_better());
-        let mut follower = Follower::new(group, options.max_steps, higher, &trainer)?;
+        let mut follower = Follower::new(group, options.stop, options.max_steps, higher, &trainer)?;
         if done {
             return Ok(follower.finish(&trainer));
         }
@@ -175,10 +176,10 @@ fn train(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
     }
     // Not before: until the first step there is nothing to save, and a signal may end the process as usual. Not later: it would leave
     // half a file.
-    interrupt::listen()?;
+    watch.begins()?;
     checkpoints.storage().put("config.toml", config.to_absolute_toml()?.as_bytes())?;
 
-    eprintln!(
+    log::info!(
         "{model}: {} parameters, {per_epoch} steps per epoch, {} epochs{}, run folder {}",
         net.parameter_count(),
         config.train.epochs,
@@ -186,7 +187,7 @@ fn train(config: &TrainConfig, options: &RunOptions) -> Result<Summary> {
         options.out.display()
     );
     let mut observer =
-        Progress::new(config, &model, facts, options, per_epoch, &mut checkpoints, judge, &trainer)?;
+        Progress::new(config, &model, facts, options, watch, per_epoch, &mut checkpoints, judge, &trainer)?;
     observer.waited = source.waited();
     if let Some(checked) = &checked {
         observer.write_log(checked.line())?;
@@ -225,13 +226,13 @@ fn resume_from(checkpoints: &mut Checkpoints<Folder>, options: &RunOptions) -> R
         }
         Some("auto") => {
             let Some(loaded) = latest()? else {
-                crate::remark!("{}: no checkpoint yet, starting from the beginning", options.out.display());
+                log::info!("{}: no checkpoint yet, starting from the beginning", options.out.display());
                 return Ok(None);
             };
             for (name, reason) in &loaded.rejected {
-                crate::remark!("passed over {name}: {reason}");
+                log::info!("passed over {name}: {reason}");
             }
-            crate::remark!("resuming from {} (step {})", loaded.name, loaded.checkpoint.meta.step);
+            log::info!("resuming from {} (step {})", loaded.name, loaded.checkpoint.meta.step);
             Ok(Some(loaded.checkpoint))
         }
         Some(file) => {

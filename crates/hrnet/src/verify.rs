@@ -4,16 +4,45 @@ mod network;
 mod pose;
 mod training;
 
-use crate::cli::Executor;
-use anyhow::{Result, bail};
+use crate::error::{Result, bail};
 use hrnet_kernels::{Isa, Pool};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Which executor runs a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Executor {
+    /// The slow f64 reference.
+    Interpreter,
+    /// The fast one.
+    Engine,
+}
+
+impl Executor {
+    /// Both.
+    pub const ALL: &[Self] = &[Self::Interpreter, Self::Engine];
+
+    /// Its name on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Interpreter => "interpreter",
+            Self::Engine => "engine",
+        }
+    }
+
+    /// What it is, in a few words.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Interpreter => "The slow f64 reference",
+            Self::Engine => "The fast one",
+        }
+    }
+}
+
 /// What the comparison runs on.
 #[derive(Debug)]
-pub struct Context {
+pub struct Setup {
     /// What runs the forward cases.
     pub executor: Executor,
     /// Instruction set of the engine and the trainer.
@@ -75,7 +104,7 @@ pub struct Case {
 }
 
 /// Compares one file.
-pub fn verify_file(context: &Context, path: &Path) -> Result<Case> {
+pub fn verify_file(context: &Setup, path: &Path) -> Result<Case> {
     let bytes = crate::io::read(path)?;
     let value: Value = match serde_json::from_slice(&bytes) {
         Ok(value) => value,

@@ -13,7 +13,7 @@ mod sections;
 pub use literal::Value;
 
 use crate::config::TrainConfig;
-use anyhow::{Context, Result};
+use crate::error::{Context, Result, bail};
 use hrnet_ir::Model;
 use keys::Repository;
 use std::path::Path;
@@ -61,10 +61,7 @@ impl Imported {
         let shown = path.display();
         let size = std::fs::metadata(path).with_context(|| format!("{shown}: cannot be read"))?.len();
         if size > parse::MAX_BYTES as u64 {
-            anyhow::bail!(
-                "{shown}: {size} bytes; configurations of up to {} bytes are read",
-                parse::MAX_BYTES
-            );
+            bail!("{shown}: {size} bytes; configurations of up to {} bytes are read", parse::MAX_BYTES);
         }
         let text =
             String::from_utf8(crate::io::read(path)?).with_context(|| format!("{shown}: not a text file"))?;

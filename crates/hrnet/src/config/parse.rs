@@ -3,7 +3,7 @@
 use super::TrainConfig;
 use super::recipe::{FreezeSection, LossSection, MapLoss};
 use super::sections::*;
-use anyhow::{Result, anyhow, bail};
+use crate::error::{Result, bail, err};
 use hrnet_data::augment::{BottomUpAugment, ClassAugment, LandmarkAugment, SegmentAugment};
 use hrnet_data::geometry::{IMAGENET_MEAN, IMAGENET_STD};
 use hrnet_train::loss::{BottomUp, CrossEntropy, PixelCrossEntropy};
@@ -136,7 +136,7 @@ fn complete(text: &str, overrides: &Overrides) -> Result<String> {
             None => &mut table,
             Some(name) => {
                 let section = table.entry(name).or_insert_with(|| toml::Table::new().into());
-                section.as_table_mut().ok_or_else(|| anyhow!("`{name}` is not a section"))?
+                section.as_table_mut().ok_or_else(|| err!("`{name}` is not a section"))?
             }
         };
         home.insert(key.into(), value);
@@ -259,8 +259,8 @@ impl<A, L> Raw<A, L> {
 
 fn read<T: DeserializeOwned>(text: &str) -> Result<T> {
     toml::from_str(text).map_err(|e: toml::de::Error| match nearest(e.message()) {
-        Some(known) => anyhow!("{}\ndid you mean `{known}`?", e.to_string().trim_end()),
-        None => anyhow!("{}", e.to_string().trim_end()),
+        Some(known) => err!("{}\ndid you mean `{known}`?", e.to_string().trim_end()),
+        None => err!("{}", e.to_string().trim_end()),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The sections of the configuration.
 
 use super::recipe::{FreezeSection, LossSection};
-use anyhow::{Result, bail};
+use crate::error::{Result, bail};
 use hrnet_data::augment::{BottomUpAugment, ClassAugment, LandmarkAugment, SegmentAugment};
 use hrnet_data::codec::heatmap::Decoder;
 use hrnet_train::mix::Mix;

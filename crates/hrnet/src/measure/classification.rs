@@ -4,8 +4,8 @@
 //! them (letters and digits alone count, so `traffic_light` is `Traffic light`); else by number, which wants as many classes.
 
 use super::{Column, ConfusionMatrix, Failed, Measured, Table, Unit, Worst, WorstList};
+use crate::error::{Result, bail};
 use crate::task::Classifier;
-use anyhow::{Result, bail};
 use hrnet_data::codec::classification::softmax;
 use hrnet_data::dataset::classification::{read_folder, read_table};
 use hrnet_data::dataset::model::{ClassSample, ClassSet, ReadOptions};
@@ -154,8 +154,8 @@ pub fn measure_classification(
     Ok(out)
 }
 
-fn fail(out: &mut Measured, sample: &ClassSample, error: &anyhow::Error) {
-    out.failed.push(Failed { image: sample.image.clone(), error: crate::outcome::chain(error) });
+fn fail(out: &mut Measured, sample: &ClassSample, error: &crate::Error) {
+    out.failed.push(Failed { image: sample.image.clone(), error: crate::error::one_line(error) });
 }
 
 fn read(sample: &ClassSample) -> Result<Image> {

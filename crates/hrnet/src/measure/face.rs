@@ -15,7 +15,7 @@
 mod read;
 
 use super::{Column, Curve, Measured, Table, Unit, Worst, WorstList};
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, bail};
 use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::cofw::CofwFile;
 use hrnet_data::dataset::model::{LandmarkSample, ReadOptions};

@@ -9,8 +9,8 @@ pub mod segmentation;
 
 pub use page::page;
 
+use crate::error::Result;
 use crate::timing::TimeSplit;
-use anyhow::Result;
 use hrnet_data::loader::decode_as_labelled;
 use hrnet_formats::Task;
 use hrnet_image::{DecodeOptions, Image, Limits};

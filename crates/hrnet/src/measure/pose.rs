@@ -19,8 +19,8 @@ pub mod sigmas;
 pub use plan::{BoxSource, PlannedBox, PosePlan};
 
 use super::Measured;
+use crate::error::{Context, Result, bail};
 use crate::result::{Instance, Point};
-use anyhow::{Context, Result, bail};
 use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::model::{PoseSample, PoseSet};
 use hrnet_data::geometry::pose_box_to_centre_scale;
@@ -76,7 +76,7 @@ impl Metric {
 }
 
 impl FromStr for Metric {
-    type Err = anyhow::Error;
+    type Err = crate::Error;
 
     fn from_str(name: &str) -> Result<Self> {
         let names: Vec<&str> = Self::ALL.iter().map(|m| m.name()).collect();

@@ -4,8 +4,8 @@
 //! know is an error that names the file and the number, since it silently ruins the figures.
 
 use super::{Column, ConfusionMatrix, Failed, Measured, Table, Unit, Worst, WorstList};
+use crate::error::{Context, Result, bail};
 use crate::task::{Resize, SegmentOptions, Segmenter, Windows};
-use anyhow::{Context, Result, bail};
 use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::label_map::{self, IGNORE, LabelMap};
 use hrnet_data::dataset::model::{ReadOptions, SegSample, SegSet};
@@ -164,7 +164,7 @@ pub fn measure_segmentation(
             }
             Ok(None) => {}
             Err(e) => {
-                let error = crate::outcome::chain(&e);
+                let error = crate::error::one_line(&e);
                 out.failed.push(Failed { image: sample.image.clone(), error });
             }
         }

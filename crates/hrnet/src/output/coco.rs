@@ -4,8 +4,8 @@
 
 use super::sink::Sink;
 use super::{WriterOptions, Written};
+use crate::error::{Context, Result, bail};
 use crate::result::{Found, ImageResult};
-use anyhow::{Context, Result, bail};
 use hrnet_data::metric::coco::ResultRow;
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};

@@ -2,8 +2,8 @@
 
 use super::Written;
 use super::sink::Sink;
+use crate::error::{Result, ensure};
 use crate::result::{Found, ImageResult, Instance, Mask, Ranked, Schema};
-use anyhow::Result;
 use hrnet_formats::Task;
 
 /// A table that is being written.
@@ -63,7 +63,7 @@ impl Table {
     }
 
     fn row(&mut self, fields: Vec<String>) -> Result<()> {
-        anyhow::ensure!(
+        ensure!(
             fields.len() == self.columns,
             "a row of {} fields in a table of {} columns",
             fields.len(),

@@ -2,9 +2,9 @@
 
 use super::Written;
 use super::sink::Sink;
+use crate::error::Result;
 use crate::result::{Found, FrameTime, ImageResult, Instance, Mask, Ranked, Schema};
 use crate::timing::Timing;
-use anyhow::Result;
 use serde_json::{Map, Value, json};
 use std::path::Path;
 

@@ -1,9 +1,9 @@
 //! Masks as PNG, a file `<stem>.mask.png` per image.
 
 use super::Written;
+use crate::error::{Context, Result, bail};
 use crate::io;
 use crate::result::{Found, ImageResult};
-use anyhow::{Context, Result, bail};
 use hrnet_data::draw::palette::Palette;
 use hrnet_image::mask_png::{encode_ids, encode_indexed};
 use std::path::PathBuf;

@@ -6,9 +6,9 @@
 //! stands for a point that was not found.
 
 use super::Written;
+use crate::error::{Result, bail};
 use crate::io;
 use crate::result::{Found, ImageResult, Instance, Schema};
-use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
 //! Where the bytes of a result file go: standard output, or a temporary file that gets its name when all is written.
 
 use super::Target;
+use crate::error::{Context, Error, Result, bail};
 use crate::io;
-use anyhow::{Context, Result};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ impl Sink {
             Target::Path(path) => {
                 let shown = path.display();
                 if path.is_dir() {
-                    anyhow::bail!("{shown} is a folder; name a file to write");
+                    bail!("{shown} is a folder; name a file to write");
                 }
                 let file =
                     std::fs::File::create(path).with_context(|| format!("{shown}: cannot be created"))?;
@@ -52,9 +52,7 @@ impl Sink {
     /// Appends.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.0 {
-            Open::Stdout(out) => {
-                closed_pipe_ends(out.write_all(bytes)).context("standard output cannot be written")
-            }
+            Open::Stdout(out) => to_stdout(out.write_all(bytes)),
             Open::Whole(staged) => staged.write(bytes),
             Open::Stream { file, path } => {
                 file.write_all(bytes).with_context(|| format!("{}: cannot be written", path.display()))
@@ -65,7 +63,7 @@ impl Sink {
     /// Hands on what was written to whoever reads along.
     pub fn flush(&mut self) -> Result<()> {
         match &mut self.0 {
-            Open::Stdout(out) => closed_pipe_ends(out.flush()).context("standard output cannot be written"),
+            Open::Stdout(out) => to_stdout(out.flush()),
             Open::Whole(_) => Ok(()),
             Open::Stream { file, path } => {
                 file.flush().with_context(|| format!("{}: cannot be written", path.display()))
@@ -90,10 +88,16 @@ impl Sink {
     }
 }
 
-/// A reader of standard output that has gone away ends the program quietly, as [`crate::out::line`] does.
-fn closed_pipe_ends(written: std::io::Result<()>) -> std::io::Result<()> {
+/// Whoever read standard output has gone away (`hrnet predict … | head`): no failure of the work.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of standard output has gone away")]
+pub struct ClosedPipe;
+
+fn to_stdout(written: std::io::Result<()>) -> Result<()> {
     match written {
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
-        other => other,
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => {
+            Err(Error::from_other(crate::ErrorKind::Io, ClosedPipe))
+        }
+        other => other.context("standard output cannot be written"),
     }
 }

@@ -524,7 +524,7 @@ fn what_cannot_be_written_is_said() {
         (Format::PaletteMasks, Task::Classification),
     ] {
         let message = format.check(task).unwrap_err().to_string();
-        assert!(message.contains(&format.name()) && message.contains("jsonl"), "{message}");
+        assert!(message.contains(format.name()) && message.contains("jsonl"), "{message}");
     }
     let pose = schema(Task::Pose, &["nose", "chin"]);
     let dir = tempfile::tempdir().unwrap();

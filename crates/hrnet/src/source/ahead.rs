@@ -4,8 +4,8 @@
 use super::ffmpeg::{self, Handle};
 use super::stream::{Raw, Stream, bytes};
 use super::{Failed, Frame, Input, Item, Kind, Options};
+use crate::error::{Result, err};
 use crate::result::FrameTime;
-use anyhow::{Result, anyhow};
 use hrnet_image::{DecodeOptions, decode};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -61,15 +61,14 @@ impl Iterator for Frames {
             Way::OnDemand(walk) => walk.job().map(|job| job.and_then(Job::run)),
             Way::Ahead { places, walker } => match places.as_ref()?.recv() {
                 Ok(place) => Some(place.recv().unwrap_or_else(|_| {
-                    let error = anyhow!("the thread that reads images has ended");
+                    let error = err!("the thread that reads images has ended");
                     Err(Failed { input: String::new(), time: None, error })
                 })),
                 Err(_) => {
                     *places = None;
                     walker.take().and_then(|w| w.join().err()).map(|_| {
-                        let error = anyhow!(
-                            "the thread that reads images has failed; the inputs after it are missing"
-                        );
+                        let error =
+                            err!("the thread that reads images has failed; the inputs after it are missing");
                         Err(Failed { input: String::new(), time: None, error })
                     })
                 }
@@ -104,7 +103,7 @@ impl Job {
         let (input, time) = (self.input.clone(), self.time);
         // A panic is a mistake of ours; it costs one image, not the run.
         catch_unwind(AssertUnwindSafe(|| self.decode()))
-            .unwrap_or_else(|_| Err(anyhow!("reading this image failed inside hrnet; please report it")))
+            .unwrap_or_else(|_| Err(err!("reading this image failed inside hrnet; please report it")))
             .map_err(|error| Failed { input, time, error })
     }
 
@@ -176,7 +175,7 @@ impl Walk {
         loop {
             let next = catch_unwind(AssertUnwindSafe(|| self.job())).unwrap_or_else(|_| {
                 let open = self.open.take();
-                let error = anyhow!("reading this input failed inside hrnet; please report it");
+                let error = err!("reading this input failed inside hrnet; please report it");
                 Some(Err(Failed {
                     input: open.map_or_else(String::new, |o| o.input.name),
                     time: None,

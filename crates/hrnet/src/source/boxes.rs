@@ -1,10 +1,9 @@
 //! Boxes per image from a file: CSV, a COCO detection or result file, or a COCO annotation file.
 
-use crate::cli::check_box;
+use crate::error::{Context, Result, bail, err};
 use crate::io;
 use crate::output::{digits, ids_of_annotations};
 use crate::result::FrameTime;
-use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -126,7 +125,7 @@ impl Boxes {
             for (v, &place) in rect.iter_mut().zip(&places) {
                 *v = number(place)?;
             }
-            check_box(rect).map_err(|e| anyhow::anyhow!("{shown}, line {}: {e}", line_of(text, place)))?;
+            check_box(rect).map_err(|e| err!("{shown}, line {}: {e}", line_of(text, place)))?;
             let filled = |i: &usize| record.get(*i).is_some_and(|t| !t.is_empty());
             let score = score.filter(filled).map(number).transpose()?;
             let frame = match frame.filter(filled) {
@@ -171,7 +170,7 @@ impl Boxes {
                 continue;
             }
             let rect = row.bbox.with_context(|| format!("detection {index}: no bbox"))?;
-            check_box(rect).map_err(|e| anyhow::anyhow!("detection {index}: {e}"))?;
+            check_box(rect).map_err(|e| err!("detection {index}: {e}"))?;
             let boxed = options.keep(Boxed { rect, score: row.score, frame: row.frame });
             match (row.file_name, row.image_id) {
                 (Some(name), _) | (None, Some(Id::Text(name))) => boxes.named(&name).extend(boxed),
@@ -278,4 +277,18 @@ struct AnnotationRow {
 struct Annotated {
     images: Vec<ImageRow>,
     annotations: Vec<AnnotationRow>,
+}
+
+/// A box must be finite, not absurd, and have a size.
+pub fn check_box(b: [f64; 4]) -> Result<(), String> {
+    if b.iter().any(|v| !v.is_finite() || v.abs() > 1e6) {
+        return Err("numbers must be finite and below a million pixels".into());
+    }
+    if b[2] < 1.0 || b[3] < 1.0 {
+        return Err(format!(
+            "the box is {} x {} pixels; it needs a width and a height of at least 1",
+            b[2], b[3]
+        ));
+    }
+    Ok(())
 }

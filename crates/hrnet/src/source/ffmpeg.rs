@@ -3,7 +3,7 @@
 //! It is started with a list of arguments, never through a shell, and ends with the reading. It turns frames upright as the file asks,
 //! and gives a constant rate, so that the time of a frame is its number over the rate.
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, bail};
 use hrnet_image::video::{self, Y4m};
 use hrnet_image::yuv::{Colour, Matrix, Range};
 use hrnet_image::{Exif, Limits};

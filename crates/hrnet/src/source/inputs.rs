@@ -1,7 +1,7 @@
 //! What the user names: files, folders, patterns, lists, sequences, videos, cameras; in a stable order.
 
 use super::{Options, ahead::Frames};
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, bail};
 use hrnet_image::video;
 use std::collections::HashSet;
 use std::io::Read;

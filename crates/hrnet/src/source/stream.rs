@@ -2,8 +2,8 @@
 
 use super::ffmpeg::{Ask, Handle, Pipe};
 use super::{Kind, Options};
+use crate::error::{Context, Result, bail};
 use crate::io;
-use anyhow::{Context, Result, bail};
 use hrnet_image::Image;
 use hrnet_image::video::{self, Avi, Jpeg, Mjpeg, Y4m};
 use std::collections::VecDeque;

@@ -11,10 +11,10 @@
 //! and the half pixel that its targets drop is given back by the codec. The official protocol differs by its fixed-point
 //! warp and by the habits that [`hrnet_data::codec::bottom_up`] lists.
 
+use crate::error::{Context, Result, bail};
 use crate::result::{Instance, Point};
 use crate::runner::Runner;
 use crate::timing::TimeSplit;
-use anyhow::{Context, Result, bail};
 use hrnet_data::codec::Protocol;
 use hrnet_data::codec::bottom_up::{self as codec, Aggregator, Outputs, Person};
 use hrnet_data::codec::heatmap::mirror_planes;

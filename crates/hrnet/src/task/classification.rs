@@ -9,10 +9,10 @@
 //! The short side is `floor(size / crop share)`. A recipe does not hold the share, so that 0.875 is the default and
 //! [`ClassifyOptions`] has the rest. Results do not depend on how many images run together.
 
+use crate::error::{Context, Result, bail};
 use crate::result::{Ranked, Schema};
 use crate::runner::Runner;
 use crate::timing::TimeSplit;
-use anyhow::{Context, Result, bail};
 use hrnet_data::codec::classification::top_k;
 use hrnet_formats::{Colour, Recipe, Task};
 use hrnet_image::Image;

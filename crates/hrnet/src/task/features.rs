@@ -13,12 +13,12 @@
 //! for (map, stride) in features.of(&photo)?.iter().zip([4, 8, 16, 32]) {
 //!     println!("stride {stride}: {:?}", map.shape()); // [1, 18, 56, 56], [1, 36, 28, 28], ...
 //! }
-//! # Ok::<(), anyhow::Error>(())
+//! # Ok::<(), crate::Error>(())
 //! ```
 
 use super::classification::{CentreInput, ClassifyOptions};
+use crate::error::{Context, Result};
 use crate::runner::Runner;
-use anyhow::{Context, Result};
 use hrnet_formats::Recipe;
 use hrnet_image::Image;
 use hrnet_ir::{Head, Model, Tensor, Weights};

@@ -13,10 +13,10 @@ pub use segmentation::{MEMORY, Resize, Scores, SegmentOptions, Segmenter, WORKIN
 pub(crate) use top_down::convention_of;
 pub use top_down::{Convention, Find, Looked, Place, Stages, TopDown};
 
+use crate::error::{Result, bail};
 use crate::model::{LoadedModel, task_name};
 use crate::result::{Found, Instance, Schema};
 use crate::timing::TimeSplit;
-use anyhow::{Result, bail};
 use hrnet_formats::{Recipe, Task};
 use hrnet_image::Image;
 use hrnet_kernels::Pool;

@@ -16,10 +16,10 @@
 //! | several scales | mean of the probabilities | sum of the exponentials of the scores |
 //! | to the image's size | scores, once | exponentials, to the base size and from there to the image's |
 
+use crate::error::{Context, Result, bail};
 use crate::result::{Mask, Schema};
 use crate::runner::Runner;
 use crate::timing::TimeSplit;
-use anyhow::{Context, Result, bail};
 use hrnet_data::codec::Protocol;
 use hrnet_data::codec::heatmap::mirror_planes;
 use hrnet_data::codec::segmentation::{

@@ -16,10 +16,10 @@
 //! [`Protocol::Official`] differs from the default in the crop (8-bit fixed-point warp without antialiasing; PIL's resize for
 //! faces), the decoder (a quarter pixel, unless the recipe says DARK or UDP), and for faces in whole-pixel, 1-based results.
 
+use crate::error::{Context, Result, bail};
 use crate::result::{Instance, Point, Schema};
 use crate::runner::Runner;
 use crate::timing::TimeSplit;
-use anyhow::{Context, Result, bail};
 use hrnet_data::codec::heatmap::{self, Decoder};
 use hrnet_data::codec::{Protocol, udp};
 pub use hrnet_data::geometry::Convention;

@@ -5,11 +5,12 @@ use super::job::{Job, Judge, Judged, facts_of, image_options, page, short_name};
 use super::pose::{image_root, leave_out};
 use super::source::{Source, stack};
 use crate::config::{AugmentSection, LossSection, TrainConfig};
+use crate::error::{Context, Result, bail};
 use crate::measure::pose::{MeasureOptions, Metric, measure};
 use crate::measure::{Measured, Unit};
 use crate::result::Instance;
+use crate::stop::Stop;
 use crate::task::bottom_up::{BottomUp as Finder, Options};
-use anyhow::{Context, Result, bail};
 use hrnet_data::augment::BottomUpAugment;
 use hrnet_data::dataset::coco::{self, CocoOptions};
 use hrnet_data::dataset::model::PoseSet;
@@ -81,7 +82,7 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
 fn read(file: &Path, images: Option<&Path>) -> Result<PoseSet> {
     let options = CocoOptions { segmentation: true, ..CocoOptions::default() };
     let set = coco::read(file, &image_root(file, images), &options)?;
-    set.notes.iter().take(5).for_each(|note| eprintln!("{}: {note}", file.display()));
+    set.notes.iter().take(5).for_each(|note| log::info!("{}: {note}", file.display()));
     Ok(set)
 }
 
@@ -150,11 +151,12 @@ impl Judge for PeopleJudge {
         true
     }
 
-    fn measure(&mut self, weights: &Weights) -> Result<Judged> {
+    fn measure(&mut self, weights: &Weights, stop: &Stop) -> Result<Judged> {
         let options = Options { flip: false, ..Options::default() };
         let mut finder = Finder::new(weights.clone(), self.recipe.clone(), self.pool.clone(), options)?;
         let mut found = Vec::with_capacity(self.chosen.len());
         for (i, &image) in self.chosen.iter().enumerate() {
+            stop.check()?;
             found.push((image, finder.predict(&*self.images.get(i)?)?.people));
         }
         let how = MeasureOptions { metric: Some(self.metric), ..MeasureOptions::default() };

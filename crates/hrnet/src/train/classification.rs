@@ -4,8 +4,9 @@ use super::export::recipe;
 use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
 use super::source::{Source, stack};
 use crate::config::{AugmentSection, LossSection, TrainConfig};
+use crate::error::{Context, Result, bail};
+use crate::stop::Stop;
 use crate::task::{Classifier, ClassifyOptions};
-use anyhow::{Context, Result, bail};
 use hrnet_data::codec::classification::softmax;
 use hrnet_data::codec::heatmap::argmax;
 use hrnet_data::dataset::classification::{read_folder, read_table};
@@ -120,14 +121,14 @@ impl Judge for ClassJudge {
         true
     }
 
-    fn measure(&mut self, weights: &Weights) -> Result<Judged> {
+    fn measure(&mut self, weights: &Weights, stop: &Stop) -> Result<Judged> {
         let options = ClassifyOptions::default();
         let mut model = Classifier::new(weights.clone(), self.recipe.clone(), self.pool.clone(), options)?;
         self.last.clear();
         let mut top = TopK::new(&[1, 5]);
         let indices: Vec<usize> = (0..self.set.len()).collect();
         for chunk in indices.chunks(model.batch()) {
-            super::interrupt::check()?;
+            stop.check()?;
             let images = chunk.iter().map(|&i| self.set.image(i)).collect::<Result<Vec<_>, _>>()?;
             let images: Vec<&Image> = images.iter().map(|image| &**image).collect();
             for (&i, row) in chunk.iter().zip(&model.logits(&images)?.0) {

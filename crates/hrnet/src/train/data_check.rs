@@ -5,7 +5,7 @@
 
 use super::plots::read_log;
 use crate::config::{Task, TrainConfig};
-use anyhow::Result;
+use crate::error::Result;
 use hrnet_data::check::{self, CheckOptions, Finding, Report, Severity};
 use hrnet_data::dataset::open::{Kind, LabelSet, OpenOptions, open};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ pub(super) fn before(config: &TrainConfig, resumed: Option<&Path>) -> Result<Opt
             return Ok(None);
         }
         if noted.is_some() {
-            eprintln!("warning: the data have changed since the run was begun");
+            log::info!("warning: the data have changed since the run was begun");
         }
     }
     let mut options = CheckOptions { most_images: Some(MOST_IMAGES), ..CheckOptions::default() };
@@ -49,7 +49,7 @@ pub(super) fn before(config: &TrainConfig, resumed: Option<&Path>) -> Result<Opt
     let report = check::run(&sets, &options);
     let ruins = tell(&report, &names, started);
     if ruins > 0 {
-        return Err(WrongData(ruins).into());
+        return Err(crate::Error::from_other(crate::ErrorKind::Check, WrongData(ruins)));
     }
     Ok(Some(Checked(json!({"data": number, "check": report.findings}))))
 }
@@ -79,7 +79,7 @@ fn sets(config: &TrainConfig) -> Result<(Vec<LabelSet>, Vec<&'static str>)> {
     let mut names = vec!["train"];
     if let Some(val) = &data.val {
         if std::fs::canonicalize(val).ok() == std::fs::canonicalize(&data.train).ok() {
-            eprintln!(
+            log::info!(
                 "warning: the validation set is the training set: its figures say nothing about other images"
             );
         } else {
@@ -97,15 +97,15 @@ fn tell(report: &Report, names: &[&str], started: Instant) -> usize {
     let (ruins, rest): (Vec<&Finding>, Vec<&Finding>) = report.findings.iter().partition(|f| f.ruins());
     let told = rest.iter().filter(|f| f.severity > Severity::Note);
     for f in told {
-        eprintln!("warning: {}", f.short(name(f)));
+        log::info!("warning: {}", f.short(name(f)));
     }
     for f in &ruins {
-        eprintln!("DEFECT {}", f.short(name(f)));
+        log::info!("DEFECT {}", f.short(name(f)));
     }
     let count = |part: fn(&check::Summary) -> usize| report.sets.iter().map(part).sum::<usize>();
     let (images, looked) = (count(|s| s.images), count(|s| s.looked_at));
     let share = if looked < images { format!("{looked} of {images}") } else { images.to_string() };
     let (samples, seconds) = (count(|s| s.samples), started.elapsed().as_secs_f64());
-    eprintln!("data check: {samples} samples, {share} images looked at in {seconds:.1} s");
+    log::info!("data check: {samples} samples, {share} images looked at in {seconds:.1} s");
     ruins.len()
 }

@@ -2,7 +2,7 @@
 
 use super::job::Facts;
 use crate::config::{Task, TrainConfig};
-use anyhow::Result;
+use crate::error::Result;
 use hrnet_data::codec::heatmap::Decoder;
 use hrnet_formats::{self as formats, LoadOptions, Metric, Precision, Recipe, load, to_safetensors};
 use hrnet_ir::{Model, Weights};

@@ -5,7 +5,8 @@ mod evaluate;
 use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
 use super::source::{Source, heatmaps};
 use crate::config::{AugmentSection, LossSection, TrainConfig};
-use anyhow::{Result, bail};
+use crate::error::{Result, bail};
+use crate::stop::Stop;
 use evaluate::Evaluator;
 use hrnet_data::draw::{Style, Tile, draw_landmarks};
 use hrnet_data::geometry::Crop;
@@ -78,8 +79,8 @@ impl Judge for FaceJudge {
         false
     }
 
-    fn measure(&mut self, weights: &Weights) -> Result<Judged> {
-        let (report, found) = self.0.measure_with_points(weights)?;
+    fn measure(&mut self, weights: &Weights, stop: &Stop) -> Result<Judged> {
+        let (report, found) = self.0.measure_with_points(weights, stop)?;
         self.1 = found;
         let percent = 100.0 * report.nme;
         let figures = [

@@ -1,7 +1,7 @@
 //! The run folder: the trainer's storage, and the one process that may write it.
 
+use crate::error::{Context, Result, bail};
 use crate::io::{Disk, Staged, System};
-use anyhow::{Context, Result, bail};
 use hrnet_train::Storage;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -105,7 +105,7 @@ impl Lock {
                     );
                 }
                 Err(TryLockError::Error(e)) => {
-                    eprintln!(
+                    log::info!(
                         "warning: {shown}: this file system has no locks ({e}); make sure that no other run trains here"
                     );
                     return Ok(Self { path, _file: file });

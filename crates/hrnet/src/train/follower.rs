@@ -1,14 +1,16 @@
 //! What the processes behind the first do between steps: they write nothing and decide as it decides.
 
+use super::Summary;
 use super::group::Group;
 use super::kept::Kept;
-use super::{Summary, interrupt};
-use anyhow::Result;
+use crate::error::Result;
+use crate::stop::Stop;
 use hrnet_train::{BoxError, Control, Observer, StepReport, Trainer};
 
 /// The observer of a process that is not the first.
 pub(super) struct Follower<'a> {
     group: &'a Group,
+    stop: &'a Stop,
     max_steps: Option<u64>,
     higher_is_better: bool,
     kept: Kept,
@@ -17,12 +19,13 @@ pub(super) struct Follower<'a> {
 impl<'a> Follower<'a> {
     pub(super) fn new(
         group: &'a Group,
+        stop: &'a Stop,
         max_steps: Option<u64>,
         higher_is_better: bool,
         trainer: &Trainer,
     ) -> Result<Self> {
         let kept = Kept::from_text(trainer.observer_state())?;
-        Ok(Self { group, max_steps, higher_is_better, kept })
+        Ok(Self { group, stop, max_steps, higher_is_better, kept })
     }
 
     /// What this process would write into a checkpoint.
@@ -40,7 +43,7 @@ impl<'a> Follower<'a> {
 impl Observer for Follower<'_> {
     fn after_step(&mut self, trainer: &mut Trainer, report: &StepReport) -> Result<Control, BoxError> {
         self.kept.step(report);
-        let asked = self.group.any(interrupt::asked())?;
+        let asked = self.group.any(self.stop.is_asked())?;
         let stop = asked || self.max_steps.is_some_and(|max| report.step >= max);
         Ok(if stop && self.group.between_steps(trainer) { Control::Stop } else { Control::Continue })
     }

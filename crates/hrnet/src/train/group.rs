@@ -5,10 +5,8 @@
 
 use super::Folder;
 use crate::config::TrainConfig;
-use crate::outcome::Outcome;
-#[cfg(feature = "mpi")]
-use crate::outcome::{Failure, chain};
-use anyhow::{Result, anyhow, ensure};
+use crate::error::{Error, ErrorKind, Result, ensure};
+use crate::stop::Stop;
 use hrnet_train::reduce::Alone;
 use hrnet_train::{BoxError, Checkpoints, Reduce, TapeError, TrainError, Trainer};
 use std::path::Path;
@@ -40,11 +38,17 @@ fn launched(env: impl Fn(&str) -> Option<String>) -> usize {
 
 impl Group {
     /// Meets the other processes that a launcher has started, if any.
-    pub fn join() -> Result<Self> {
-        match launched(|name| std::env::var(name).ok()) {
+    /// Where there are several, listen for signals before: a launcher may ask to end from then on.
+    pub fn join(stop: &Stop) -> Result<Self> {
+        match Self::launched() {
             0 | 1 => Ok(Self::alone()),
-            size => Self::connect(size),
+            size => Self::connect(size, stop),
         }
+    }
+
+    /// How many processes a launcher has started with this one.
+    pub fn launched() -> usize {
+        launched(|name| std::env::var(name).ok())
     }
 
     fn alone() -> Self {
@@ -56,22 +60,17 @@ impl Group {
     }
 
     #[cfg(not(feature = "mpi"))]
-    fn connect(size: usize) -> Result<Self> {
-        anyhow::bail!(
+    fn connect(size: usize, _: &Stop) -> Result<Self> {
+        crate::bail!(
             "started as one of {size} processes, but this hrnet was built without MPI: build it with \
              `cargo build --release --features mpi`, or start it without mpirun"
         )
     }
 
     #[cfg(feature = "mpi")]
-    fn connect(size: usize) -> Result<Self> {
-        // Listening must begin before a launcher can ask to end.
-        super::interrupt::listen()?;
-        let link = super::mpi::Link::join(size)?;
+    fn connect(size: usize, stop: &Stop) -> Result<Self> {
+        let link = super::mpi::Link::join(size, stop.clone())?;
         let reduce = link.reduce();
-        if reduce.rank() > 0 {
-            crate::out::hush();
-        }
         Ok(Self { reduce, link: Some(link) })
     }
 
@@ -125,7 +124,7 @@ impl Group {
 
     /// Waits until the first process is here.
     pub(super) fn follow(&self) -> Result<()> {
-        self.told([0.0]).map_err(|e| anyhow!(e))?;
+        self.told([0.0])?;
         Ok(())
     }
 
@@ -149,7 +148,7 @@ impl Group {
         let own = [digest(config.as_bytes()), per_epoch as f64, step as f64, digest(&state)];
         let mut all = vec![0.0; own.len() * self.size()];
         all[own.len() * self.rank()..][..own.len()].copy_from_slice(&own);
-        self.reduce.sum(&mut all).map_err(|e| anyhow!(e))?;
+        self.reduce.sum(&mut all)?;
         let what = ["the configuration or --max-steps", "the number of batches", "the step", "the weights"];
         let (first, others) = all.split_at(own.len());
         for (rank, other) in others.chunks_exact(own.len()).enumerate() {
@@ -161,10 +160,11 @@ impl Group {
                 };
                 if other[i] != first[i] {
                     let rank = rank + 1;
-                    return Err(Differ(format!(
-                    "rank {rank} and rank 0 differ in {what}{numbers}: all ranks need the same configuration, data, run \
+                    let differ = Differ(format!(
+                        "rank {rank} and rank 0 differ in {what}{numbers}: all ranks need the same configuration, data, run \
                      folder and start model, best from a shared folder"
-                    )).into());
+                    ));
+                    return Err(Error::from_other(ErrorKind::Invalid, differ));
                 }
             }
         }
@@ -198,71 +198,99 @@ impl Group {
         if self.size() == 1 || !intact || !self.leads_now() || step == 0 {
             return;
         }
-        let saved =
-            trainer.save().map_err(|e| anyhow!(e)).and_then(|bytes| Ok(checkpoints.save(step, &bytes)?));
+        let saved = trainer.save().map_err(Error::from).and_then(|bytes| Ok(checkpoints.save(step, &bytes)?));
         match saved {
-            Ok(name) => eprintln!("saved {}", out.join(name).display()),
-            Err(error) => eprintln!("step {step} could not be saved: {error:#}"),
+            // Of the processes that are left only one is here, whichever it is.
+            Ok(name) => log::error!("saved {}", out.join(name).display()),
+            Err(error) => log::error!("step {step} could not be saved: {error:#}"),
         }
     }
 
     /// Ends this process's part: waits for the others, and sees to it that an error is told once, by the process that has it.
-    pub fn leave(self, outcome: Outcome) -> Outcome {
+    /// `failed` is this process's own error, where it has one.
+    pub fn leave(self, failed: Option<Failed<'_>>) -> Parting {
         #[cfg(feature = "mpi")]
         if self.link.is_some() {
-            return self.leave_together(outcome);
+            return self.leave_together(failed);
         }
-        outcome
+        match failed {
+            None => Parting::Well,
+            Some(_) => Parting::Tell,
+        }
     }
 
     #[cfg(feature = "mpi")]
-    fn leave_together(mut self, outcome: Outcome) -> Outcome {
+    fn leave_together(mut self, failed: Option<Failed<'_>>) -> Parting {
         use super::mpi::{Broken, Word};
-        let Some(link) = self.link.take() else { return outcome };
+        let own = |failed: &Option<Failed>| if failed.is_some() { Parting::Tell } else { Parting::Well };
+        let Some(link) = self.link.take() else { return own(&failed) };
         let (rank, broken, leads) = (self.rank(), link.broken(), link.leads());
-        let failure = match outcome {
-            Ok(()) => {
-                let others = link.leave(None);
-                // Who failed has said so.
-                return match others.iter().any(Option::is_some) {
-                    true => Err(Failure::Reported(first_code(&others))),
-                    false => Ok(()),
-                };
-            }
-            Err(failure) => failure,
+        let Some(failed) = failed else {
+            let others = link.leave(None);
+            // Who failed has said so.
+            return match others.iter().any(Option::is_some) {
+                true => Parting::Silent(first_code(&others)),
+                false => Parting::Well,
+            };
         };
-        let (code, silent) = (failure.code(), Word { code: 1, text: String::new() });
+        let (code, silent) = (failed.code, Word { code: 1, text: String::new() });
         match broken {
             Some(Broken::Left(_)) => {
                 let others = link.leave(Some(silent));
-                Err(Failure::Reported(first_code(&others)))
+                Parting::Silent(first_code(&others))
             }
             // The same for all that are left.
             Some(Broken::Lost { .. } | Broken::Silent(_)) => {
                 link.leave(Some(silent));
-                Err(if leads { failure } else { Failure::Reported(1) })
+                if leads { Parting::Tell } else { Parting::Silent(1) }
             }
             _ => {
-                let text = failure.message().unwrap_or_default();
+                let text = failed.text;
                 let others = link.leave(Some(Word { code, text: text.clone() }));
                 // What travelled may be cut.
                 let same = |r: usize| {
                     others[r].as_ref().is_some_and(|w| !w.text.is_empty() && text.starts_with(&w.text[..]))
                 };
                 let count = (0..others.len()).filter(|&r| same(r)).count();
-                match failure {
-                    Failure::Runtime(error) if error.is::<Differ>() => {
-                        Err(if leads { Failure::Runtime(error) } else { Failure::Reported(code) })
+                match failed.error {
+                    Some(error) if error.find::<Differ>().is_some() => {
+                        if leads {
+                            Parting::Tell
+                        } else {
+                            Parting::Silent(code)
+                        }
                     }
-                    _ if (0..rank).any(same) => Err(Failure::Reported(code)),
-                    Failure::Runtime(error) if count + 1 < others.len() => {
-                        Err(Failure::Runtime(anyhow!("rank {rank}: {}", chain(&error))))
-                    }
-                    failure => Err(failure),
+                    _ if (0..rank).any(same) => Parting::Silent(code),
+                    Some(_) if count + 1 < others.len() => Parting::TellAs(rank),
+                    _ => Parting::Tell,
                 }
             }
         }
     }
+}
+
+/// How this process's part of a run failed.
+#[derive(Debug)]
+pub struct Failed<'a> {
+    /// The exit code it would end with alone.
+    pub code: u8,
+    /// What it would say.
+    pub text: String,
+    /// The error, unless it is one of usage.
+    pub error: Option<&'a crate::Error>,
+}
+
+/// What a process does when all have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// Nothing failed anywhere.
+    Well,
+    /// It tells its own error.
+    Tell,
+    /// It tells its own error as that of this rank: others failed otherwise.
+    TellAs(usize),
+    /// Another process tells; it ends with this exit code.
+    Silent(u8),
 }
 
 /// The exit code of the first process that tells its error.

@@ -3,7 +3,8 @@
 use super::source::Source;
 use super::{bottom_up, classification, face, pose, segmentation};
 use crate::config::{Task, TrainConfig};
-use anyhow::Result;
+use crate::error::Result;
+use crate::stop::Stop;
 use hrnet_data::dataset::model::Category;
 use hrnet_data::draw::{Tile, tile_sheet};
 use hrnet_data::loader::ImageOptions;
@@ -58,8 +59,8 @@ pub(super) trait Judge {
     fn metric(&self) -> String;
     /// Whether more is better.
     fn higher_is_better(&self) -> bool;
-    /// The figures of some weights.
-    fn measure(&mut self, weights: &Weights) -> Result<Judged>;
+    /// The figures of some weights; an error once the run was asked to end.
+    fn measure(&mut self, weights: &Weights, stop: &Stop) -> Result<Judged>;
     /// The worst samples of the last measurement as a page under a title.
     fn worst(&mut self, title: &str) -> Result<Option<Image>>;
 }

@@ -1,6 +1,6 @@
 //! What goes into a checkpoint beside the trainer's own state. Every process of a run keeps the same, so that each of them can save.
 
-use anyhow::Result;
+use crate::error::Result;
 use hrnet_train::StepReport;
 use serde::{Deserialize, Serialize};
 

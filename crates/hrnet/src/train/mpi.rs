@@ -10,8 +10,8 @@
 //! have sent; who waits for a sum finds this word in its place. A process on the same machine that is gone without a
 //! word is found by its number in `/proc`. Of other machines the launcher knows; it asks the rest to end.
 
-use super::interrupt;
-use anyhow::{Context, Result, bail, ensure};
+use crate::error::{Context, Result, bail, ensure};
+use crate::stop::Stop;
 use hrnet_kernels::Isa;
 use hrnet_train::{BoxError, Reduce};
 use mpi::Threading;
@@ -53,6 +53,12 @@ const NAP: Duration = Duration::from_micros(100);
 const LOOK: Duration = Duration::from_millis(20);
 /// Once asked to end, so long is waited for a process on another machine: Open MPI kills a second after asking.
 const PATIENCE: Duration = Duration::from_millis(700);
+
+impl From<Broken> for crate::Error {
+    fn from(broken: Broken) -> Self {
+        Self::from_other(crate::ErrorKind::Training, broken)
+    }
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -151,6 +157,8 @@ struct Shared {
     urgent: AtomicBool,
     /// A bucket is under way.
     busy: AtomicBool,
+    /// Who wishes that the run ends sets it.
+    stop: Stop,
     gradients: Mutex<Gradients>,
 }
 
@@ -264,7 +272,7 @@ impl Shared {
         } else if let Some(rank) = gone.filter(|&rank| peers[rank].inbox.is_empty()) {
             Broken::Lost { rank, who: peers[rank].who.clone() }
         } else if waited > PATIENCE
-            && interrupt::urged()
+            && self.stop.is_urged()
             && let Some(far) = self.others().find(|&r| peers[r].watch.is_none())
         {
             Broken::Silent(far)
@@ -470,7 +478,7 @@ impl std::fmt::Debug for Link {
 
 impl Link {
     /// Meets the other processes, of which the launcher tells the number.
-    pub(super) fn join(launched: usize) -> Result<Self> {
+    pub(super) fn join(launched: usize, stop: Stop) -> Result<Self> {
         let (mut universe, level) = mpi::initialize_with_threading(Threading::Serialized)
             .context("MPI is already in use in this process")?;
         let world = universe.world();
@@ -500,6 +508,7 @@ impl Link {
             abandoned: AtomicBool::default(),
             urgent: AtomicBool::default(),
             busy: AtomicBool::default(),
+            stop,
             gradients: Mutex::new(Gradients {
                 filling,
                 under_way: 0,
@@ -518,7 +527,7 @@ impl Link {
             Err(error) => {
                 let error = format!("{error:#}");
                 link.leave(Some(Word { code: 1, text: error.clone() }));
-                bail!(error)
+                bail!("{error}")
             }
         }
     }

@@ -3,20 +3,19 @@
 use super::export;
 use super::folder::Folder;
 use super::group::Group;
-use super::interrupt;
 use super::job::{Facts, Judge};
 use super::kept::{Kept, LOG_STEPS};
 use super::plots::{self, Shown};
 use super::tensorboard::Events;
 use super::{RunOptions, Summary};
 use crate::config::TrainConfig;
-use anyhow::{Context, Result};
+use crate::error::{Context, Result};
+use crate::stop::{Interrupted, Stop, Watch};
 use hrnet_formats::Metric;
 use hrnet_image::encode_png;
 use hrnet_ir::{Model, Weights};
 use hrnet_train::trainer::Progress as Place;
 use hrnet_train::{BoxError, Checkpoints, Control, FitEnd, Observer, StepReport, Trainer};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -35,7 +34,8 @@ pub(super) struct Progress<'a> {
     checkpoints: &'a mut Checkpoints<Folder>,
     group: &'a Group,
     judge: Option<Box<dyn Judge>>,
-    bar: ProgressBar,
+    stop: &'a Stop,
+    watch: &'a mut dyn Watch,
     log: File,
     events: Events,
     kept: Kept,
@@ -58,6 +58,7 @@ impl<'a> Progress<'a> {
         model: &Model,
         facts: Facts,
         options: &RunOptions<'a>,
+        watch: &'a mut dyn Watch,
         per_epoch: u64,
         checkpoints: &'a mut Checkpoints<Folder>,
         judge: Option<Box<dyn Judge>>,
@@ -71,11 +72,8 @@ impl<'a> Progress<'a> {
         let events = Events::create(&options.out.join("tensorboard"));
         let events = events.with_context(|| format!("{}: no event file", options.out.display()))?;
         let total = config.train.epochs.saturating_mul(per_epoch);
-        let bar = ProgressBar::new(options.max_steps.map_or(total, |m| m.min(total)));
-        let style = "{bar:30} step {pos}/{len}  {elapsed_precise} elapsed, {eta_precise} left  {msg}";
-        bar.set_style(ProgressStyle::with_template(style)?);
-        bar.set_position(done.epoch * per_epoch + done.index);
-        bar.reset_eta();
+        let total = options.max_steps.map_or(total, |m| m.min(total));
+        watch.plan(total, done.epoch * per_epoch + done.index);
         Ok(Self {
             config,
             model: *model,
@@ -85,7 +83,8 @@ impl<'a> Progress<'a> {
             checkpoints,
             group: options.group,
             judge,
-            bar,
+            stop: options.stop,
+            watch,
             log,
             events,
             kept,
@@ -130,10 +129,12 @@ impl<'a> Progress<'a> {
         let weights = self.weights(trainer);
         let Some(judge) = &mut self.judge else { return Ok(None) };
         let started = Instant::now();
-        let judged = judge.measure(&weights).inspect_err(|e| self.interrupted = interrupt::is_cause(e))?;
+        let judged = judge
+            .measure(&weights, self.stop)
+            .inspect_err(|e| self.interrupted = e.find::<Interrupted>().is_some())?;
         let best = trainer.note_metric(judged.percent, judge.higher_is_better());
         let note = if best { " (best)" } else { "" };
-        self.bar.println(format!("epoch {}: {} {:.3} %{note}", epoch + 1, judge.title(), judged.percent));
+        self.watch.line(&format!("epoch {}: {} {:.3} %{note}", epoch + 1, judge.title(), judged.percent));
         let title = format!("{} (epoch {}, {:.3} %)", judge.title(), epoch + 1, judged.percent);
         let sheet = judge.worst(&title)?;
         let step = trainer.progress().step;
@@ -176,8 +177,8 @@ impl<'a> Progress<'a> {
     }
 
     /// What a run that data have ended leaves behind: a checkpoint, where there is anything to keep.
-    pub(super) fn rescue(mut self, trainer: &mut Trainer, error: anyhow::Error) -> anyhow::Error {
-        self.bar.finish_and_clear();
+    pub(super) fn rescue(mut self, trainer: &mut Trainer, error: crate::Error) -> crate::Error {
+        self.watch.ends();
         let step = trainer.progress().step;
         if step == 0 {
             return error;
@@ -200,8 +201,8 @@ impl<'a> Progress<'a> {
         }
         let weights = self.weights(trainer);
         let metric = match (&mut self.judge, end) {
-            (Some(judge), FitEnd::Finished) => match judge.measure(&weights) {
-                Err(e) if interrupt::is_cause(&e) => {
+            (Some(judge), FitEnd::Finished) => match judge.measure(&weights, self.stop) {
+                Err(e) if e.find::<Interrupted>().is_some() => {
                     end = FitEnd::Stopped;
                     None
                 }
@@ -215,25 +216,27 @@ impl<'a> Progress<'a> {
             self.checkpoints.storage(),
             self.judge.as_ref().map(|j| Shown { key: j.key(), title: j.title() }),
         )?;
-        self.bar.finish_and_clear();
+        self.watch.ends();
         let step = trainer.progress().step;
         let out = self.out.display();
         if !between {
-            eprintln!(
+            log::info!(
                 "no checkpoint of the end: it lies within an accumulated step, of which each process has a part"
             );
         }
         match end {
-            FitEnd::Finished => eprintln!("finished after {step} steps; models and checkpoints are in {out}"),
+            FitEnd::Finished => {
+                log::info!("finished after {step} steps; models and checkpoints are in {out}")
+            }
             FitEnd::Stopped => {
-                eprintln!("stopped at step {step}; continue with --resume auto (run folder {out})")
+                log::info!("stopped at step {step}; continue with --resume auto (run folder {out})")
             }
         }
         let mut best = serde_json::Map::new();
         if let Some(judge) = &self.judge {
             best.insert(format!("best_{}", judge.key()), json!(trainer.best()));
             if let Some(value) = trainer.best() {
-                eprintln!("best {} {value:.3} % ({out}/best.safetensors)", judge.title());
+                log::info!("best {} {value:.3} % ({out}/best.safetensors)", judge.title());
             }
         }
         Ok(Summary { out: self.out.clone(), steps: step, finished: end == FitEnd::Finished, best })
@@ -242,16 +245,16 @@ impl<'a> Progress<'a> {
 
 impl Observer for Progress<'_> {
     fn after_step(&mut self, trainer: &mut Trainer, report: &StepReport) -> Result<Control, BoxError> {
-        self.bar.inc(1);
+        self.watch.step();
         let mean = self.kept.step(report);
         if let Some(reason) = report.skipped {
-            self.bar.println(format!("step {} skipped: {reason}", report.step));
+            self.watch.line(&format!("step {} skipped: {reason}", report.step));
             self.write_log(
                 &json!({"step": report.step, "epoch": report.epoch, "skipped": reason.to_string()}),
             )?;
         }
         if let Some(loss) = mean {
-            self.bar.set_message(format!("epoch {} loss {loss:.6}", report.epoch + 1));
+            self.watch.state(&format!("epoch {} loss {loss:.6}", report.epoch + 1));
             let (then, waited) = self.lap;
             self.lap = (Instant::now(), self.waited.load(Ordering::Relaxed));
             let seconds = then.elapsed().as_secs_f64();
@@ -276,7 +279,7 @@ impl Observer for Progress<'_> {
         if report.updated && report.step.is_multiple_of(self.config.train.checkpoint_steps) {
             self.save(trainer)?;
         }
-        let asked = self.group.any(interrupt::asked())?;
+        let asked = self.group.any(self.stop.is_asked())?;
         let stop = asked || self.max_steps.is_some_and(|max| report.step >= max);
         Ok(if stop && between { Control::Stop } else { Control::Continue })
     }
@@ -297,8 +300,8 @@ impl Observer for Progress<'_> {
         }
         let control = match self.config.train.patience {
             Some(patience) if self.judge.is_some() && self.kept.stale() >= patience => {
-                self.bar
-                    .println(format!("no new best in {} evaluations: the run ends early", self.kept.stale()));
+                self.watch
+                    .line(&format!("no new best in {} evaluations: the run ends early", self.kept.stale()));
                 self.early = true;
                 Control::Stop
             }

@@ -1,7 +1,7 @@
 //! The log as pictures: `loss.png` and `metric.png` in the run folder.
 
 use super::folder::Folder;
-use anyhow::Result;
+use crate::error::Result;
 use hrnet_data::draw::chart::{Axis, Chart, Series};
 use hrnet_image::encode_png;
 use serde_json::Value;

@@ -5,12 +5,13 @@ use super::face::map_form;
 use super::job::{Job, Judge, Judged, facts_of, image_options, page, short_name, worst_of};
 use super::source::{Source, heatmaps};
 use crate::config::{AugmentSection, LossSection, PointMetric, TrainConfig};
+use crate::error::{Context, Result, bail};
 use crate::measure::Measured;
 use crate::measure::pose::correct::Length;
 use crate::measure::pose::{MeasureOptions, Metric, box_of, measure, official_score, sigmas};
 use crate::result::{Instance, Point};
+use crate::stop::Stop;
 use crate::task::{Find, Place, TopDown};
-use anyhow::{Context, Result, bail};
 use hrnet_data::augment::LandmarkAugment;
 use hrnet_data::dataset::coco::{self, CocoOptions};
 use hrnet_data::dataset::model::{Category, PoseSample, PoseSet};
@@ -65,7 +66,7 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
 
 fn read(file: &Path, images: Option<&Path>) -> Result<PoseSet> {
     let set = coco::read(file, &image_root(file, images), &CocoOptions::default())?;
-    set.notes.iter().take(5).for_each(|note| crate::remark!("{}: {note}", file.display()));
+    set.notes.iter().take(5).for_each(|note| log::info!("{}: {note}", file.display()));
     Ok(set)
 }
 
@@ -100,7 +101,7 @@ pub(super) fn leave_out(set: &mut PoseSet, list: &Path) -> Result<()> {
     let before = set.samples.len();
     let images: Vec<i64> = set.images.iter().map(|i| i.id).collect();
     set.samples.retain(|s| images.get(s.image).is_none_or(|id| !ids.contains(id)));
-    crate::remark!("{} of {before} persons left out by {shown}", before - set.samples.len());
+    log::info!("{} of {before} persons left out by {shown}", before - set.samples.len());
     Ok(())
 }
 
@@ -152,12 +153,12 @@ impl PoseJudge {
     }
 
     /// Every person with its index.
-    fn predict(&self, weights: &Weights) -> Result<Vec<Instance>> {
+    fn predict(&self, weights: &Weights, stop: &Stop) -> Result<Vec<Instance>> {
         let mut model = TopDown::new(weights.clone(), self.recipe.clone(), self.pool.clone())?;
         let mut all = Vec::with_capacity(self.set.len());
         let indices: Vec<usize> = (0..self.set.len()).collect();
         for chunk in indices.chunks(model.batch()) {
-            super::interrupt::check()?;
+            stop.check()?;
             let images = chunk.iter().map(|&i| self.set.image(i)).collect::<Result<Vec<_>, _>>()?;
             let place = |i: usize| {
                 let (person, bbox) = self.set.person(i);
@@ -220,8 +221,8 @@ impl Judge for PoseJudge {
         true
     }
 
-    fn measure(&mut self, weights: &Weights) -> Result<Judged> {
-        let found = self.predict(weights)?;
+    fn measure(&mut self, weights: &Weights, stop: &Stop) -> Result<Judged> {
+        let found = self.predict(weights, stop)?;
         let (pck, ap) = (self.figures(&found, Metric::Pck)?, self.figures(&found, Metric::Ap)?);
         let percent = |v: Option<f64>| v.map(|v| 100.0 * v);
         let value = match self.metric {

@@ -7,7 +7,8 @@ use super::RunOptions;
 use super::job::Job;
 use super::start;
 use crate::config::TrainConfig;
-use anyhow::{Context, Result};
+use crate::error::{Context, Result};
+use crate::stop::{Stop, Watch};
 use hrnet_data::draw::chart::{Axis, Chart, Series};
 use hrnet_image::encode_png;
 use hrnet_kernels::{Isa, Pool};
@@ -49,15 +50,17 @@ impl<S: BatchSource> BatchSource for EveryStep<S> {
     }
 }
 
+/// Smooths losses until the run is lost.
 #[derive(Default)]
-struct Watch {
+struct Curve {
+    stop: Stop,
     past: f64,
     count: i32,
     least: Option<f64>,
     curve: Vec<[f64; 2]>,
 }
 
-impl Watch {
+impl Curve {
     /// Takes a loss; false when the run is lost.
     fn take(&mut self, rate: f64, loss: f64) -> bool {
         self.past = PAST * self.past + (1.0 - PAST) * loss;
@@ -73,10 +76,9 @@ impl Watch {
     }
 }
 
-impl Observer for Watch {
+impl Observer for Curve {
     fn after_step(&mut self, _: &mut Trainer, report: &StepReport) -> Result<Control, BoxError> {
-        let on =
-            report.skipped.is_none() && self.take(report.rate, report.loss) && !super::interrupt::asked();
+        let on = report.skipped.is_none() && self.take(report.rate, report.loss) && !self.stop.is_asked();
         Ok(if on { Control::Continue } else { Control::Stop })
     }
 }
@@ -94,8 +96,8 @@ fn steepest(curve: &[[f64; 2]]) -> Option<f64> {
 }
 
 /// Runs the finder; nothing but `rate.png` is written.
-pub fn find(config: &TrainConfig, options: &RunOptions) -> Result<Rates> {
-    super::interrupt::listen()?;
+pub fn find(config: &TrainConfig, options: &RunOptions, watch: &mut dyn Watch) -> Result<Rates> {
+    watch.begins()?;
     let pool = Arc::new(Pool::new(options.threads));
     let steps = options.max_steps.unwrap_or(STEPS).max(2);
     if config.data.check && !options.skip_check {
@@ -120,31 +122,31 @@ pub fn find(config: &TrainConfig, options: &RunOptions) -> Result<Rates> {
     train.max_bad_steps = u32::MAX;
     let weights = start::weights(config, &model, &net)?;
     let mut trainer = Trainer::new(&net, &weights, train, [batch, 3, h, w])?;
-    let mut watch = Watch::default();
-    trainer.fit(&mut EveryStep(source), steps, &mut watch)?;
-    let suggested = steepest(&watch.curve);
+    let mut losses = Curve { stop: options.stop.clone(), ..Curve::default() };
+    trainer.fit(&mut EveryStep(source), steps, &mut losses)?;
+    let suggested = steepest(&losses.curve);
     crate::io::create_folder(options.out)?;
-    let mut series = vec![Series::new("smoothed loss", watch.curve.clone())];
+    let mut series = vec![Series::new("smoothed loss", losses.curve.clone())];
     if let Some(rate) = suggested {
-        let at = watch.curve.iter().find(|p| p[0] == rate).context("the suggested rate is on the curve")?;
+        let at = losses.curve.iter().find(|p| p[0] == rate).context("the suggested rate is on the curve")?;
         series.push(Series::new(format!("suggested {rate:.1e}"), vec![*at]).marks());
     }
     let chart = Chart::lines("Learning rate", Axis::new("rate").log(), Axis::new("loss").log(), series);
     let picture = options.out.join("rate.png");
     crate::io::write_atomic(&picture, &encode_png(&chart.to_image())?)?;
     match suggested {
-        Some(rate) => eprintln!(
+        Some(rate) => log::info!(
             "the loss falls fastest at a rate of {rate:.2e}: try train.schedule.base = {rate:.1e} ({})",
             picture.display()
         ),
-        None => eprintln!(
+        None => log::info!(
             "no rate between {:.0e} and {:.0e} makes the loss fall ({})",
             RANGE[0],
             RANGE[1],
             picture.display()
         ),
     }
-    Ok(Rates { suggested, curve: watch.curve })
+    Ok(Rates { suggested, curve: losses.curve })
 }
 
 #[cfg(test)]
@@ -170,9 +172,9 @@ mod tests {
 
     #[test]
     fn a_lost_run_ends() {
-        let mut watch = Watch::default();
+        let mut watch = Curve::default();
         assert!((0..20).all(|_| watch.take(1e-3, 1.0)));
         assert!((0..30).any(|_| !watch.take(1.0, 50.0)));
-        assert!(!Watch::default().take(1.0, f64::NAN));
+        assert!(!Curve::default().take(1.0, f64::NAN));
     }
 }

@@ -4,8 +4,9 @@ use super::export::recipe;
 use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
 use super::source::{Source, stack};
 use crate::config::{AugmentSection, ClassNames, ClassWeights, LossSection, TrainConfig};
+use crate::error::{Context, Result, bail};
+use crate::stop::Stop;
 use crate::task::{SegmentOptions, Segmenter};
-use anyhow::{Context, Result, bail};
 use hrnet_data::augment::SegmentAugment;
 use hrnet_data::dataset::label_map::{self as numbering, IGNORE, LabelMap};
 use hrnet_data::dataset::model::{ReadOptions, SegSet};
@@ -47,7 +48,7 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
         bail!("{}: no pixel of the label images belongs to a class", list.display());
     }
     for (name, _) in names.iter().zip(&counts).filter(|(_, n)| **n == 0) {
-        crate::remark!("warning: {}: no pixel is labelled {name}; it cannot be learned", list.display());
+        log::info!("warning: {}: no pixel is labelled {name}; it cannot be learned", list.display());
     }
     let mut loss = loss.clone();
     if config.data.class_weights != ClassWeights::None {
@@ -205,13 +206,13 @@ impl Judge for SegmentJudge {
         true
     }
 
-    fn measure(&mut self, weights: &Weights) -> Result<Judged> {
+    fn measure(&mut self, weights: &Weights, stop: &Stop) -> Result<Judged> {
         let options = SegmentOptions::default();
         let mut model = Segmenter::new(weights.clone(), self.recipe.clone(), self.pool.clone(), options)?;
         self.last.clear();
         let mut confusion = Confusion::new(self.names.len(), Some(i64::from(IGNORE)));
         for i in 0..self.set.len() {
-            super::interrupt::check()?;
+            stop.check()?;
             let (image, labels) = (self.set.image(i)?, self.set.labels(i)?);
             let seen = model.predict(&image)?.0.classes;
             confusion

@@ -1,7 +1,7 @@
 //! Batches for the trainer from any maker of samples. A batch is a function of seed, epoch and index, so there is no state to
 //! keep.
 
-use anyhow::{Result, bail};
+use crate::error::{Result, bail};
 use hrnet_data::loader::{BatchPlan, Batches, Position, Samples, TrainSample};
 use hrnet_ir::Tensor;
 use hrnet_train::{Batch, BatchSource, BoxError, Target};
@@ -48,7 +48,7 @@ impl Source {
             bail!("the training set has no samples");
         }
         if plan.batch_size > samples {
-            crate::remark!(
+            log::info!(
                 "train.batch is {}, the training set has {samples}: every batch is the whole set",
                 plan.batch_size
             );

@@ -1,7 +1,7 @@
 //! The weights a run starts from.
 
 use crate::config::TrainConfig;
-use anyhow::{Result, bail};
+use crate::error::{Result, bail};
 use hrnet_ir::{Model, Net, Weights};
 
 /// Initial weights by rule; where the configuration names a model file, those of its tensors that fit by name and shape
@@ -41,7 +41,7 @@ pub(super) fn weights(config: &TrainConfig, model: &Model, net: &Net) -> Result<
         );
     }
     let first = other_shape.first().or(left.first());
-    crate::remark!(
+    log::info!(
         "started from {}: {taken} of {all} tensors, {} new{}",
         start.display(),
         all - taken,

@@ -1,9 +1,9 @@
 //! State dicts and forward passes.
 
-use super::{Case, Check, Context};
-use crate::cli::Executor;
+use super::Executor;
+use super::{Case, Check, Setup};
+use crate::error::{Context, Result, bail};
 use crate::runner::Runner;
-use anyhow::{Context as _, Result, bail};
 use hrnet_formats::golden::ForwardCase;
 use hrnet_ir::{formula, interp};
 use std::path::Path;
@@ -13,7 +13,7 @@ const ENGINE_FACTOR: f64 = 4.0;
 /// Relative to the largest value of the output.
 const INTERPRETER_LIMIT: f64 = 1e-9;
 
-pub(super) fn verify_forward(context: &Context, bytes: &[u8]) -> Result<Case> {
+pub(super) fn verify_forward(context: &Setup, bytes: &[u8]) -> Result<Case> {
     let case = ForwardCase::parse(bytes)?;
     let net = case.model()?.build()?;
     let weights = formula::weights(&net, &case.salt);

@@ -1,8 +1,8 @@
 //! The top-down path of human pose: crops, decoding, targets, suppression.
 
 use super::network::largest;
-use super::{Case, Check, Context};
-use anyhow::{Context as _, Result, bail, ensure};
+use super::{Case, Check, Setup};
+use crate::error::{Context, Result, bail, ensure};
 use hrnet_data::codec::heatmap::{Decoder, argmax, decode, encode_official_pose};
 use hrnet_data::geometry::{
     CropRule, IMAGENET_MEAN, IMAGENET_STD, pose_affine, pose_box_to_centre_scale, to_tensor,
@@ -54,7 +54,7 @@ fn read_image(path: &Path) -> Result<Image> {
 }
 
 /// The named image in the folder of `--images`, or in the COCO folders beside the fixtures.
-fn find_image(context: &Context, path: &Path, name: &str) -> Result<PathBuf> {
+fn find_image(context: &Setup, path: &Path, name: &str) -> Result<PathBuf> {
     let name = plain_name(name)?;
     let mut folders: Vec<PathBuf> = context.images.iter().cloned().collect();
     let data = path.parent().unwrap_or(Path::new("")).join("../../data/coco-mini");
@@ -63,7 +63,7 @@ fn find_image(context: &Context, path: &Path, name: &str) -> Result<PathBuf> {
     found.with_context(|| format!("{name}: not found; name the folder of the images with --images"))
 }
 
-pub(super) fn verify_crops(context: &Context, name: String, path: &Path, bytes: &[u8]) -> Result<Case> {
+pub(super) fn verify_crops(context: &Setup, name: String, path: &Path, bytes: &[u8]) -> Result<Case> {
     let cases: Vec<Crop> = serde_json::from_slice(bytes)?;
     let (mut rules, mut affines, mut values, mut greys) = (0, Vec::new(), Vec::new(), [0u64; 256]);
     for case in &cases {

@@ -17,10 +17,10 @@
 //! reference, which meets 1e-4 and 1e-3 everywhere; `hrnet-train`'s own tests tie the f32 trainer to it with the ReLU
 //! signs of the run. A parameter whose official gradient is rounding noise (a bias in front of a batch norm) is left out.
 
+use super::Executor;
 use super::network::largest;
-use super::{Case, Check, Context};
-use crate::cli::Executor;
-use anyhow::{Result, bail};
+use super::{Case, Check, Setup};
+use crate::error::{Result, bail};
 use hrnet_formats::golden::{Sampled, TrainCase};
 use hrnet_ir::{Net, Weights, formula};
 use hrnet_train::loss::{CITYSCAPES_WEIGHTS, CrossEntropy, PixelCrossEntropy};
@@ -44,7 +44,7 @@ const STATISTICS_LIMIT: f64 = 1e-4;
 /// A gradient below this share of the norm of all gradients is rounding noise.
 const NOISE: f64 = 1e-9;
 
-pub(super) fn verify(context: &Context, bytes: &[u8]) -> Result<Case> {
+pub(super) fn verify(context: &Setup, bytes: &[u8]) -> Result<Case> {
     let case = TrainCase::parse(bytes)?;
     let net = case.model()?.build()?;
     let shape: [usize; 4] = case.input_shape.clone().try_into().expect("checked when parsed");

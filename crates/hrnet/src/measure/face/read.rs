@@ -1,7 +1,7 @@
 //! Which set a path is, and its faces.
 
 use super::{FaceOptions, Images, Part};
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, bail};
 use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::landmark_csv::{self, CsvOptions};
 use hrnet_data::dataset::model::{Base, DataError, LandmarkSample, PoseSet, face_centre_scale};

@@ -2,9 +2,9 @@
 //! run and of its written file are equal.
 
 use super::{MeasureOptions, Metric, box_of, pair, sigmas, suppress};
+use crate::error::{Result, bail};
 use crate::measure::{Column, Curve, Measured, Table, Unit, Worst, WorstList};
 use crate::result::Instance;
-use anyhow::Result;
 use hrnet_data::dataset::model::PoseSet;
 use hrnet_data::metric::coco::{Ap, Dataset, Params, ResultRow, Truth, truth_oks};
 use hrnet_formats::Task;
@@ -97,7 +97,7 @@ pub(super) fn measure_rows(
     out.set("instances", rows.len().to_string());
     let crowd = if metric == Metric::CrowdAp { data.crowd_figures(&ap) } else { None };
     if metric == Metric::CrowdAp && crowd.is_none() {
-        anyhow::bail!("{}: CrowdPose's figures need `crowdIndex` of every image", set.path.display());
+        bail!("{}: CrowdPose's figures need `crowdIndex` of every image", set.path.display());
     }
     for f in crowd.as_ref().map_or(&report.figures, |c| &c.0) {
         out.figure(f.name.to_lowercase(), label(f.name, crowd.is_some()), f.value, Unit::Share);

@@ -5,9 +5,9 @@
 //! measured by the longer side of the box. A training run that judges itself by PCK calls [`length_of`] too.
 
 use super::{MeasureOptions, box_of, pair};
+use crate::error::{Context, Result, bail};
 use crate::measure::{Column, Curve, Measured, Table, Unit, Worst, WorstList};
 use crate::result::Instance;
-use anyhow::{Context, Result, bail};
 use hrnet_data::dataset::model::{Category, PoseSample, PoseSet};
 use hrnet_data::dataset::skeletons::normal;
 use hrnet_data::metric::pck::{Pck, Pckh, box_length, torso_length};

@@ -1,6 +1,6 @@
 //! Opens a pose set by what is in its file.
 
-use anyhow::{Context, Result, bail};
+use crate::error::{Context, Result, bail};
 use hrnet_data::dataset::coco::{self, CocoOptions};
 use hrnet_data::dataset::model::{PoseSet, ReadOptions};
 use hrnet_data::dataset::{ai_challenger, lsp, mpii};

@@ -1,6 +1,6 @@
 //! The constants of OKS: how far a point of each kind is labelled apart by different people, over the square root of the area.
 
-use anyhow::{Result, bail};
+use crate::error::{Result, bail};
 use hrnet_data::dataset::model::Category;
 use hrnet_data::dataset::skeletons;
 use hrnet_data::metric::oks::COCO_SIGMAS;

@@ -3,9 +3,10 @@
 use super::super::export::recipe;
 use super::super::job::Facts;
 use crate::config::TrainConfig;
+use crate::error::{Context, Result, bail};
+use crate::stop::Stop;
 use crate::task::{Find, Place, TopDown};
 use crate::timing::TimeSplit;
-use anyhow::{Context, Result};
 use hrnet_data::loader::{LandmarkSet, SetOptions};
 use hrnet_data::metric::nme::{Nme, NmeReport, Normaliser};
 use hrnet_image::Image;
@@ -24,13 +25,14 @@ fn measure(
     set: &LandmarkSet,
     normaliser: Normaliser,
     how: &Find,
+    stop: &Stop,
     mut seen: impl FnMut(usize, &Image, &[[f64; 2]]),
 ) -> Result<(Nme, TimeSplit)> {
     let mut nme = Nme::new(normaliser);
     let mut time = TimeSplit::default();
     let all: Vec<usize> = (0..set.len()).collect();
     for chunk in all.chunks(CHUNK) {
-        crate::train::check_interrupt()?;
+        stop.check()?;
         let started = Instant::now();
         let images: Vec<Arc<Image>> = chunk.iter().map(|&i| set.image(i)).collect::<Result<_, _>>()?;
         time.read += started.elapsed();
@@ -73,11 +75,7 @@ impl Evaluator {
         let named = config.data.normaliser.map(|[a, b]| Normaliser::InterOcular { a, b });
         let normaliser = named.or_else(|| Normaliser::published(points)).unwrap_or(Normaliser::Diagonal);
         if points != model.head.outputs().1 {
-            anyhow::bail!(
-                "{}: {points} points, the training set has {}",
-                table.display(),
-                model.head.outputs().1
-            );
+            bail!("{}: {points} points, the training set has {}", table.display(), model.head.outputs().1);
         }
         Ok(Some(Self { set: Arc::new(set), config: config.clone(), model: *model, normaliser, pool }))
     }
@@ -88,12 +86,16 @@ impl Evaluator {
     }
 
     /// The figures of some weights, and the points of every face.
-    pub fn measure_with_points(&self, weights: &Weights) -> Result<(NmeReport, Vec<Vec<[f64; 2]>>)> {
+    pub fn measure_with_points(
+        &self,
+        weights: &Weights,
+        stop: &Stop,
+    ) -> Result<(NmeReport, Vec<Vec<[f64; 2]>>)> {
         let recipe = recipe(&self.config, &self.model, &Facts::default(), None);
         let mut model = TopDown::new(weights.clone(), recipe, self.pool.clone())?;
         let mut found = Vec::with_capacity(self.set.len());
         let keep = |_: usize, _: &Image, points: &[[f64; 2]]| found.push(points.to_vec());
-        let (nme, _) = measure(&mut model, &self.set, self.normaliser, &Find::default(), keep)?;
+        let (nme, _) = measure(&mut model, &self.set, self.normaliser, &Find::default(), stop, keep)?;
         Ok((nme.compute().context("the validation set is empty")?, found))
     }
 }

@@ -1,0 +1,104 @@
+//! Faces: boxes from the labels.
+
+use super::{Evaluated, bar, flip, protocol};
+use crate::cli::Eval;
+use hrnet::error::{Context, Result, bail};
+use hrnet::measure::face::{FaceOptions, FaceSet};
+use hrnet::measure::{Measured, Unit};
+use hrnet::model::LoadedModel;
+use hrnet::task::{Place, TopDown};
+use hrnet::timing::TimeSplit;
+use hrnet::view;
+use hrnet_data::draw::sheet::draw_comparison;
+use hrnet_data::draw::{Person, PoseStyle};
+use hrnet_data::geometry::Crop;
+use hrnet_image::Image;
+use hrnet_image::warp::warp_bilinear_u8;
+use hrnet_kernels::Pool;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Side of the picture of a face.
+const CELL: usize = 300;
+
+pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: bool) -> Result<Evaluated> {
+    let mut model = TopDown::new(loaded.weights, loaded.recipe, pool)?;
+    let options = FaceOptions {
+        images: args.images.as_deref(),
+        split: args.split.as_deref(),
+        protocol: args.protocol.into(),
+        ..FaceOptions::default()
+    };
+    let set = FaceSet::open(&args.data, &options)?;
+    let points = model.schema().names.len();
+    if set.points() != points {
+        bail!("{}: {} points, the model has {points}", args.data.display(), set.points());
+    }
+    let (found, time) = look(&mut model, &set, args)?;
+    let mut measured = set.measure(found.iter().cloned().enumerate(), usize::from(args.worst_count))?;
+    measured.time = time;
+    measured.set("box_source", "labelled centre and scale");
+    measured.set("flip", flip(args.flip));
+    measured.set("decoder", model.decoder(&args.find()).to_string());
+    measured.set("protocol", protocol(args));
+    if let Some(train) = &args.mean_shape {
+        let train = FaceSet::open(train, &options)?;
+        baseline(&mut measured, set.mean_shape_error(&train)?);
+    }
+    let worst = if pictures { pictures_of(&measured, &model, &set, &found)? } else { Vec::new() };
+    Ok(Evaluated { measured, worst })
+}
+
+fn baseline(measured: &mut Measured, error: f64) {
+    let nme = measured.value("nme");
+    measured.figure("mean_shape_nme", "NME of the mean shape", error, Unit::Share);
+    if let Some(nme) = nme.filter(|&v| v > 0.0) {
+        measured.figure("mean_shape_ratio", "that many times the model's", error / nme, Unit::Number);
+    }
+}
+
+/// The points of every face.
+fn look(model: &mut TopDown, set: &FaceSet, args: &Eval) -> Result<(Vec<Vec<[f64; 2]>>, TimeSplit)> {
+    let (mut found, mut time) = (Vec::with_capacity(set.len()), TimeSplit::default());
+    let (how, bar) = (args.find(), bar(set.len())?);
+    let all: Vec<usize> = (0..set.len()).collect();
+    for group in all.chunks(model.batch()) {
+        let started = Instant::now();
+        let images: Vec<Arc<Image>> = group.iter().map(|&i| set.image(i)).collect::<Result<_>>()?;
+        time.read += started.elapsed();
+        let place = |i: usize| Place::of_centre(set.samples()[i].centre, set.samples()[i].scale);
+        let places: Vec<(&Image, Place)> =
+            images.iter().zip(group).map(|(m, &i)| (m.as_ref(), place(i))).collect();
+        let looked = model.look_at(&places, &how, false)?;
+        time += looked.time;
+        found.extend(looked.instances.iter().map(|i| i.points.iter().map(|p| p.at).collect::<Vec<_>>()));
+        bar.inc(group.len() as u64);
+    }
+    bar.finish_and_clear();
+    Ok((found, time))
+}
+
+/// The worst faces: labels in grey under the points found.
+fn pictures_of(
+    measured: &Measured,
+    model: &TopDown,
+    set: &FaceSet,
+    found: &[Vec<[f64; 2]>],
+) -> Result<Vec<(Image, String)>> {
+    let schema = view::draw_schema(model.schema());
+    let style = PoseStyle { boxes: false, labels: false, radius: Some(2.0), ..PoseStyle::default() };
+    let mut out = Vec::new();
+    for worst in &measured.worst {
+        let image = set.image(worst.index)?;
+        let sample = set.samples().get(worst.index).context("a face of the set")?;
+        let map = Crop::face(sample.centre, sample.scale, 1.5).to_affine(CELL, CELL);
+        let mut cell = warp_bilinear_u8(&image, &map, CELL, CELL);
+        let moved = |points: &[[f64; 2]]| points.iter().map(|&p| map.apply(p)).collect::<Vec<_>>();
+        let (labels, points) = (moved(&sample.points), moved(&found[worst.index]));
+        let person = |points| Person { points, ..Person::default() };
+        draw_comparison(&mut cell, &schema, &[person(&labels)], &[person(&points)], &style);
+        let name = sample.image.file_name().unwrap_or_default().to_string_lossy();
+        out.push((cell, format!("{}  {name}", measured.worst_by.1.show(Some(worst.value)))));
+    }
+    Ok(out)
+}

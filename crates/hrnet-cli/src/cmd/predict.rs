@@ -1,0 +1,415 @@
+//! `hrnet predict`: points, masks or classes in images and videos; a picture and a result for each.
+//!
+//! ```text
+//! sources -> groups of frames that run together -> answers -> tracking -> result files, overlays, lines on the screen
+//! ```
+//!
+//! Everything is in input order. What cannot be read or looked at is listed and the run goes on; the exit code is then 1.
+
+use crate::cli::Predict;
+use crate::outcome::{Failure, Outcome};
+use crate::progress::style;
+use crate::say;
+use hrnet::error::one_line;
+use hrnet::error::{Context, Result};
+use hrnet::io;
+use hrnet::model::LoadedModel;
+use hrnet::npy;
+use hrnet::output::{self, Format, Target, Writer, WriterOptions, json};
+use hrnet::result::{Found, ImageResult, Schema};
+use hrnet::source::{self, Boxes, Failed, Frame, Sources};
+use hrnet::task::{Answer, Ask, Options, Predictor, Stages};
+use hrnet::timing::{TimeSplit, Timing, ms};
+use hrnet::track::Follow;
+use hrnet::view;
+use hrnet_formats::Task;
+use hrnet_image::encode_png;
+use hrnet_kernels::Pool;
+use indicatif::ProgressBar;
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Below this mean score the box was probably not a face (faces in their boxes reach 0.8 to 1).
+const UNSURE: f64 = 0.65;
+/// Frames that wait for one another to fill a batch, at most.
+const WAITING: usize = 8;
+
+pub(super) fn run(args: &Predict) -> Outcome {
+    let mut timing = Timing::start();
+    let reading = source::Options { leave_out: Some(args.out.clone()), ..args.source.options() };
+    let sources = Sources::of(&args.images, &reading)?;
+    let boxes = args.boxes_file.as_deref().map(|path| Boxes::read(path, &args.box_options())).transpose()?;
+    let single = sources.count() == Some(1) && boxes.is_none();
+    let video = sources.inputs().iter().any(|i| i.is_video());
+    let total = sources.count();
+    // The first image is decoded while the model is loaded, the next ones while the network runs.
+    let frames = sources.frames();
+    let loaded = LoadedModel::for_task(args.model.as_deref(), args.task.map(Into::into))?;
+    let pool = Arc::new(Pool::new(args.compute.threads()));
+    let options = Options { boxes: single.then_some(args.boxes.len().max(1)), ..args.task_options() };
+    let predictor = Predictor::new(loaded, pool, options)?;
+    timing.loaded();
+    if !predictor.takes_boxes() && (!args.boxes.is_empty() || boxes.is_some()) {
+        return Err(Failure::Usage("this model looks at whole images; leave --box and --boxes out".into()));
+    }
+    let mut job = Job::new(args, predictor, boxes, video, total, timing)?;
+    let mut group = Vec::new();
+    for item in frames {
+        match item {
+            Ok(frame) => group.push(job.wanted(frame)),
+            Err(failed) => group.push(Err(failed)),
+        }
+        if group.len() >= WAITING || job.is_full(&group) {
+            job.group(std::mem::take(&mut group))?;
+        }
+    }
+    job.group(group)?;
+    job.finish()
+}
+
+/// A frame with the boxes to look in.
+struct Wanted {
+    frame: Frame,
+    /// Nothing for the whole image.
+    boxes: Option<Vec<[f64; 4]>>,
+}
+
+struct Job<'a> {
+    args: &'a Predict,
+    predictor: Predictor,
+    boxes: Option<Boxes>,
+    follow: Follow,
+    writers: Vec<Writer>,
+    /// A JSON file beside each picture.
+    beside: bool,
+    /// JSON lines, which begin with the first result, so that a video that cannot be read leaves no file.
+    lines_wanted: bool,
+    overlays: bool,
+    video: Option<io::Staged>,
+    bar: ProgressBar,
+    timing: Timing,
+    done: usize,
+    failures: usize,
+}
+
+impl<'a> Job<'a> {
+    fn new(
+        args: &'a Predict,
+        predictor: Predictor,
+        boxes: Option<Boxes>,
+        video: bool,
+        total: Option<usize>,
+        timing: Timing,
+    ) -> Result<Self> {
+        io::create_folder(&args.out)?;
+        if let Some(folder) = &args.dump_stages {
+            io::create_folder(folder)?;
+        }
+        let mut formats = args.formats.clone();
+        formats.dedup();
+        let beside = formats.is_empty() && !video;
+        if beside && predictor.schema().task == Task::Segmentation {
+            formats.push(Format::PaletteMasks);
+        }
+        let options = WriterOptions {
+            image_ids: args.annotations.as_deref().map(output::ids_of_annotations).transpose()?,
+            palette: view::palette(&predictor.schema().names).colours().to_vec(),
+            ..WriterOptions::default()
+        };
+        let mut writers = Vec::new();
+        for format in formats {
+            writers.push(writer(args, format, predictor.schema(), &options)?);
+        }
+        if args.json {
+            writers.push(Writer::create(Format::Json, &Target::Stdout, predictor.schema(), &options)?);
+        }
+        let bar = match total {
+            Some(1) => ProgressBar::hidden(),
+            Some(n) => ProgressBar::new(n as u64),
+            None => ProgressBar::no_length().with_style(style("{pos} frames, {per_sec}")?),
+        };
+        let overlay_video = args.overlay_video.as_deref().map(io::Staged::create).transpose()?;
+        Ok(Self {
+            args,
+            predictor,
+            boxes,
+            follow: args.follow(),
+            writers,
+            beside,
+            lines_wanted: args.formats.is_empty() && video,
+            overlays: !args.no_overlay && (beside || args.overlay),
+            video: overlay_video,
+            bar,
+            timing,
+            done: 0,
+            failures: 0,
+        })
+    }
+
+    /// The frame with its boxes, or why they cannot be had.
+    fn wanted(&self, frame: Frame) -> Result<Wanted, Failed> {
+        match self.boxes_of(&frame) {
+            Ok(boxes) => Ok(Wanted { frame, boxes }),
+            Err(error) => Err(Failed { input: frame.input, time: frame.time, error }),
+        }
+    }
+
+    /// Boxes of an image: from the file, from the command line, or nothing for the whole image.
+    fn boxes_of(&self, frame: &Frame) -> Result<Option<Vec<[f64; 4]>>> {
+        let boxes: Vec<[f64; 4]> = match &self.boxes {
+            Some(boxes) => {
+                let found = boxes.of(&frame.input, frame.time);
+                let found =
+                    found.with_context(|| format!("no box for '{}' in the --boxes file", frame.input))?;
+                found.into_iter().map(|b| b.rect).collect()
+            }
+            None if self.args.boxes.is_empty() => return Ok(None),
+            None => self.args.boxes.clone(),
+        };
+        let (width, height) = (frame.image.width() as f64, frame.image.height() as f64);
+        for [x, y, w, h] in &boxes {
+            let outside = *x >= width || *y >= height || x + w <= 0.0 || y + h <= 0.0;
+            hrnet::ensure!(!outside, "box {x},{y},{w},{h} lies outside the image of {width}x{height} pixels");
+        }
+        Ok(Some(boxes))
+    }
+
+    /// Whether a group fills the batches of the network.
+    fn is_full(&self, group: &[Result<Wanted, Failed>]) -> bool {
+        let boxes: usize = group.iter().flatten().map(|w| w.boxes.as_ref().map_or(1, Vec::len)).sum();
+        boxes >= self.predictor.batch()
+    }
+
+    /// Looks at a group together and hands out its results in order.
+    fn group(&mut self, group: Vec<Result<Wanted, Failed>>) -> Outcome {
+        let asks: Vec<Ask> = group
+            .iter()
+            .flatten()
+            .map(|w| Ask { image: &w.frame.image, boxes: w.boxes.as_deref() })
+            .collect();
+        let mut answers: Vec<Result<Answer>> = match self.predictor.look(&asks) {
+            Ok(answers) => answers.into_iter().map(Ok).collect(),
+            // One of them is the reason: each on its own tells which.
+            Err(_) if asks.len() > 1 => asks
+                .iter()
+                .map(|&ask| self.predictor.look(&[ask]).map(|mut only| only.swap_remove(0)))
+                .collect(),
+            Err(error) => vec![Err(error)],
+        };
+        drop(asks);
+        answers.reverse();
+        for item in group {
+            self.done += 1;
+            let failed = match item {
+                Ok(wanted) => {
+                    let (input, time) = (wanted.frame.input.clone(), wanted.frame.time);
+                    let answer = answers.pop().context("an answer for every image").and_then(|a| a);
+                    match answer.and_then(|answer| self.result(wanted, answer)) {
+                        Ok(()) => None,
+                        Err(error) => Some(Failed { input, time, error }),
+                    }
+                }
+                Err(failed) => Some(failed),
+            };
+            if let Some(Failed { input, time, error }) = failed {
+                self.failures += 1;
+                let place = time.map_or_else(String::new, |t| format!(", frame {}", t.index));
+                self.bar.suspend(|| eprintln!("error: {input}{place}: {}", one_line(&error)));
+                for writer in &mut self.writers {
+                    writer.failed(&input, time, &one_line(&error))?;
+                }
+            }
+            self.bar.inc(1);
+        }
+        Ok(())
+    }
+
+    /// Writes and says what was found in a frame.
+    fn result(&mut self, wanted: Wanted, answer: Answer) -> Result<()> {
+        let Wanted { frame, boxes } = wanted;
+        self.timing.result();
+        let time = TimeSplit { read: frame.read, ..answer.time };
+        self.timing.images += time;
+        let mut result = ImageResult {
+            input: frame.input,
+            stem: frame.stem,
+            frame: frame.time,
+            width: frame.image.width(),
+            height: frame.image.height(),
+            exif_orientation: frame.exif_orientation,
+            found: answer.found,
+            time,
+        };
+        for note in &frame.notes {
+            self.bar.suspend(|| eprintln!("{}: {note}", result.input));
+        }
+        if boxes.is_none() && self.is_unsure(&result.found) {
+            let input = &result.input;
+            self.bar.suspend(|| {
+                eprintln!(
+                    "{input}: the whole image was taken as the face and the points are unsure; give the face's place with --box x,y,w,h"
+                );
+            });
+        }
+        self.follow.update(frame.clip, &mut result);
+        if std::mem::take(&mut self.lines_wanted) {
+            let schema = self.predictor.schema();
+            self.writers.insert(0, writer(self.args, Format::Jsonl, schema, &WriterOptions::default())?);
+        }
+        let schema = self.predictor.schema();
+        let mut shown = None;
+        let mut overlay = None;
+        if self.overlays || self.video.is_some() {
+            let boxed = boxes.is_some() || !self.predictor.takes_boxes();
+            let picture = view::overlay(&frame.image, schema, &result.found, boxed);
+            if self.overlays {
+                let path = self.args.out.join(format!("{}.{}.png", result.stem, picture_name(&result.found)));
+                io::write_atomic(&path, &encode_png(&picture)?)?;
+                shown = Some(path.clone());
+                overlay = Some(path);
+            }
+            if let Some(video) = &mut self.video {
+                video.write(&hrnet_image::encode_jpeg(&picture, 90)?)?;
+            }
+        }
+        if self.beside {
+            let path = self.args.out.join(format!("{}.json", result.stem));
+            let document = json::document(&result, schema, overlay.as_deref());
+            io::write_atomic(&path, &serde_json::to_vec_pretty(&document)?)?;
+            shown.get_or_insert(path);
+        }
+        for (i, stages) in answer.stages.iter().enumerate() {
+            let name = format!("{}.{i}", result.stem);
+            if self.args.heat_maps
+                && let Some(size) = self.predictor.map_size()
+                && let Some(sheet) = view::heat_maps(stages, self.predictor.recipe(), schema, size)
+            {
+                let path = self.args.out.join(format!("{name}.heatmaps.png"));
+                io::write_atomic(&path, &encode_png(&sheet)?)?;
+            }
+            if let Some(folder) = &self.args.dump_stages {
+                self.dump(folder, &name, stages, &result.found, i)?;
+            }
+        }
+        for writer in &mut self.writers {
+            writer.add_with(&result, overlay.as_deref())?;
+        }
+        if !self.args.json && (self.beside || frame.clip.is_none()) {
+            self.bar.suspend(|| {
+                lines(&result, &self.predictor, shown.as_deref()).iter().for_each(|l| say!("{l}"))
+            });
+        }
+        Ok(())
+    }
+
+    /// A whole picture taken for a face that probably is none.
+    fn is_unsure(&self, found: &Found) -> bool {
+        let face = self.predictor.schema().task == Task::Face;
+        match found {
+            Found::Instances(instances) if face && self.args.refine == 0 => {
+                instances.iter().any(|i| i.score < UNSURE)
+            }
+            _ => false,
+        }
+    }
+
+    fn dump(&self, folder: &Path, name: &str, stages: &Stages, found: &Found, index: usize) -> Result<()> {
+        let recipe = self.predictor.recipe();
+        let (h, w) = recipe.input_size;
+        npy::write(&folder.join(format!("{name}.input.npy")), &[1, 3, h, w], &stages.input)?;
+        if let Some([mh, mw]) = self.predictor.map_size() {
+            let maps = stages.heatmaps.len() / (mh * mw);
+            npy::write(&folder.join(format!("{name}.heatmaps.npy")), &[1, maps, mh, mw], &stages.heatmaps)?;
+        }
+        let crop = view::crop_image(stages, recipe);
+        io::write_atomic(&folder.join(format!("{name}.crop.png")), &encode_png(&crop)?)?;
+        let Found::Instances(instances) = found else { return Ok(()) };
+        let points = instances.get(index).map(|i| i.points.as_slice()).unwrap_or_default();
+        let (points, scores): (Vec<[f64; 2]>, Vec<f32>) = points.iter().map(|p| (p.at, p.score)).unzip();
+        let text = serde_json::to_vec_pretty(
+            &json!({"image_to_input": stages.to_input.0, "points": points, "scores": scores}),
+        )?;
+        io::write_atomic(&folder.join(format!("{name}.stages.json")), &text)
+    }
+
+    fn finish(self) -> Outcome {
+        self.bar.finish_and_clear();
+        for writer in self.writers {
+            let written = writer.finish(Some(&self.timing))?;
+            for note in written.notes {
+                eprintln!("{note}");
+            }
+            if let ([file], false, false) = (&written.files[..], self.args.json, self.beside) {
+                say!("{} results -> {}", self.done - self.failures, file.display());
+            }
+        }
+        if let (Some(video), Some(path)) = (self.video, &self.args.overlay_video) {
+            video.finish()?;
+            if !self.args.json {
+                say!("overlays -> {}", path.display());
+            }
+        }
+        match (self.failures, self.done) {
+            (0, _) => Ok(()),
+            // The one error was said above.
+            (1, 1) => Err(Failure::Reported(1)),
+            (failed, all) => Err(Failure::Runtime(hrnet::err!("{failed} of {all} images failed"))),
+        }
+    }
+}
+
+/// A writer into the folder of results.
+fn writer(args: &Predict, format: Format, schema: &Schema, options: &WriterOptions) -> Result<Writer> {
+    let path = match format.per_image() {
+        true => args.out.clone(),
+        false => args.out.join(format.file_name()),
+    };
+    Writer::create(format, &Target::Path(path), schema, options)
+}
+
+/// What an overlay is called.
+fn picture_name(found: &Found) -> &'static str {
+    match found {
+        Found::Instances(_) => "points",
+        Found::Mask(_) => "overlay",
+        Found::Classes(_) => "classes",
+    }
+}
+
+/// What was found, for people.
+fn lines(result: &ImageResult, predictor: &Predictor, shown: Option<&Path>) -> Vec<String> {
+    let names = &predictor.schema().names;
+    let name = |class: usize| names.get(class).map_or("?", String::as_str);
+    let end = shown.map_or_else(String::new, |p| format!(" -> {}", p.display()));
+    let time = format!("{:.1} ms", ms(result.time.network));
+    let input = &result.input;
+    match &result.found {
+        Found::Instances(instances) if instances.is_empty() => vec![format!("{input}: nobody found, {time}{end}")],
+        Found::Instances(instances) => instances
+            .iter()
+            .map(|i| {
+                let [x, y, w, h] = i.bbox;
+                let (points, score) = (i.points.len(), i.score);
+                format!("{input}: {points} points in box {x:.0},{y:.0},{w:.0},{h:.0}, mean score {score:.2}, {time}{end}")
+            })
+            .collect(),
+        Found::Mask(mask) => {
+            let total = mask.classes.len().max(1) as f64;
+            let mut shares: Vec<(usize, u64)> = mask.histogram(names.len()).into_iter().enumerate().collect();
+            shares.retain(|s| s.1 > 0);
+            shares.sort_by_key(|s| std::cmp::Reverse(s.1));
+            let parts: Vec<String> = shares
+                .iter()
+                .take(4)
+                .map(|&(class, n)| format!("{} {:.0} %", name(class), 100.0 * n as f64 / total))
+                .collect();
+            vec![format!("{input}: {} classes, most of it {}, {time}{end}", shares.len(), parts.join(", "))]
+        }
+        Found::Classes(ranked) => {
+            let parts: Vec<String> =
+                ranked.iter().map(|r| format!("{} {:.1} %", name(r.class), 100.0 * r.probability)).collect();
+            vec![format!("{input}: {}, {time}{end}", parts.join(", "))]
+        }
+    }
+}
