@@ -42,7 +42,7 @@ const UNSAFE_CRATE: &str = "crates/hrnet-kernels";
 const UNSAFE_BUDGET: &str = "xtask/unsafe_budget.txt";
 const KEYWORD: &str = concat!("un", "safe");
 
-/// Modules that read bytes from users: check E4 of the reliability list. The attribute of a module covers the modules below it.
+/// Modules that read bytes from users (check E4, docs/reliability.md). The attribute of a module covers the modules below it.
 const PARSERS: &[&str] = &[
     "crates/hrnet-formats/src/",
     "crates/hrnet-image/src/decode",
@@ -95,6 +95,7 @@ pub fn run(root: &Path) -> Result<Report> {
     images(&files, &mut report);
     links(&files, &mut report);
     readme_commands(&files, &mut report);
+    crate::citations::check(&files, &mut report);
     crate::translation::check(&files, &mut report);
     Ok(report)
 }
@@ -210,7 +211,7 @@ fn unfinished(source: &Source, report: &mut Report) {
             report.fail(format!("{}: ignored test", source.place(at)));
         }
     }
-    if !["crates/hrnet", "xtask"].contains(&source.file.package()) && !source.is_dev_only() {
+    if !["crates/hrnet-cli", "xtask"].contains(&source.file.package()) && !source.is_dev_only() {
         for name in ["print", "println", "eprint", "eprintln"] {
             for at in macros(&source.code, name) {
                 report.fail(format!("{}: {name}! in a library", source.place(at)));
@@ -367,7 +368,8 @@ fn unknown_command(command: &str, verbs: &BTreeSet<&str>) -> Option<String> {
             return (!["tidy", "supply"].contains(&task)).then(|| format!("unknown task '{task}'"));
         }
         ("cargo", Some(sub)) => {
-            let known = ["build", "check", "clippy", "doc", "fmt", "install", "test"].contains(&sub);
+            let known =
+                ["build", "check", "clippy", "doc", "fmt", "install", "package", "test"].contains(&sub);
             return (!known).then(|| format!("unknown cargo command '{sub}'"));
         }
         _ => return None,
@@ -421,7 +423,7 @@ mod tests {
         );
         let print = "fn f() { println!(\"x\") }";
         assert_eq!(findings("crates/hrnet-ir/src/a.rs", print, unfinished).len(), 1);
-        for path in ["crates/hrnet/src/a.rs", "xtask/src/a.rs", "crates/hrnet-ir/tests/a.rs"] {
+        for path in ["crates/hrnet-cli/src/a.rs", "xtask/src/a.rs", "crates/hrnet-ir/tests/a.rs"] {
             assert!(findings(path, print, unfinished).is_empty(), "{path}");
         }
         let ignored = format!("#[test]\n{} = \"slow\"]\nfn f() {{}}", concat!("#[", "ignore"));

@@ -14,6 +14,7 @@
 //! * heat maps are `f32`, `[joints, h, w]`;
 //! * `official` in a name means: the behaviour of the published code, its quirks included.
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 pub mod augment;
 pub mod check;
@@ -24,6 +25,6 @@ pub mod draw;
 pub mod geometry;
 pub mod loader;
 pub mod metric;
-pub use hrnet_ir::points;
+pub use hrnet_ir::sets;
 pub mod rng;
 pub mod sheet;

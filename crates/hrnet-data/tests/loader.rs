@@ -1,11 +1,11 @@
 //! The loader: the same samples for any number of threads and from any start, labels that follow the pixels.
 #![forbid(unsafe_code)]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hrnet_data::augment::LandmarkAugment;
-use hrnet_data::codec::heatmap::{Decoder, decode};
+use hrnet_data::codec::heatmap::{SubPixel, decode};
 use hrnet_data::geometry::input_to_heatmap;
 use hrnet_data::loader::{
     BadImages, Batch, BatchPlan, Batches, ImageOptions, LandmarkSet, Landmarks, LoaderError, Position,
@@ -161,7 +161,7 @@ fn labels_follow_the_pixels_through_augmentation() {
         for index in 0..set.len() {
             let s = set.sample(5, epoch, index, &augment, &spec).unwrap();
             flips += usize::from(s.flipped);
-            let peaks = decode(&s.target, 32, 32, Decoder::LogQuadratic);
+            let peaks = decode(&s.target, 32, 32, SubPixel::LogQuadratic);
             for (joint, peak) in peaks.iter().enumerate() {
                 if s.weight[joint] == 0.0 {
                     continue;
@@ -246,8 +246,7 @@ fn dropping_early_ends_the_threads() {
 
 #[test]
 fn the_real_faces_load() {
-    let Some(shared) = hrnet_testkit::shared() else { return };
-    let root: &Path = &shared.join("data/faces68");
+    let Some(root) = hrnet_testkit::data("faces68") else { return };
     let set = LandmarkSet::open(&root.join("val.csv"), &root.join("images"), SetOptions::default()).unwrap();
     assert_eq!((set.len(), set.points()), (339, 68));
     let spec = SampleSpec::square(128, 32, 1.5);
@@ -256,7 +255,7 @@ fn the_real_faces_load() {
         let s = set.sample(1, 0, i, &LandmarkAugment::none(), &spec).unwrap();
         assert!(s.weight.iter().all(|&w| w == 1.0), "sample {i}");
         let back = s.to_input.then(&input_to_heatmap(spec.strides())).inverse().unwrap();
-        for (p, want) in decode(&s.target, 32, 32, Decoder::default()).iter().zip(&set.samples()[i].points) {
+        for (p, want) in decode(&s.target, 32, 32, SubPixel::default()).iter().zip(&set.samples()[i].points) {
             let got = back.apply(p.point());
             error += (got[0] - want[0]).hypot(got[1] - want[1]) / (339.0 * 68.0);
         }

@@ -1,14 +1,15 @@
 //! The golden vectors of the official pose pipeline: crops, targets, decoding, OKS suppression.
 #![forbid(unsafe_code)]
 
-use hrnet_data::codec::heatmap::{Decoder, argmax, decode, encode_official_pose};
+use hrnet_data::codec::heatmap::{SubPixel, argmax, decode, encode_official_pose};
 use hrnet_data::geometry::{
     CropRule, IMAGENET_MEAN, IMAGENET_STD, pose_affine, pose_box_to_centre_scale, to_tensor,
 };
-use hrnet_data::metric::oks::{COCO_SIGMAS, PoseCandidate, oks_nms};
+use hrnet_data::metric::oks::{PoseCandidate, oks_nms};
+use hrnet_data::sets::COCO17;
 use hrnet_image::warp::warp_opencv5_u8;
 use hrnet_image::{DecodeOptions, Exif, Image, Limits, decode as decode_image};
-use hrnet_testkit::{read_fixture, shared};
+use hrnet_testkit::read_fixture;
 use serde::Deserialize;
 
 fn json<T: for<'a> Deserialize<'a>>(name: &str) -> T {
@@ -53,7 +54,7 @@ struct Crop {
 #[test]
 fn crops() {
     // The photographs may not be copied into the repository.
-    let Some(shared) = shared() else { return };
+    let Some(data) = hrnet_testkit::data("coco-mini") else { return };
     for case in json::<Vec<Crop>>("pose_crops.json") {
         let [w, h] = case.input_wh;
         let rule = pose_box_to_centre_scale(case.bbox_clipped, w, h);
@@ -67,7 +68,7 @@ fn crops() {
             assert!((got[0] - want[0]).hypot(got[1] - want[1]) < 1e-3);
         }
         let golden = read_image(&read_fixture(&format!("pose/{}", case.crop_rgb_png)));
-        let path = ["train2017", "val2017"].map(|d| shared.join("data/coco-mini").join(d).join(&case.image));
+        let path = ["train2017", "val2017"].map(|d| data.join(d).join(&case.image));
         let path = path.into_iter().find(|p| p.is_file()).expect("the image is in one of both folders");
         let crop = warp_opencv5_u8(&read_image(&std::fs::read(path).unwrap()), &affine, w, h);
         let mut histogram = [0usize; 256];
@@ -108,8 +109,8 @@ fn decoding() {
         let [.., joints, h, w] = shape[..] else { panic!("{shape:?}") };
         let rule = CropRule { centre: case.center, scale: case.scale_200px };
         let back = pose_affine(&rule, 0.0, w, h).unwrap().inverse().unwrap();
-        let plain = decode(&maps, h, w, Decoder::Argmax);
-        let quarter = decode(&maps, h, w, Decoder::QuarterOffset);
+        let plain = decode(&maps, h, w, SubPixel::Argmax);
+        let quarter = decode(&maps, h, w, SubPixel::QuarterOffset);
         assert_eq!((plain.len(), plain.len()), (joints, case.keypoints.len()));
         for j in 0..joints {
             assert_eq!((plain[j].point(), plain[j].score), (case.argmax[j], case.scores[j]), "joint {j}");
@@ -159,8 +160,8 @@ fn sub_pixel_decoding_is_mmposes() {
         let (shape, maps) = npy(&case.heatmaps);
         let [.., h, w] = shape[..] else { panic!("{shape:?}") };
         let kernel = if h > 64 { 17 } else { 11 };
-        let classic = decode(&maps, h, w, Decoder::Dark { kernel });
-        let udp = decode(&maps, h, w, Decoder::Udp { kernel });
+        let classic = decode(&maps, h, w, SubPixel::Dark { kernel });
+        let udp = decode(&maps, h, w, SubPixel::Udp { kernel });
         for (j, map) in maps.chunks_exact(h * w).enumerate() {
             let [x, y] = case.argmax[j];
             if case.scores[j] <= 0.0 {
@@ -259,6 +260,6 @@ fn oks_suppression() {
                 area: case.area,
             })
             .collect();
-        assert_eq!(oks_nms(&poses, &COCO_SIGMAS, case.threshold), case.keep);
+        assert_eq!(oks_nms(&poses, COCO17.sigmas, case.threshold), case.keep);
     }
 }

@@ -228,7 +228,7 @@ fn head(shapes: &Shapes, width: usize, notes: &mut Vec<String>) -> Result<Head, 
     }
 }
 
-/// Interpolation and momentum by family (`reference/hrnet.md` 1.3).
+/// Interpolation and momentum by family (docs/hrnet.md 3.1).
 fn family(arch: Arch, head: &Head, scheme: Scheme, notes: &mut Vec<String>) -> Arch {
     let bilinear = |align_corners| Fuse::Bilinear { align_corners };
     let mm = scheme.is_openmmlab();
@@ -259,7 +259,9 @@ fn family(arch: Arch, head: &Head, scheme: Scheme, notes: &mut Vec<String>) -> A
         Head::Features => {
             (Fuse::Nearest, 0.1, "nearest fusion assumed; the trunk of faces and segmentation is bilinear")
         }
-        _ => (Fuse::Nearest, 0.1, "nearest fusion, as in the whole family"),
+        Head::Pose { .. } | Head::Higher { .. } | Head::Classify { .. } | Head::Pyramid { .. } => {
+            (Fuse::Nearest, 0.1, "nearest fusion, as in the whole family")
+        }
     };
     notes.push(note.to_string());
     arch.fuse(fuse).bn_momentum(momentum)

@@ -20,20 +20,22 @@
 //!
 //! This crate opens no file and holds no unsafe code; the only threads are the short-lived ones of [`par`].
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 
 mod arch;
 mod backbone;
+mod decoder;
 pub mod formula;
 mod heads;
 pub mod interp;
 mod net;
 pub mod par;
 pub mod pass;
-pub mod points;
 pub mod scope;
+pub mod sets;
 pub mod shape;
 pub mod summary;
+mod task;
 mod tensor;
 mod verify;
 mod weights;
@@ -42,9 +44,16 @@ pub mod zoo;
 pub use arch::{
     Arch, Depth, Exchange, Fuse, MAX_OUTPUTS, MAX_REPEAT, MAX_WIDTH, Model, ModelError, Resolutions,
 };
+pub use decoder::Decoder;
 pub use heads::{Head, PyramidPool};
 pub use net::{BatchNorm, Conv, ConvTranspose, Net, Node, Op, Output, Param, ParamId, ParamRole, Value};
 pub use shape::ShapeError;
+pub use task::Task;
 pub use tensor::{Tensor, TensorError, element_count};
 pub use verify::{VerifyError, verify};
 pub use weights::{Coverage, ShapeMismatch, Weights};
+
+/// The example of README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
