@@ -4,14 +4,19 @@
 //! pixel centres at integers; boxes are `x y w h`.
 
 use crate::timing::TimeSplit;
-use hrnet_data::points::{PointSet, flip_permutation};
-use hrnet_formats::{Recipe, Task};
+use hrnet_data::sets::{ClassSet, PointSet, flip_permutation};
+use hrnet_formats::Recipe;
+use hrnet_ir::Task;
 
 /// What the numbers of a result stand for; one per model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schema {
     /// What the model is for.
     pub task: Task,
+    /// The known set of the points: as the recipe names it, or by its names.
+    pub set: Option<&'static PointSet>,
+    /// The known set of the classes, where the recipe names it.
+    pub classes: Option<&'static ClassSet>,
     /// Names of the points or classes, one per output.
     pub names: Vec<String>,
     /// Lines between points, for drawing; 0-based.
@@ -23,37 +28,42 @@ pub struct Schema {
 impl Schema {
     /// The schema of a model with so many points or classes; names that its recipe lacks are made up.
     pub fn of(recipe: &Recipe, outputs: usize) -> Self {
-        let points = matches!(recipe.task, Task::Face | Task::Pose | Task::BottomUpPose);
+        let points = recipe.task.has_points();
         let named = recipe.names.len() == outputs;
         let names = match (named, points) {
             (true, _) => recipe.names.clone(),
-            (false, true) => point_names(outputs),
+            (false, true) => (0..outputs).map(|i| format!("point_{i}")).collect(),
             (false, false) => (0..outputs).map(|i| format!("class_{i}")).collect(),
         };
         let inside = |&[a, b]: &[usize; 2]| a < outputs && b < outputs;
         Self {
             task: recipe.task,
+            set: recipe.point_set(),
+            classes: recipe
+                .classes
+                .as_deref()
+                .and_then(ClassSet::by_name)
+                .filter(|c| c.classes.len() == outputs),
             names,
             skeleton: recipe.skeleton.iter().filter(|l| inside(l)).copied().collect(),
             flip_pairs: recipe.flip_pairs.iter().filter(|p| inside(p)).map(|&[a, b]| (a, b)).collect(),
         }
     }
 
-    /// The known point set of this size, whose outlines the drawing uses.
+    /// The known point set, whose outlines the drawing uses.
     pub fn point_set(&self) -> Option<&'static PointSet> {
-        PointSet::of_count(self.names.len())
+        self.set.or_else(|| PointSet::by_points(&self.names)).filter(|_| self.task.has_points())
+    }
+
+    /// The known class set, whose colours the drawing uses.
+    pub fn class_set(&self) -> Option<&'static ClassSet> {
+        self.classes.or_else(|| ClassSet::by_classes(&self.names)).filter(|_| !self.task.has_points())
     }
 
     /// The index of each point in the mirrored image.
     pub fn flip_permutation(&self) -> Vec<usize> {
         flip_permutation(self.names.len(), &self.flip_pairs)
     }
-}
-
-/// Names of points: those of a known set, or their numbers.
-pub fn point_names(points: usize) -> Vec<String> {
-    PointSet::of_count(points)
-        .map_or_else(|| (0..points).map(|i| format!("point_{i}")).collect(), PointSet::names)
 }
 
 /// A point of an instance.

@@ -6,8 +6,9 @@ use hrnet_data::draw::heat::{HeatMaps, heat_sheet};
 use hrnet_data::draw::mask::{Mask, MaskStyle, overlay_with_legend};
 use hrnet_data::draw::palette::Palette;
 use hrnet_data::draw::{self, Anchor, Person, PoseStyle, draw_label, draw_people, text_size};
-use hrnet_formats::{Recipe, Task};
+use hrnet_formats::Recipe;
 use hrnet_image::Image;
+use hrnet_ir::Task;
 
 /// Longer side of a tile of a heat-map sheet.
 const HEAT_CELL: usize = 224;
@@ -18,21 +19,13 @@ pub fn draw_schema(schema: &Schema) -> draw::Schema<'_> {
         names: (&schema.names[..]).into(),
         skeleton: (&schema.skeleton[..]).into(),
         flip_pairs: (&schema.flip_pairs[..]).into(),
-        set: schema.point_set().filter(|_| schema.task == Task::Face),
+        set: schema.point_set().filter(|s| s.is_face()),
     }
 }
 
-/// The colours of the classes: those that a data set publishes where the names are its own.
-pub fn palette(names: &[String]) -> Palette {
-    let has = |name: &str| names.iter().any(|n| n.eq_ignore_ascii_case(name));
-    let known = match names.len() {
-        19 if has("rider") && has("terrain") => Palette::named("cityscapes"),
-        11 if has("pavement") && has("bicyclist") => Palette::named("camvid"),
-        20 if has("upper-clothes") => Palette::named("lip"),
-        150 => Palette::named("ade20k"),
-        _ => None,
-    };
-    known.unwrap_or_else(|| Palette::distinct(names.len()))
+/// The colours of the classes: those that their set publishes, where they are of a known one.
+pub fn palette(schema: &Schema) -> Palette {
+    schema.class_set().map_or_else(|| Palette::distinct(schema.names.len()), Palette::of_set)
 }
 
 /// The image with what was found in it. `boxed` draws the boxes and their scores, which say nothing where the whole image was
@@ -45,7 +38,7 @@ pub fn overlay(image: &Image, schema: &Schema, found: &Found, boxed: bool) -> Im
             picture
         }
         Found::Mask(mask) => {
-            let colours = palette(&schema.names);
+            let colours = palette(schema);
             let style = MaskStyle::default();
             match Mask::new(mask.width, mask.height, &mask.classes) {
                 Some(mask) => overlay_with_legend(image, &mask, &colours, &schema.names, &style),

@@ -118,7 +118,7 @@ impl BottomUp {
         if options.flip && pairs.is_empty() && joints > 1 {
             bail!("the recipe has no flip pairs for its {joints} points: turn the flip test off");
         }
-        let flip = hrnet_data::points::flip_permutation(joints, &pairs);
+        let flip = hrnet_data::sets::flip_permutation(joints, &pairs);
         let net = recipe.model.build()?;
         let runner = Runner::new(&net, weights, pool)?;
         Ok(Self { runner, recipe, options, decode, flip })

@@ -14,7 +14,7 @@ pub(crate) use top_down::convention_of;
 pub use top_down::{Convention, Find, Looked, Place, Stages, TopDown};
 
 use crate::error::{Result, bail};
-use crate::model::{LoadedModel, task_name};
+use crate::model::LoadedModel;
 use crate::result::{Found, Instance, Schema};
 use crate::timing::TimeSplit;
 use hrnet_formats::{Recipe, Task};
@@ -98,7 +98,9 @@ impl Predictor {
             Task::Classification => {
                 Self::Classifier(Box::new(Classifier::new(weights, recipe, pool, options.classify)?))
             }
-            task => bail!("models for {} run through `hrnet run`, not through this verb", task_name(task)),
+            task @ (Task::Detection | Task::Features) => {
+                bail!("models for {} run through `hrnet run`, not through this verb", task.title())
+            }
         })
     }
 

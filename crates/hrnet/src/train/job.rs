@@ -2,13 +2,14 @@
 
 use super::source::Source;
 use super::{bottom_up, classification, face, pose, segmentation};
-use crate::config::{Task, TrainConfig};
+use crate::config::{TrainConfig, untrained};
 use crate::error::Result;
 use crate::stop::Stop;
 use hrnet_data::dataset::model::Category;
 use hrnet_data::draw::{Tile, tile_sheet};
 use hrnet_data::loader::ImageOptions;
 use hrnet_image::Image;
+use hrnet_ir::Task;
 use hrnet_ir::{Model, Weights};
 use hrnet_kernels::Pool;
 use hrnet_train::Objective;
@@ -71,9 +72,10 @@ impl Job {
         match config.task {
             Task::Face => face::open(config, pool),
             Task::Pose => pose::open(config, pool),
-            Task::BottomUp => bottom_up::open(config, pool),
+            Task::BottomUpPose => bottom_up::open(config, pool),
             Task::Segmentation => segmentation::open(config, pool),
             Task::Classification => classification::open(config, pool),
+            task @ (Task::Detection | Task::Features) => Err(untrained(task)),
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let spec = PoseSpec {
         form: map_form(config, &model)?,
         padding: config.input.padding,
-        convention: crate::task::convention_of(hrnet_formats::Task::Pose, super::export::decoder(config)),
+        convention: crate::task::convention_of(hrnet_ir::Task::Pose, super::export::decoder(config)),
         combined: loss.is_combined(),
         joint_weights: config.target.joint_weights.clone(),
     };
