@@ -10,19 +10,24 @@ pub fn shared() -> Option<PathBuf> {
     dir.is_dir().then_some(dir)
 }
 
-/// A file or folder of the data sets beside the checkout, `../shared/data/NAME`. `None` where there is no such folder
-/// at all, which is then said in the output of the test: they may not be passed on, so a clone comes without.
+/// A file or folder of the data sets beside the checkout, `../shared/data/NAME`, as [`beside`] has it.
+pub fn data(name: &str) -> Option<PathBuf> {
+    beside(&format!("data/{name}"))
+}
+
+/// A file or folder beside the checkout, `../shared/NAME`. `None` where there is no such folder at all, which is then
+/// said in the output of the test: what is in it may not be passed on, so a clone comes without.
 ///
 /// # Panics
 /// When the folder is there and lacks `name`: then a test would be left out for no reason.
-pub fn data(name: &str) -> Option<PathBuf> {
-    let wanted = format!("../shared/data/{name}");
+pub fn beside(name: &str) -> Option<PathBuf> {
+    let name = name.trim_end_matches('/');
     let Some(shared) = shared() else {
-        left_out(&format!("needs {}", wanted.trim_end_matches('/')));
+        left_out(&format!("needs ../shared/{name}"));
         return None;
     };
-    let path = shared.join("data").join(name);
-    assert!(path.exists(), "{wanted} is missing, although there is a ../shared");
+    let path = shared.join(name);
+    assert!(path.exists(), "../shared/{name} is missing, although there is a ../shared");
     Some(path)
 }
 
