@@ -20,7 +20,6 @@ pub mod task;
 pub mod timing;
 pub mod track;
 pub mod train;
-pub mod verify;
 pub mod view;
 pub mod yacs;
 
