@@ -4,7 +4,7 @@
 use hrnet_formats::{ConfigFacts, Decoder, LoadOptions, Meta, Origin, Recipe, inspect_path};
 use hrnet_ir::sets::{AP10K17, COCO17};
 use hrnet_ir::{Arch, Head, Model};
-use hrnet_testkit::beside;
+use hrnet_proof::fixtures::beside;
 use serde_json::{Value, json};
 use std::path::Path;
 
