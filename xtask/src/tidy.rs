@@ -143,7 +143,7 @@ fn layers(metadata: &Value, sources: &[Source], report: &mut Report) {
             let path = source.code[at..].trim_start_matches("hrnet_ir").trim_start_matches("::");
             if !["Tensor", "tensor", "sets", "Decoder"].iter().any(|allowed| path.starts_with(allowed)) {
                 report.fail(format!(
-                    "{}: hrnet-data may use hrnet_ir::{Tensor, sets, Decoder} only",
+                    "{}: hrnet-data may use hrnet_ir::Tensor, hrnet_ir::sets and hrnet_ir::Decoder only",
                     source.place(at)
                 ));
             }
