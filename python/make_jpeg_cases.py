@@ -2,7 +2,7 @@
 
     python python/make_jpeg_cases.py [folder of shared data]
 
-writes crates/hrnet-data/testdata/jpeg: drawn pictures in every common sampling as JPEG with the decoded pixels as PNG, and
+writes crates/hrnet-image/testdata/jpeg: drawn pictures in every common sampling as JPEG with the decoded pixels as PNG, and
 photos.txt with a checksum (FNV-1a of the RGB bytes) of the pixels of photographs, which are not in the repository.
 Needs opencv-python-headless and pillow.
 """
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-OUT = pathlib.Path(__file__).parent.parent / "crates/hrnet-data/testdata/jpeg"
+OUT = pathlib.Path(__file__).parent.parent / "crates/hrnet-image/testdata/jpeg"
 
 
 def drawing(width, height, seed):

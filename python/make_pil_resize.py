@@ -1,8 +1,8 @@
-"""Golden resizes and crops of Pillow and of torchvision's rules, as hashes, for hrnet-data/testdata/pil_resize.json.
+"""Golden resizes and crops of Pillow and of torchvision's rules, as hashes, for hrnet-image/testdata/pil_resize.json.
 
 Made with Pillow 12.0.0; version 13 changed the order of the passes for some sizes.
 
-usage: python python/make_pil_resize.py > crates/hrnet-data/testdata/pil_resize.json
+usage: python python/make_pil_resize.py > crates/hrnet-image/testdata/pil_resize.json
 """
 import json
 

@@ -4,8 +4,8 @@
 use hrnet::error::{Context, Result};
 use hrnet::task::{Resize, SegmentOptions, Segmenter};
 use hrnet::timing::{ms, peak_memory};
-use hrnet_data::image::Image;
 use hrnet_formats::Recipe;
+use hrnet_image::Image;
 use hrnet_ir::{formula, zoo};
 use hrnet_kernels::Pool;
 use std::sync::Arc;

@@ -16,7 +16,7 @@ use hrnet::source::check_box;
 use hrnet::task::{ClassifyOptions, Find, bottom_up};
 use hrnet::verify::Executor;
 use hrnet_data::codec::{self, heatmap};
-use hrnet_data::geometry::Filter;
+use hrnet_image::resize::Filter;
 use hrnet_kernels::Isa;
 use std::path::PathBuf;
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{FACE, Scratch, astronaut, bytes, hrnet, values};
-use hrnet_data::image::{Image, encode_png};
+use hrnet_image::{Image, encode_png};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::Path;

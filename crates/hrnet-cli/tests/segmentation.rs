@@ -3,8 +3,8 @@
 
 use hrnet::task::{Resize, SegmentOptions, Segmenter, Windows};
 use hrnet_data::codec::Protocol;
-use hrnet_data::image::Image;
 use hrnet_formats::Recipe;
+use hrnet_image::Image;
 use hrnet_ir::{Arch, Depth, Fuse, Head, Model, Weights, formula};
 use hrnet_kernels::Pool;
 use serde::Deserialize;

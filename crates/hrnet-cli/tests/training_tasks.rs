@@ -7,7 +7,7 @@ mod common;
 use common::{Scratch, bytes, command, grey_png, hrnet, json_file, pick, text};
 use hrnet::config::{LossSection, TrainConfig};
 use hrnet::model::LoadedModel;
-use hrnet_data::image::{Image, encode_png};
+use hrnet_image::{Image, encode_png};
 use hrnet_train::Loss;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

@@ -6,8 +6,8 @@ mod common;
 
 use common::{Ran, Scratch, grey_png, text};
 use hrnet_data::check::{Code, Severity};
-use hrnet_data::image::{Image, encode_jpeg, encode_png};
 use hrnet_data::loader::BatchPlan;
+use hrnet_image::{Image, encode_jpeg, encode_png};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::ffi::OsString;

@@ -24,7 +24,7 @@ pub use codes::{Code, Severity};
 use crate::dataset::label_map::LabelMap;
 use crate::dataset::model::DataError;
 use crate::dataset::open::{LabelSet, Labels, file_name};
-use crate::image::Limits;
+use hrnet_image::Limits;
 
 /// The version of the JSON form of a [`Report`].
 pub const SCHEMA: &str = "hrnet.data-check/1";

@@ -29,7 +29,7 @@ use crate::dataset::label_map::LabelMap;
 use crate::dataset::model::{DataError, PoseSample, PoseSet, extent};
 use crate::dataset::open::{LabelSet, Labels};
 use crate::draw::palette::Palette;
-use crate::image::{ImageError, Limits, dimensions, encode_png};
+use hrnet_image::{ImageError, Limits, dimensions, encode_png};
 
 /// A format to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

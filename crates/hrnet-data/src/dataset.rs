@@ -24,7 +24,7 @@
 //!   place in it is called) and one row of the table in [`open`]; the compiler asks for every field. Code that all formats share
 //!   knows none of them.
 //! * [`images`] is the one rule that finds an image from its label, and the only list of endings.
-//! * The size of a picture is that with which it is shown (`image::shown_size`); [`faces`] and [`model`] hold the rules for boxes.
+//! * The size of a picture is that with which it is shown (`hrnet_image::shown_size`); [`faces`] and [`model`] hold the rules for boxes.
 //! * JSON of COCO is parsed in [`coco`] alone, CSV in [`table`], YAML under limits in [`yaml`].
 //! * Files know those below them: `error`, [`images`], `reader`, [`model`], `format`, the formats, [`open`].
 //!

@@ -13,85 +13,22 @@
 //! heat map ([`input_to_heatmap`]); the official code uses `x / stride`.
 
 mod official;
-mod pil;
-mod scale;
 mod unbiased;
-mod warp;
 
+use hrnet_image::Image;
+use hrnet_image::warp::Affine;
 use hrnet_ir::Tensor;
-
-use crate::image::Image;
 
 pub use official::{
     CropRule, POSE_PADDING, crop_face_official, face_transform, pose_affine, pose_box_to_centre_scale,
     transform_pixel,
 };
-pub use pil::{Filter, MAX_RESIZED_PIXELS, ResizeError, centre_crop, resize_pil, resize_short_side};
-pub use scale::{Planes, resize_bilinear, scaled_part};
 pub use unbiased::{bottom_up_crop, udp_affine};
-pub use warp::{ColourMap, warp_bilinear_f32, warp_bilinear_u8, warp_opencv_u8, warp_opencv5_u8};
 
 /// The usual channel means, for values in 0..1.
 pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// The usual channel deviations, for values in 0..1.
 pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
-
-/// An affine map of the plane: `[[a, b, c], [d, e, f]]` sends (x, y) to (a x + b y + c, d x + e y + f).
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Affine(pub [[f64; 3]; 2]);
-
-impl Affine {
-    /// The map that changes nothing.
-    pub const IDENTITY: Self = Self([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]);
-
-    /// The image of a point.
-    pub fn apply(&self, [x, y]: [f64; 2]) -> [f64; 2] {
-        let [[a, b, c], [d, e, f]] = self.0;
-        [a * x + b * y + c, d * x + e * y + f]
-    }
-
-    /// The area of the image of a unit square; negative for a map that mirrors.
-    pub fn determinant(&self) -> f64 {
-        let [[a, b, _], [d, e, _]] = self.0;
-        a * e - b * d
-    }
-
-    /// The map back; `None` when the plane collapses or a coefficient is not finite.
-    pub fn inverse(&self) -> Option<Self> {
-        let [[a, b, c], [d, e, f]] = self.0;
-        let det = self.determinant();
-        let scale = 1.0 / det;
-        if det == 0.0 || !scale.is_finite() || !self.0.iter().flatten().all(|v| v.is_finite()) {
-            return None;
-        }
-        let (ia, ib, id, ie) = (e * scale, -b * scale, -d * scale, a * scale);
-        Some(Self([[ia, ib, -(ia * c + ib * f)], [id, ie, -(id * c + ie * f)]]))
-    }
-
-    /// This map first, then `next`.
-    pub fn then(&self, next: &Self) -> Self {
-        let [[a, b, c], [d, e, f]] = self.0;
-        let linear = |[p, q, r]: [f64; 3]| [p * a + q * d, p * b + q * e, p * c + q * f + r];
-        Self(next.0.map(linear))
-    }
-
-    /// The map that sends three points to three others; `None` when the sources lie on one line.
-    pub fn from_points(source: [[f64; 2]; 3], target: [[f64; 2]; 3]) -> Option<Self> {
-        let [p, q, r] = source;
-        let (ux, uy, vx, vy) = (q[0] - p[0], q[1] - p[1], r[0] - p[0], r[1] - p[1]);
-        let det = ux * vy - uy * vx;
-        if det == 0.0 || !det.is_finite() {
-            return None;
-        }
-        let row = |i: usize| {
-            let (du, dv) = (target[1][i] - target[0][i], target[2][i] - target[0][i]);
-            let a = (du * vy - dv * uy) / det;
-            let b = (dv * ux - du * vx) / det;
-            [a, b, target[0][i] - a * p[0] - b * p[1]]
-        };
-        Some(Self([row(0), row(1)]))
-    }
-}
 
 /// A window of an image: where a crop is taken. This is the default convention for predicting and training.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -187,6 +124,7 @@ pub fn to_tensor(image: &Image, mean: [f32; 3], std: [f32; 3]) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hrnet_image::resize::{Planes, scaled_part};
     use proptest::prelude::*;
 
     fn close(a: [f64; 2], b: [f64; 2], tolerance: f64) -> bool {
@@ -207,12 +145,19 @@ mod tests {
     }
 
     #[test]
-    fn degenerate_maps_have_no_inverse() {
-        assert_eq!(Affine([[1.0, 2.0, 0.0], [2.0, 4.0, 0.0]]).inverse(), None);
-        assert_eq!(Affine([[f64::NAN, 0.0, 0.0], [0.0, 1.0, 0.0]]).inverse(), None);
+    fn an_empty_window_has_no_inverse() {
         assert_eq!(Crop::new([0.0, 0.0], 0.0, 1.0).to_affine(2, 2).inverse(), None);
-        let line = [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]];
-        assert_eq!(Affine::from_points(line, line), None);
+    }
+
+    #[test]
+    fn a_tensor_is_the_whole_part_of_an_unscaled_image() {
+        let value = |i: usize| ((i * 37 + i / 7 * 11) % 256) as u8;
+        let image = Image::new(13, 9, (0..13 * 9 * 3).map(value).collect()).unwrap();
+        let (mean, std) = ([0.5, 0.25, 0.75], [0.5, 0.2, 0.3]);
+        let planes = Planes::new(mean, std, false, true);
+        let mut same = vec![0.0; 3 * 9 * 13];
+        scaled_part(&image, [9, 13], [0, 0, 13, 9], &planes, [9, 13], &mut same);
+        assert_eq!(same, to_tensor(&image, mean, std).data());
     }
 
     proptest! {
@@ -234,15 +179,6 @@ mod tests {
             let flipped = Crop { flip: true, ..crop };
             let (a, b) = (crop.to_affine(64, 64).apply([x, y]), flipped.to_affine(64, 64).apply([x, y]));
             prop_assert!(close(b, [63.0 - a[0], a[1]], 1e-9));
-        }
-
-        #[test]
-        fn three_points_define_the_map(coefficients in prop::array::uniform6(-3.0..3.0f64)) {
-            let [a, b, c, d, e, f] = coefficients;
-            let t = Affine([[a, b, c], [d, e, f]]);
-            let source = [[3.0, 4.0], [50.0, 7.0], [11.0, 90.0]];
-            let found = Affine::from_points(source, source.map(|p| t.apply(p))).unwrap();
-            prop_assert!(close(found.apply([77.0, -5.0]), t.apply([77.0, -5.0]), 1e-9));
         }
 
         #[test]

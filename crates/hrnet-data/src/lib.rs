@@ -1,9 +1,9 @@
-//! Images, geometry, data sets, codecs, metrics, drawing.
+//! Labels, geometry of crops, data sets, codecs, metrics, drawing.
 //!
-//! This crate knows pixels and labels, not networks. Its path for one face is
+//! This crate knows labels and the pixels under them, not networks; pictures are `hrnet_image`. Its path for one face is
 //!
 //! ```text
-//! bytes -> image::decode -> geometry::Crop -> warp (normalised [3, h, w]) -> (network) -> codec::heatmap -> points
+//! bytes -> hrnet_image::decode -> geometry::Crop -> warp (normalised [3, h, w]) -> (network) -> codec::heatmap -> points
 //! ```
 //!
 //! Conventions, everywhere unless a function says otherwise:
@@ -14,6 +14,7 @@
 //! * heat maps are `f32`, `[joints, h, w]`;
 //! * `official` in a name means: the behaviour of the published code, its quirks included.
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 pub mod augment;
 pub mod check;
@@ -22,13 +23,8 @@ pub mod convert;
 pub mod dataset;
 pub mod draw;
 pub mod geometry;
-pub mod image;
-mod jpeg_samples;
 pub mod loader;
-pub mod mask_png;
 pub mod metric;
 pub use hrnet_ir::points;
 pub mod rng;
 pub mod sheet;
-pub mod video;
-pub mod yuv;

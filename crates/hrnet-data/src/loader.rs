@@ -24,8 +24,9 @@ use std::path::PathBuf;
 
 use crate::augment::AugmentError;
 use crate::dataset::model::DataError;
-use crate::geometry::{Affine, IMAGENET_MEAN, IMAGENET_STD};
-use crate::image::ImageError;
+use crate::geometry::{IMAGENET_MEAN, IMAGENET_STD};
+use hrnet_image::ImageError;
+use hrnet_image::warp::Affine;
 
 pub use batches::{Batch, BatchPlan, Batches, Position, Samples};
 pub use classes::{ClassSample, ClassSpec, Classes};

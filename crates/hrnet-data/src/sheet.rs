@@ -10,8 +10,8 @@ use crate::dataset::segmentation::read_labels;
 use crate::draw::mask::{Mask, MaskStyle, overlay};
 use crate::draw::palette::Palette;
 use crate::draw::{Person, PoseStyle, Schema, contact_sheet, draw_people, resized, scale_points};
-use crate::image::{Image, Limits};
 use crate::points::PointSet;
+use hrnet_image::{Image, Limits};
 
 /// What is drawn.
 #[derive(Debug, Clone)]

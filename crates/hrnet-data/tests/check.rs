@@ -8,7 +8,7 @@ use hrnet_data::check::{self, CheckOptions, Code, Report, SCHEMA, Severity, run}
 use hrnet_data::dataset::label_map;
 use hrnet_data::dataset::model::Base;
 use hrnet_data::dataset::open::{Kind, OpenOptions, detect, open};
-use hrnet_data::image::{Image, encode_jpeg, encode_png};
+use hrnet_image::{Image, encode_jpeg, encode_png};
 
 /// A folder that is removed at the end.
 struct Folder(PathBuf);

@@ -10,7 +10,7 @@ use hrnet_data::dataset::model::{PoseSet, Visibility};
 use hrnet_data::dataset::open::{Kind, LabelSet, Labels, OpenOptions, open};
 use hrnet_data::dataset::segmentation::read_labels;
 use hrnet_data::draw::palette::Palette;
-use hrnet_data::image::{Image, Limits, encode_png};
+use hrnet_image::{Image, Limits, encode_png};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

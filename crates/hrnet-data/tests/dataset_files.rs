@@ -10,7 +10,7 @@ use hrnet_data::dataset::model::{
 use hrnet_data::dataset::{
     ai_challenger, classification, cofw, hdf5, lsp, mat5, mpii, pts, segmentation, vw300, w300, wflw,
 };
-use hrnet_data::image::Limits;
+use hrnet_image::Limits;
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/dataset").join(name)
@@ -476,12 +476,12 @@ fn segmentation_lists_folders_and_label_images() {
     };
     let limits = Limits::default();
     use png::{BitDepth as D, ColorType as C};
-    let ids = |b: &[u8]| segmentation::decode_labels(b, &limits).map(|l| l.ids);
+    let ids = |b: &[u8]| hrnet_image::mask_png::decode_ids(b, &limits).map(|l| l.ids);
     assert_eq!(ids(&png(C::Grayscale, D::Eight, 2, &[0, 7, 255, 3])).unwrap(), [0, 7, 255, 3]);
     assert_eq!(ids(&png(C::Grayscale, D::Sixteen, 1, &[1, 2, 255, 255])).unwrap(), [258, 65535]);
     assert_eq!(ids(&png(C::Grayscale, D::One, 3, &[0b0110_0000, 0b1000_0000])).unwrap(), [0, 1, 1, 1, 0, 0]);
     let indexed =
-        segmentation::decode_labels(&png(C::Indexed, D::Four, 3, &[0x12, 0x30, 0xff, 0xe0]), &limits)
+        hrnet_image::mask_png::decode_ids(&png(C::Indexed, D::Four, 3, &[0x12, 0x30, 0xff, 0xe0]), &limits)
             .unwrap();
     assert_eq!(
         (indexed.ids.as_slice(), indexed.palette.unwrap()[2]),

@@ -11,7 +11,7 @@ use hrnet_data::dataset::open::{
     Content, Kind, LABELS, LabelSet, Labels, OpenOptions, Purpose, detect, open,
 };
 use hrnet_data::dataset::{table::Table, yaml};
-use hrnet_data::image::{Image, encode_png};
+use hrnet_image::{Image, encode_png};
 
 /// A folder that is removed at the end.
 struct Folder(PathBuf);

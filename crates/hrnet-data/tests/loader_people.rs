@@ -9,8 +9,8 @@ use hrnet_data::codec::bottom_up::{Aggregator, Options, Outputs, decode};
 use hrnet_data::codec::udp;
 use hrnet_data::dataset::coco::{self, CocoOptions};
 use hrnet_data::geometry::Convention;
-use hrnet_data::image::{Image, Limits, encode_jpeg, encode_png};
 use hrnet_data::loader::{ImageOptions, People, PoseSpec, Poses, SampleSpec, Samples, decode_as_labelled};
+use hrnet_image::{Image, Limits, encode_jpeg, encode_png};
 
 /// A folder that goes away.
 struct Folder(PathBuf);

@@ -12,11 +12,11 @@ use hrnet_data::dataset::label_map::identity;
 use hrnet_data::dataset::model::ReadOptions;
 use hrnet_data::dataset::segmentation::read_list;
 use hrnet_data::geometry::{Convention, pose_affine, pose_box_to_centre_scale};
-use hrnet_data::image::{Image, encode_png};
 use hrnet_data::loader::{
     BatchPlan, Batches, ClassSpec, Classes, ImageOptions, PoseSpec, Poses, Position, SampleSpec, Samples,
     SegmentSpec, Segments, pose_window,
 };
+use hrnet_image::{Image, encode_png};
 
 /// A folder that goes away.
 struct Folder(PathBuf);

@@ -157,7 +157,7 @@ macro_rules! kinds {
 
 kinds! {
     Io: std::io::Error;
-    Image: hrnet_data::image::ImageError, hrnet_data::video::VideoError, hrnet_data::geometry::ResizeError;
+    Image: hrnet_image::ImageError, hrnet_image::video::VideoError, hrnet_image::resize::ResizeError;
     Model: hrnet_formats::LoadError, hrnet_formats::RecipeError, hrnet_formats::WriteError,
         hrnet_engine::EngineError, hrnet_engine::PlanError, hrnet_engine::RunError, hrnet_ir::ModelError,
         hrnet_ir::ShapeError, hrnet_ir::TensorError, hrnet_ir::interp::InterpError,

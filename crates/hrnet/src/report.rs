@@ -21,7 +21,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hrnet_data::draw::chart::{Chart, escape};
 use hrnet_data::draw::resized;
-use hrnet_data::image::{Image, ImageError, encode_jpeg, encode_png};
+use hrnet_image::{Image, ImageError, encode_jpeg, encode_png};
 
 /// A figure that should be seen first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -508,7 +508,7 @@ mod tests {
             ("data:image/jpeg", Some("48"), Some("32"))
         );
         let bytes = STANDARD.decode(data).unwrap();
-        let size = hrnet_data::image::dimensions(&bytes, &hrnet_data::image::Limits::default());
+        let size = hrnet_image::dimensions(&bytes, &hrnet_image::Limits::default());
         assert_eq!(size, Ok((48, 32)));
     }
 

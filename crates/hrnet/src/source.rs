@@ -12,7 +12,7 @@ mod stream;
 
 use crate::error::Result;
 use crate::result::FrameTime;
-use hrnet_data::image::{Exif, Image, Limits};
+use hrnet_image::{Exif, Image, Limits};
 use std::path::PathBuf;
 use std::time::Duration;
 

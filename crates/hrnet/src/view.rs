@@ -6,8 +6,8 @@ use hrnet_data::draw::heat::{HeatMaps, heat_sheet};
 use hrnet_data::draw::mask::{Mask, MaskStyle, overlay_with_legend};
 use hrnet_data::draw::palette::Palette;
 use hrnet_data::draw::{self, Anchor, Person, PoseStyle, draw_label, draw_people, text_size};
-use hrnet_data::image::Image;
 use hrnet_formats::{Recipe, Task};
+use hrnet_image::Image;
 
 /// Longer side of a tile of a heat-map sheet.
 const HEAT_CELL: usize = 224;

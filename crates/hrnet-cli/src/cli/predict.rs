@@ -8,7 +8,7 @@ use hrnet::output::Format;
 use hrnet::source::{self, BoxOptions};
 use hrnet::task::{Find, Options};
 use hrnet::track::{Follow, Likeness, Smoothing, TrackOptions};
-use hrnet_data::image::Exif;
+use hrnet_image::Exif;
 use std::path::PathBuf;
 
 /// `hrnet predict`

@@ -9,8 +9,8 @@ use hrnet_data::check::{self, CheckOptions, Depth};
 use hrnet_data::dataset::label_map::{self, LabelMap};
 use hrnet_data::dataset::model::Base;
 use hrnet_data::dataset::open::{Kind, LabelSet, OpenOptions, open};
-use hrnet_data::image::encode_png;
 use hrnet_data::sheet::{SheetOptions, sheet};
+use hrnet_image::encode_png;
 use serde_json::json;
 use std::path::PathBuf;
 

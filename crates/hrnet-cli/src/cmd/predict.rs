@@ -22,8 +22,8 @@ use hrnet::task::{Answer, Ask, Options, Predictor, Stages};
 use hrnet::timing::{TimeSplit, Timing, ms};
 use hrnet::track::Follow;
 use hrnet::view;
-use hrnet_data::image::encode_png;
 use hrnet_formats::Task;
+use hrnet_image::encode_png;
 use hrnet_kernels::Pool;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -270,7 +270,7 @@ impl<'a> Job<'a> {
                 overlay = Some(path);
             }
             if let Some(video) = &mut self.video {
-                video.write(&hrnet_data::image::encode_jpeg(&picture, 90)?)?;
+                video.write(&hrnet_image::encode_jpeg(&picture, 90)?)?;
             }
         }
         if self.beside {

@@ -3,7 +3,7 @@
 //! Every run has `RUST_BACKTRACE=1`, so that a panic or a leaked backtrace shows in what is checked.
 #![allow(dead_code, unused_macros)]
 
-use hrnet_data::image::{Image, encode_png};
+use hrnet_image::{Image, encode_png};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

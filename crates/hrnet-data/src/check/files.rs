@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::{CheckOptions, Code, Depth, Findings};
 use crate::dataset::open::{LabelSet, Labels, file_name};
-use crate::image::{DecodeOptions, Exif, ImageError, Limits, Orientation, decode, dimensions, shown_size};
+use hrnet_image::{DecodeOptions, Exif, ImageError, Limits, Orientation, decode, dimensions, shown_size};
 use crate::dataset::error::looked_in;
 
 /// What is known of an image file.

@@ -10,7 +10,7 @@ use crate::dataset::label_map::{IGNORE, LabelMap, identity};
 use crate::dataset::model::{DataError, SegSample, SegSet};
 use crate::dataset::open::LabelSet;
 use crate::dataset::segmentation::read_labels;
-use crate::image::{DecodeOptions, Limits, decode};
+use hrnet_image::{DecodeOptions, Limits, decode};
 
 /// A label image is blurred when it has so many numbers that are no class ...
 const STRAY_NUMBERS: usize = 6;

@@ -7,7 +7,7 @@
 //! joint, and the offsets `dx / r`, `dy / r` to it.
 
 use super::heatmap::{Peak, argmax, dark};
-use crate::geometry::Affine;
+use hrnet_image::warp::Affine;
 
 /// The published radius of the disc over the longer side of the map.
 pub const RADIUS_FACTOR: f64 = 0.054_687_5;

@@ -6,11 +6,11 @@ use super::{ConvertError, Output, stem};
 use crate::dataset::label_map::{IGNORE, LabelMap};
 use crate::dataset::model::{DataError, PoseSet, SegSet, read_bytes};
 use crate::dataset::open::Labels;
-use crate::dataset::segmentation::decode_labels;
 use crate::dataset::skeletons::normal;
 use crate::draw::palette::Palette;
-use crate::image::{DecodeOptions, Image, ImageError, decode, encode_png};
-use crate::mask_png::encode_ids;
+use hrnet_image::mask_png::decode_ids;
+use hrnet_image::mask_png::encode_ids;
+use hrnet_image::{DecodeOptions, Image, ImageError, decode, encode_png};
 
 pub(super) fn write(out: &mut Output<'_, '_>, colour: bool) -> Result<(), ConvertError> {
     let palette = match (&out.options.palette, &out.options.label_map) {
@@ -40,7 +40,7 @@ fn numbers(
     let limits = &out.options.limits;
     let bytes = read_bytes(path, limits.max_file as u64)?;
     let bad = |e: ImageError| DataError::format(path, e.to_string());
-    match decode_labels(&bytes, limits) {
+    match decode_ids(&bytes, limits) {
         Ok(labels) => {
             let ids = match map {
                 Some(map) => labels.ids.iter().map(|&n| u16::from(map.class(n))).collect(),

@@ -27,7 +27,7 @@ use super::hdf5::{self, Hdf5, Hdf5Error};
 use super::model::{
     Base, DataError, LandmarkSample, Place, ReadOptions, Reader, Visibility, face_centre_scale, ordinal,
 };
-use crate::image::{Image, Limits};
+use hrnet_image::{Image, Limits};
 
 const POINTS: usize = 29;
 /// Bytes of one array: the points of all faces, or one image.

@@ -17,7 +17,7 @@ use super::error::{DataError, file_name};
 use super::images::{Finder, ends_with};
 use super::model::{ClassSet, Detections, PoseSample, PoseSet, SegSet};
 use super::reader::{Base, Broken, MissingImages, ReadOptions};
-use crate::image::{Image, Limits};
+use hrnet_image::{Image, Limits};
 
 /// How much of a file is looked at to tell its format.
 const HEAD: u64 = 1 << 16;

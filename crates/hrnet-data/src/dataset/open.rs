@@ -45,7 +45,7 @@ use super::{
     ai_challenger, box_table, classification, coco, cofw, cvat, labelme, landmark_csv, lsp, mpii, segmentation,
     vw300, w300, wflw, yolo,
 };
-use crate::image::{DecodeOptions, Image, Limits, decode};
+use hrnet_image::{DecodeOptions, Image, Limits, decode};
 
 macro_rules! formats {
     ($($name:ident $format:path;)*) => {

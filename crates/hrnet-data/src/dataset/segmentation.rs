@@ -25,7 +25,8 @@ use super::images::{Finder, Name, ends_with, files_below, label_stems};
 use super::model::{
     DataError, MissingImages, Place, ReadOptions, Reader, Seen, SegSample, SegSet, ordinal, read_bytes, short, text,
 };
-use crate::image::{self, ImageError, Limits};
+use hrnet_image::Limits;
+use hrnet_image::mask_png::{IdImage, decode_ids};
 
 pub(crate) static LIST: Format = Format {
     name: "seg-list",
@@ -206,80 +207,8 @@ pub fn read_folders(images: &Path, labels: &Path, options: &ReadOptions) -> Resu
     Ok(SegSet { path: images.to_path_buf(), samples, skipped: reader.skipped })
 }
 
-/// A label image: one number per pixel, row by row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Labels {
-    /// Width.
-    pub width: usize,
-    /// Height.
-    pub height: usize,
-    /// The numbers.
-    pub ids: Vec<u16>,
-    /// Colours, where the image has a palette.
-    pub palette: Option<Vec<[u8; 3]>>,
-}
-
 /// Reads a label image.
-pub fn read_labels(path: &Path, limits: &Limits) -> Result<Labels, DataError> {
+pub fn read_labels(path: &Path, limits: &Limits) -> Result<IdImage, DataError> {
     let bytes = read_bytes(path, limits.max_file as u64)?;
-    decode_labels(&bytes, limits).map_err(|e| DataError::format(path, e.to_string()))
-}
-
-/// Reads a label image from memory.
-pub fn decode_labels(bytes: &[u8], limits: &Limits) -> Result<Labels, ImageError> {
-    let corrupt = |detail: String| ImageError::Corrupt { format: image::Format::Png, detail };
-    if !bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-        // Names what the file is, or says that it is a picture of another format.
-        crate::image::dimensions(bytes, limits)?;
-        return Err(ImageError::Unsupported {
-            what: "a label image that is no PNG (JPEG would blur the numbers)".into(),
-        });
-    }
-    let stream = crate::image::png_stream(bytes, limits)?;
-    let budget = usize::try_from(limits.max_alloc).unwrap_or(usize::MAX);
-    let mut decoder =
-        png::Decoder::new_with_limits(std::io::Cursor::new(&*stream), png::Limits { bytes: budget });
-    // No expansion: palette indices and small depths stay what they are.
-    decoder.set_transformations(png::Transformations::IDENTITY);
-    let mut reader = decoder.read_info().map_err(|e| corrupt(e.to_string()))?;
-    let (colour, depth) = reader.output_color_type();
-    if !matches!(colour, png::ColorType::Grayscale | png::ColorType::Indexed) {
-        let what =
-            "a colour picture, not a label image with one number per pixel; map its colours to numbers";
-        return Err(ImageError::Unsupported { what: what.into() });
-    }
-    let palette = reader.info().palette.as_deref().map(|p| p.as_chunks::<3>().0.to_vec());
-    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
-    let size = reader.output_buffer_size().ok_or(ImageError::Memory { bytes: limits.max_alloc })?;
-    let no_memory = |bytes: usize| ImageError::Memory { bytes: bytes as u64 };
-    let mut raw = Vec::new();
-    raw.try_reserve_exact(size).map_err(|_| no_memory(size))?;
-    raw.resize(size, 0);
-    reader.next_frame(&mut raw).map_err(|e| corrupt(e.to_string()))?;
-    let mut ids = Vec::new();
-    let pixels = width.saturating_mul(height);
-    ids.try_reserve_exact(pixels).map_err(|_| no_memory(pixels.saturating_mul(2)))?;
-    let bits = depth as usize;
-    let row_bytes = width.saturating_mul(bits).div_ceil(8).max(1);
-    for row in raw.chunks_exact(row_bytes).take(height) {
-        match bits {
-            16 => ids.extend(row.as_chunks::<2>().0.iter().map(|b| u16::from_be_bytes(*b))),
-            8 => ids.extend(row.iter().map(|&b| u16::from(b))),
-            // Several pixels in a byte, the first in its highest bits.
-            4 => ids.extend(row.iter().flat_map(|&b| parts::<2>(b, 4)).take(width)),
-            2 => ids.extend(row.iter().flat_map(|&b| parts::<4>(b, 2)).take(width)),
-            _ => ids.extend(row.iter().flat_map(|&b| parts::<8>(b, 1)).take(width)),
-        }
-    }
-    Ok(Labels { width, height, ids, palette })
-}
-
-/// The `N` numbers of `bits` bits each that a byte holds.
-fn parts<const N: usize>(byte: u8, bits: u32) -> [u16; N] {
-    let mut rest = byte;
-    [(); N].map(|()| {
-        let top = rest.checked_shr(8u32.saturating_sub(bits)).unwrap_or(0);
-        rest = rest.checked_shl(bits).unwrap_or(0);
-        u16::from(top)
-    })
+    decode_ids(&bytes, limits).map_err(|e| DataError::format(path, e.to_string()))
 }

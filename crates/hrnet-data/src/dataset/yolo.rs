@@ -30,7 +30,7 @@ use super::model::{
     whole,
 };
 use super::yaml::{self, Value};
-use crate::image::{Limits, shown_size};
+use hrnet_image::{Limits, shown_size};
 
 /// What the YAML file says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,7 +22,7 @@ mod svg;
 #[cfg(test)]
 mod tests;
 
-use crate::image::Image;
+use hrnet_image::Image;
 use scene::Scene;
 
 pub use svg::escape;

@@ -3,7 +3,7 @@
 use super::colour;
 use super::shape::{disc, mix, ring};
 use super::sheet::{Tile, resized, tile_sheet};
-use crate::image::Image;
+use hrnet_image::Image;
 
 /// Maps of one person, `[count, height, width]`.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,8 +3,8 @@
 //! Sizes follow the drawn face. Points are coloured discs in a white ring, so they show on any background.
 
 use super::shape::{WHITE, disc, stroke};
-use crate::image::Image;
 use crate::points::PointSet;
+use hrnet_image::Image;
 
 /// How points and lines look.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,7 +3,7 @@
 use super::palette::Palette;
 use super::shape::{fill_rect, mix};
 use super::text::{TextStyle, draw_text, fitted, ink_on, text_size};
-use crate::image::Image;
+use hrnet_image::Image;
 
 /// A class id for every pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::image::Image;
+use hrnet_image::Image;
 
 pub(super) const WHITE: [u8; 3] = [255; 3];
 

@@ -2,8 +2,9 @@
 
 use super::skeleton::{Person, PoseStyle, Schema, draw_people};
 use super::text::{TextStyle, draw_text, fitted, text_size};
-use crate::geometry::{Affine, Crop, warp_bilinear_u8};
-use crate::image::Image;
+use crate::geometry::Crop;
+use hrnet_image::Image;
+use hrnet_image::warp::{Affine, warp_bilinear_u8};
 
 /// Enlarges a small image, so that an overlay on it has room, or shrinks a large one. Points move with [`scale_points`].
 pub fn resized(image: &Image, factor: f64) -> Image {

@@ -11,8 +11,8 @@ use super::shape::{WHITE, disc, draw_box, ring, stroke};
 use super::text::{Anchor, draw_label};
 use crate::dataset::model::Category;
 use crate::dataset::skeletons::{Known, lines_of, pairs_from_names};
-use crate::image::Image;
 use crate::points::PointSet;
+use hrnet_image::Image;
 
 /// What the points are and how they hang together. Anything may be empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -9,7 +9,7 @@ use embedded_graphics::pixelcolor::BinaryColor;
 use embedded_graphics::prelude::{OriginDimensions as _, Point};
 
 use super::shape::{blend, fill_rounded};
-use crate::image::Image;
+use hrnet_image::Image;
 
 /// How text looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

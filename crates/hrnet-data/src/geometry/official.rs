@@ -3,8 +3,10 @@
 //! Pose: box to (centre, scale) with scale in units of 200 pixels, then the affine map through three points. Face: the square
 //! map `t`, its integer-truncating use, and the crop made with PIL and an old scipy.
 
-use super::{Affine, Filter, grow_to_aspect, resize_pil};
-use crate::image::Image;
+use super::grow_to_aspect;
+use hrnet_image::Image;
+use hrnet_image::resize::{Filter, resize_pil};
+use hrnet_image::warp::Affine;
 
 /// Padding of a pose box.
 pub const POSE_PADDING: f64 = 1.25;
@@ -168,35 +170,6 @@ mod tests {
         let half = Affine([[0.5, 0.0, 0.0], [0.0, 0.5, 0.0]]);
         assert_eq!(transform_pixel(&half, [4.0, 2.0]), [2, 1]);
         assert_eq!(transform_pixel(&half, [0.0, -2.0]), [1, 0]);
-    }
-
-    #[test]
-    fn pil_resize_known_values() {
-        // Weights of a shrink by 2: the triangle 1/8 3/8 3/8 1/8; at the edges renormalised.
-        let row = Image::new(4, 1, [0u8, 80, 160, 240].into_iter().flat_map(|v| [v; 3]).collect()).unwrap();
-        let out = resize_pil(&row, 2, 1, Filter::Bilinear).unwrap();
-        assert_eq!([out.pixel(0, 0)[0], out.pixel(1, 0)[0]], [57, 183]);
-        // Enlarging is plain bilinear at half-pixel centres.
-        let out = resize_pil(&row, 8, 1, Filter::Bilinear).unwrap();
-        let values: Vec<u8> = (0..8).map(|x| out.pixel(x, 0)[0]).collect();
-        assert_eq!(values, [0, 20, 60, 100, 140, 180, 220, 240]);
-    }
-
-    #[test]
-    fn pil_resize_is_equal_to_pillow() {
-        let formula =
-            |x: usize, y: usize, c: usize| ((x * 7 + y * 13 + c * 50 + (x * y) % 31 * 5) % 256) as u8;
-        let data = (0..37 * 53).flat_map(|i| [0, 1, 2].map(|c| formula(i % 53, i / 53, c))).collect();
-        let image = Image::new(53, 37, data).unwrap();
-        let goldens: [(usize, usize, &[u8]); 3] = [
-            (16, 16, include_bytes!("../../testdata/pil_16x16.png")),
-            (64, 64, include_bytes!("../../testdata/pil_64x64.png")),
-            (29, 40, include_bytes!("../../testdata/pil_29x40.png")),
-        ];
-        for (w, h, png) in goldens {
-            let want = crate::image::decode(png, &Default::default(), Default::default()).unwrap().image;
-            assert_eq!(resize_pil(&image, w, h, Filter::Bilinear).unwrap().data(), want.data(), "{w}x{h}");
-        }
     }
 
     #[test]

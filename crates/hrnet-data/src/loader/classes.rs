@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::{ImageOptions, Images, LoaderError, Samples};
 use crate::augment::{self, ClassAugment};
 use crate::dataset::model::ClassSet;
-use crate::geometry::{Affine, ColourMap, Crop, warp_bilinear_f32};
-use crate::image::Image;
+use crate::geometry::Crop;
 use crate::rng::{Purpose, Rng};
+use hrnet_image::Image;
+use hrnet_image::warp::{Affine, ColourMap, warp_bilinear_f32};
 
 /// The form of classification samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -124,7 +125,7 @@ impl Samples for Classes {
         let colour = ColourMap { matrix, mean: self.spec.mean, std: self.spec.std };
         let mut input = vec![0.0; 3 * h * w];
         warp_bilinear_f32(&image, &to_input, w, h, &colour, &mut input);
-        let (scale, offset) = colour.affine();
+        let (scale, offset) = colour.scale_and_offset();
         augment::erase(&mut input, h, w, erase, scale, offset);
         Ok(ClassSample { input, class: self.set.samples[index].class, to_input })
     }

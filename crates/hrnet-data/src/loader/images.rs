@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::{BadImages, LoaderError};
-use crate::image::{DecodeOptions, Exif, Image, ImageError, Limits, decode};
+use hrnet_image::{DecodeOptions, Exif, Image, ImageError, Limits, decode};
 
 /// How the images of a set are opened.
 #[derive(Debug, Clone)]

@@ -9,10 +9,11 @@ use crate::codec::heatmap::encode_gaussian;
 use crate::dataset::faces::landmark_samples;
 use crate::dataset::model::{DataError, LandmarkSample};
 use crate::dataset::open::{self as door, Content, LabelSet, OpenOptions};
-use crate::geometry::{Affine, ColourMap, Crop, input_to_heatmap, warp_bilinear_f32};
-use crate::image::Image;
+use crate::geometry::{Crop, input_to_heatmap};
 use crate::points::{PointSet, flip_permutation};
 use crate::rng::{Purpose, Rng};
+use hrnet_image::Image;
+use hrnet_image::warp::{Affine, ColourMap, warp_bilinear_f32};
 
 /// How a set is opened.
 #[derive(Debug, Clone)]
@@ -222,7 +223,7 @@ pub(super) fn render(
 ) {
     let colour = ColourMap { matrix: draw.colour, mean, std };
     warp_bilinear_f32(image, to_input, w, h, &colour, input);
-    let (scale, offset) = colour.affine();
+    let (scale, offset) = colour.scale_and_offset();
     if draw.blur {
         augment::blur(input, h, w);
     }

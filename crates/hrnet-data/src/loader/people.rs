@@ -14,9 +14,10 @@ use std::sync::Arc;
 use super::{ImageOptions, Images, LoaderError, SampleSpec, Samples};
 use crate::augment::BottomUpAugment;
 use crate::dataset::model::{Category, PairSource, PoseSample, PoseSet};
-use crate::geometry::{Affine, ColourMap, CropRule, pose_affine, warp_bilinear_f32};
-use crate::image::Image;
+use crate::geometry::{CropRule, pose_affine};
 use crate::rng::{Purpose, Rng};
+use hrnet_image::Image;
+use hrnet_image::warp::{Affine, ColourMap, warp_bilinear_f32};
 
 /// Input sizes over map sizes.
 const STRIDES: [usize; 2] = [4, 2];

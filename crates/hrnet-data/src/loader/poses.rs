@@ -13,9 +13,10 @@ use crate::augment::LandmarkAugment;
 use crate::codec::heatmap::encode_gaussian;
 use crate::codec::udp;
 use crate::dataset::model::{Category, PairSource, PosePoint, PoseSample, PoseSet, extent};
-use crate::geometry::{Affine, Convention, Crop, grow_to_aspect, input_to_heatmap, udp_affine};
-use crate::image::Image;
+use crate::geometry::{Convention, Crop, grow_to_aspect, input_to_heatmap, udp_affine};
 use crate::rng::{Purpose, Rng};
+use hrnet_image::Image;
+use hrnet_image::warp::Affine;
 
 /// Half a body needs so many labelled points on the person.
 const HALF_BODY_POINTS: usize = 8;

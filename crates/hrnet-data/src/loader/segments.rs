@@ -12,10 +12,11 @@ use super::{ImageOptions, Images, LoaderError, Samples, images};
 use crate::augment::SegmentAugment;
 use crate::dataset::label_map::{IGNORE, LabelMap};
 use crate::dataset::model::{DataError, SegSet};
-use crate::dataset::segmentation::decode_labels;
-use crate::geometry::{Affine, ColourMap, Crop, warp_bilinear_f32};
-use crate::image::{Image, Limits};
+use crate::geometry::Crop;
 use crate::rng::{Purpose, Rng};
+use hrnet_image::mask_png::decode_ids;
+use hrnet_image::warp::{Affine, ColourMap, warp_bilinear_f32};
+use hrnet_image::{Image, Limits};
 
 /// The form of segmentation samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,7 +111,7 @@ impl Segments {
             return Err(LoaderError::Setting(format!("picture {index} has no labels")));
         };
         let bytes = images::read(path, &self.limits)?;
-        let raw = decode_labels(&bytes, &self.limits)
+        let raw = decode_ids(&bytes, &self.limits)
             .map_err(|source| LoaderError::Image { path: path.clone(), source })?;
         if let Some((number, count)) = self.map.unknown(&raw.ids).first() {
             return Err(LoaderError::Data(DataError::Format {

@@ -11,9 +11,9 @@ pub use page::page;
 
 use crate::error::Result;
 use crate::timing::TimeSplit;
-use hrnet_data::image::{DecodeOptions, Image, Limits};
 use hrnet_data::loader::decode_as_labelled;
 use hrnet_formats::Task;
+use hrnet_image::{DecodeOptions, Image, Limits};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
@@ -321,7 +321,7 @@ impl WorstList {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hrnet_data::image::encode_jpeg;
+    use hrnet_image::encode_jpeg;
 
     /// Labels of the upright picture, of its pixels as stored, or that say no size: figures are those of the orientation that
     /// the labels are for, for persons and for faces.

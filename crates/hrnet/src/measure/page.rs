@@ -4,7 +4,7 @@ use super::{Curve, Measured, Table, Unit};
 use crate::model::task_name;
 use crate::report::{self, Figure, Picture, Report};
 use hrnet_data::draw::chart::{Axis, BarSeries, Chart, Series};
-use hrnet_data::image::{Image, ImageError};
+use hrnet_image::{Image, ImageError};
 
 /// Longer side of a picture on the page, in pixels.
 const PICTURE: usize = 420;

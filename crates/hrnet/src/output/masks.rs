@@ -5,7 +5,7 @@ use crate::error::{Context, Result, bail};
 use crate::io;
 use crate::result::{Found, ImageResult};
 use hrnet_data::draw::palette::Palette;
-use hrnet_data::mask_png::{encode_ids, encode_indexed};
+use hrnet_image::mask_png::{encode_ids, encode_indexed};
 use std::path::PathBuf;
 
 /// Writer of a folder.

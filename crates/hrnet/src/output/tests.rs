@@ -509,7 +509,7 @@ fn a_file_per_image() {
         let files = writer.finish(None).unwrap().files;
         assert_eq!(files, [dir.path().join("sub/out/m.mask.png")]);
         let bytes = std::fs::read(&files[0]).unwrap();
-        let image = hrnet_data::image::decode(&bytes, &Default::default(), Default::default()).unwrap().image;
+        let image = hrnet_image::decode(&bytes, &Default::default(), Default::default()).unwrap().image;
         assert_eq!((image.pixel(0, 0), image.pixel(1, 0)), ([0; 3], colour));
     }
     assert!(Writer::create(Format::Masks, &Target::Stdout, &seg, &WriterOptions::default()).is_err());

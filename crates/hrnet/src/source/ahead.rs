@@ -6,7 +6,7 @@ use super::stream::{Raw, Stream, bytes};
 use super::{Failed, Frame, Input, Item, Kind, Options};
 use crate::error::{Result, err};
 use crate::result::FrameTime;
-use hrnet_data::image::{DecodeOptions, decode};
+use hrnet_image::{DecodeOptions, decode};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -4,9 +4,9 @@
 //! and gives a constant rate, so that the time of a frame is its number over the rate.
 
 use crate::error::{Context, Result, bail};
-use hrnet_data::image::{Exif, Limits};
-use hrnet_data::video::{self, Y4m};
-use hrnet_data::yuv::{Colour, Matrix, Range};
+use hrnet_image::video::{self, Y4m};
+use hrnet_image::yuv::{Colour, Matrix, Range};
+use hrnet_image::{Exif, Limits};
 use std::ffi::OsString;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -203,7 +203,7 @@ impl Pipe {
     }
 
     /// The next frame; an error says what ffmpeg said.
-    pub fn next_frame(&mut self) -> Result<Option<hrnet_data::image::Image>> {
+    pub fn next_frame(&mut self) -> Result<Option<hrnet_image::Image>> {
         let frame = self.frames.next_frame();
         self.judge(frame.map(|f| f.ok_or(())))
     }

@@ -2,7 +2,7 @@
 
 use super::{Options, ahead::Frames};
 use crate::error::{Context, Result, bail};
-use hrnet_data::video;
+use hrnet_image::video;
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};

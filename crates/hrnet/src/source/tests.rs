@@ -1,7 +1,7 @@
 //! Inputs of every kind, made on the spot; `ffmpeg` is played by a script.
 
 use super::*;
-use hrnet_data::image::{encode_jpeg, encode_png};
+use hrnet_image::{encode_jpeg, encode_png};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -418,7 +418,7 @@ fn ffmpeg_that_fails_is_quoted() {
 #[test]
 fn animations_say_so() {
     let dir = tempfile::tempdir().unwrap();
-    let bytes = include_bytes!("../../../hrnet-data/testdata/animation.webp");
+    let bytes = include_bytes!("../../../hrnet-image/testdata/animation.webp");
     let found = items(&[put(&dir, "a.webp", bytes)], &Options::default());
     let frame = found[0].as_ref().unwrap();
     assert!(frame.notes.iter().any(|n| n.contains("first frame")), "{:?}", frame.notes);

@@ -18,11 +18,10 @@ use crate::timing::TimeSplit;
 use hrnet_data::codec::Protocol;
 use hrnet_data::codec::bottom_up::{self as codec, Aggregator, Outputs, Person};
 use hrnet_data::codec::heatmap::mirror_planes;
-use hrnet_data::geometry::{
-    Affine, ColourMap, bottom_up_crop, pose_affine, to_tensor, warp_bilinear_f32, warp_opencv_u8,
-};
-use hrnet_data::image::Image;
+use hrnet_data::geometry::{bottom_up_crop, pose_affine, to_tensor};
 use hrnet_formats::{Recipe, Task};
+use hrnet_image::Image;
+use hrnet_image::warp::{Affine, ColourMap, warp_bilinear_f32, warp_opencv_u8};
 use hrnet_ir::{Head, Tensor, Weights};
 use hrnet_kernels::Pool;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //!
 //! ```no_run
 //! use hrnet::{model::LoadedModel, task::{ClassifyOptions, Features}};
-//! use hrnet_data::image::{DecodeOptions, Limits, decode};
+//! use hrnet_image::{DecodeOptions, Limits, decode};
 //! use std::{path::Path, sync::Arc};
 //! let model = LoadedModel::open(Path::new("w18.safetensors"), &Default::default())?;
 //! let pool = Arc::new(hrnet_kernels::Pool::new(2));
@@ -19,8 +19,8 @@
 use super::classification::{CentreInput, ClassifyOptions};
 use crate::error::{Context, Result};
 use crate::runner::Runner;
-use hrnet_data::image::Image;
 use hrnet_formats::Recipe;
+use hrnet_image::Image;
 use hrnet_ir::{Head, Model, Tensor, Weights};
 use hrnet_kernels::Pool;
 use std::sync::Arc;

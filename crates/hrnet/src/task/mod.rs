@@ -17,8 +17,8 @@ use crate::error::{Result, bail};
 use crate::model::{LoadedModel, task_name};
 use crate::result::{Found, Instance, Schema};
 use crate::timing::TimeSplit;
-use hrnet_data::image::Image;
 use hrnet_formats::{Recipe, Task};
+use hrnet_image::Image;
 use hrnet_kernels::Pool;
 use std::sync::Arc;
 

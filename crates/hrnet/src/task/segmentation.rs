@@ -26,9 +26,9 @@ use hrnet_data::codec::segmentation::{
     Before, Blend, LastWindow, Overlap, Resample, Window, WindowPlan, best_of_row, merge_flip, plan,
     softmax_row,
 };
-use hrnet_data::geometry::{Filter, Planes, resize_bilinear, resize_pil, scaled_part};
-use hrnet_data::image::Image;
 use hrnet_formats::{Colour, Recipe, Task};
+use hrnet_image::Image;
+use hrnet_image::resize::{Filter, Planes, resize_bilinear, resize_pil, scaled_part};
 use hrnet_ir::{Head, Tensor, Weights};
 use hrnet_kernels::Pool;
 use std::borrow::Cow;

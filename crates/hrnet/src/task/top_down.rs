@@ -24,11 +24,12 @@ use hrnet_data::codec::heatmap::{self, Decoder};
 use hrnet_data::codec::{Protocol, udp};
 pub use hrnet_data::geometry::Convention;
 use hrnet_data::geometry::{
-    Affine, ColourMap, Crop, CropRule, crop_face_official, input_to_heatmap, pose_affine,
-    pose_box_to_centre_scale, to_tensor, udp_affine, warp_bilinear_f32, warp_opencv_u8,
+    Crop, CropRule, crop_face_official, input_to_heatmap, pose_affine, pose_box_to_centre_scale, to_tensor,
+    udp_affine,
 };
-use hrnet_data::image::Image;
 use hrnet_formats::{self as formats, Recipe, Task};
+use hrnet_image::Image;
+use hrnet_image::warp::{Affine, ColourMap, warp_bilinear_f32, warp_opencv_u8};
 use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::Pool;
 use std::sync::Arc;
@@ -361,7 +362,7 @@ pub(crate) fn convention_of(task: Task, decoder: formats::Decoder) -> Convention
 
 /// The decoder that a recipe names, with the published kernel for its deviation.
 fn decoder_of(recipe: &Recipe) -> Decoder {
-    // 11 for a deviation of 2, 17 for 3 (`reference/hrnet.md` 6.2).
+    // 11 for a deviation of 2, 17 for 3 (docs/official.md 2.7).
     let kernel = if recipe.sigma.is_some_and(|s| s >= 2.5) { 17 } else { 11 };
     match recipe.decoder {
         formats::Decoder::LogQuadratic => Decoder::LogQuadratic,

@@ -3,7 +3,7 @@
 use super::folder::Folder;
 use crate::error::Result;
 use hrnet_data::draw::chart::{Axis, Chart, Series};
-use hrnet_data::image::encode_png;
+use hrnet_image::encode_png;
 use serde_json::Value;
 use std::path::Path;
 

@@ -10,7 +10,7 @@ use crate::config::TrainConfig;
 use crate::error::{Context, Result};
 use crate::stop::{Stop, Watch};
 use hrnet_data::draw::chart::{Axis, Chart, Series};
-use hrnet_data::image::encode_png;
+use hrnet_image::encode_png;
 use hrnet_kernels::{Isa, Pool};
 use hrnet_train::{
     Batch, BatchSource, BoxError, Control, Decay, Observer, Schedule, StepReport, TrainOptions, Trainer,

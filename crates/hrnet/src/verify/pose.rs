@@ -5,10 +5,11 @@ use super::{Case, Check, Setup};
 use crate::error::{Context, Result, bail, ensure};
 use hrnet_data::codec::heatmap::{Decoder, argmax, decode, encode_official_pose};
 use hrnet_data::geometry::{
-    CropRule, IMAGENET_MEAN, IMAGENET_STD, pose_affine, pose_box_to_centre_scale, to_tensor, warp_opencv5_u8,
+    CropRule, IMAGENET_MEAN, IMAGENET_STD, pose_affine, pose_box_to_centre_scale, to_tensor,
 };
-use hrnet_data::image::{DecodeOptions, Exif, Image, Limits, decode as decode_image};
 use hrnet_data::metric::oks::{COCO_SIGMAS, PoseCandidate, oks_nms};
+use hrnet_image::warp::warp_opencv5_u8;
+use hrnet_image::{DecodeOptions, Exif, Image, Limits, decode as decode_image};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 

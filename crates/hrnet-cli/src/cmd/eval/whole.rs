@@ -10,8 +10,8 @@ use hrnet::model::LoadedModel;
 use hrnet::result::Found;
 use hrnet::task::{Ask, Classifier, Predictor, Segmenter};
 use hrnet::view;
-use hrnet_data::image::{Image, Limits};
 use hrnet_formats::Task;
+use hrnet_image::{Image, Limits};
 use hrnet_kernels::Pool;
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use super::super::shape::{disc, fill_rect, mix, stroke};
 use super::super::text::{TextStyle, draw_text, draw_text_upwards, text_size_styled};
 use super::scene::{Align, Ink, Mark, Scene};
-use crate::image::Image;
+use hrnet_image::Image;
 
 const PAPER: [u8; 3] = [255; 3];
 const TEXT: [u8; 3] = [24, 28, 34];
