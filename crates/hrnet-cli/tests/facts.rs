@@ -6,7 +6,8 @@ mod common;
 use common::{Scratch, astronaut, hrnet};
 use hrnet_formats::{Precision, Recipe, load, to_safetensors};
 use hrnet_ir::sets::{AP10K17, COCO17};
-use hrnet_ir::{Arch, Depth, Head, Model, formula};
+use hrnet_ir::{Arch, Depth, Head, Model};
+use hrnet_proof::formula;
 use std::path::{Path, PathBuf};
 
 fn model(joints: usize) -> Model {

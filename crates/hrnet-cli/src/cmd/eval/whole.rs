@@ -4,7 +4,7 @@ use super::{Evaluated, bar, flip, protocol};
 use crate::cli::Eval;
 use hrnet::error::Result;
 use hrnet::measure::classification::{measure_classification, read_classes};
-use hrnet::measure::segmentation::{SegmentationData, SegmentationMeasure, measure_segmentation};
+use hrnet::measure::segmentation::{SegmentationMeasure, measure_segmentation, read_masks};
 use hrnet::measure::{Measured, Setting, read_labelled};
 use hrnet::model::LoadedModel;
 use hrnet::result::Found;
@@ -19,7 +19,7 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
     let options = args.task_options();
     let worst = usize::from(args.worst_count);
     let (mut measured, mut predictor) = if loaded.recipe.task == Task::Segmentation {
-        let set = SegmentationData::of(&args.data, args.images.as_deref())?.read()?;
+        let set = read_masks(&args.data, args.images.as_deref())?;
         let mut model = Segmenter::new(loaded.weights, loaded.recipe, pool, options.segment)?;
         let names = &model.schema().names;
         let how = SegmentationMeasure::new(args.label_map.as_deref(), names, args.ignore, worst)?;
