@@ -249,14 +249,26 @@ fn every_verb_reads_the_same_labels() {
         "r.json",
         r#"[{"image_id":1.0,"category_id":1,"keypoints":[5,6,0.9,7.5,8,0.9,9,9,0.9],"score":0.9}]"#,
     );
-    let eval = hrnet!["eval", "--data", &labels, "--results", &results, "--metric", "pck", "--json"].ok().json();
+    let eval =
+        hrnet!["eval", "--data", &labels, "--results", &results, "--metric", "pck", "--json"].ok().json();
     assert!(eval.to_string().contains("pck"), "{eval}");
     // Figures of results need no images.
     std::fs::remove_file(scratch.path("val2017/a.png")).unwrap();
     hrnet!["eval", "--data", &labels, "--results", &results, "--metric", "pck"].ok();
     hrnet!["data", "check", &labels].fails(3, &[]);
     let picture = scratch.write("a.png", picture());
-    hrnet!["predict", &picture, "--task", "pose", "--boxes", &labels, "--no-overlay", "--out", &scratch.path("p")].ok();
+    hrnet![
+        "predict",
+        &picture,
+        "--task",
+        "pose",
+        "--boxes",
+        &labels,
+        "--no-overlay",
+        "--out",
+        &scratch.path("p")
+    ]
+    .ok();
 }
 
 #[test]

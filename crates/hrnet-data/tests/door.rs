@@ -57,14 +57,16 @@ fn turned_png(w: usize, h: usize) -> Vec<u8> {
         (0..8).fold(c ^ u32::from(chunk[i]), |c, _| if c & 1 == 1 { (c >> 1) ^ 0xedb8_8320 } else { c >> 1 })
     });
     let mut whole = png(w, h);
-    let part = [&u32::try_from(tiff.len()).unwrap().to_be_bytes()[..], &chunk, &(!crc).to_be_bytes()].concat();
+    let part =
+        [&u32::try_from(tiff.len()).unwrap().to_be_bytes()[..], &chunk, &(!crc).to_be_bytes()].concat();
     whole.splice(33..33, part);
     whole
 }
 
 fn coco(name: &str) -> String {
+    let name = serde_json::Value::from(name);
     format!(
-        r#"{{"images":[{{"id":1,"file_name":{name:?},"width":40,"height":30}}],
+        r#"{{"images":[{{"id":1,"file_name":{name},"width":40,"height":30}}],
         "categories":[{{"id":1,"name":"p","keypoints":["x"]}}],
         "annotations":[{{"id":1,"image_id":1,"category_id":1,"bbox":[1,1,9,9],"keypoints":[5,6,2]}}]}}"#
     )
@@ -169,7 +171,8 @@ fn no_guess_takes_one_file_for_two_names_or_one_of_several() {
 
 #[test]
 fn every_format_has_a_name_of_its_own() {
-    let mut names: Vec<&str> = Kind::ALL.iter().flat_map(|k| [&[k.name()][..], k.aliases()].concat()).collect();
+    let mut names: Vec<&str> =
+        Kind::ALL.iter().flat_map(|k| [&[k.name()][..], k.aliases()].concat()).collect();
     let count = names.len();
     names.sort_unstable();
     names.dedup();
@@ -190,10 +193,13 @@ fn one_reader_of_coco_for_every_purpose() {
         let s = &points(&set).samples[0];
         assert_eq!((s.id, s.crowd, s.labelled()), (7, false, 1), "{purpose:?}");
     }
-    let none = folder.put("n.json", r#"{"images":[{"id":1,"file_name":"a.png"}],"annotations":null,"categories":null}"#);
+    let none = folder
+        .put("n.json", r#"{"images":[{"id":1,"file_name":"a.png"}],"annotations":null,"categories":null}"#);
     assert!(points(&open(&none, &OpenOptions::new(Purpose::Measure)).unwrap()).samples.is_empty());
     // Where numbers decide, what is broken is an error; to look at, it is left out.
-    for (from, to) in [("[5,6,2]", "[5,6,9]"), ("\"iscrowd\":null", "\"iscrowd\":\"x\""), ("[1,1,9,9]", "[1,1,9]")] {
+    for (from, to) in
+        [("[5,6,2]", "[5,6,9]"), ("\"iscrowd\":null", "\"iscrowd\":\"x\""), ("[1,1,9,9]", "[1,1,9]")]
+    {
         let bad = folder.put("bad.json", lenient.replace(from, to));
         let e = open(&bad, &OpenOptions::new(Purpose::Measure)).unwrap_err().to_string();
         assert!(e.contains("annotations[0]") && !e.contains("untagged"), "{e}");
@@ -238,7 +244,10 @@ fn yolo_in_its_layouts() {
     let yaml = folder.put("data.yaml", format!("path: .\ntrain: images/train\nval: images/val\n{YOLO}"));
     for path in [&yaml, &folder.0] {
         let all = open(path, &OpenOptions::default()).unwrap();
-        assert_eq!((all.kind, yolo_images(&all)), (Kind::Yolo, vec!["train/train.png".into(), "val/val.png".into()]));
+        assert_eq!(
+            (all.kind, yolo_images(&all)),
+            (Kind::Yolo, vec!["train/train.png".into(), "val/val.png".into()])
+        );
         assert!(points(&all).notes.iter().any(|n| n.contains("train and val")), "{:?}", points(&all).notes);
         for (options, want) in [
             (OpenOptions::new(Purpose::Train), "train"),
@@ -280,7 +289,12 @@ fn yolo_names_and_numbers_are_those_of_yaml() {
     let folder = Folder::new();
     folder.put("images/a.png", png(40, 30));
     folder.put("labels/a.txt", "1.000000 0.5 0.5 0.5 0.5 0.25 0.25 2.000000\n");
-    for names in ["['cat, black', 'dog']", "{0: 'cat, black', 1: dog}", "\n- 'cat, black' # one\n- dog", "\n  1: dog\n  0: \"cat, black\""] {
+    for names in [
+        "['cat, black', 'dog']",
+        "{0: 'cat, black', 1: dog}",
+        "\n- 'cat, black' # one\n- dog",
+        "\n  1: dog\n  0: \"cat, black\"",
+    ] {
         let yaml = folder.put("data.yaml", format!("kpt_shape: [1, 3]\nnames: {names}\n"));
         let set = open(&yaml, &strict(None)).unwrap();
         let pose = points(&set);
@@ -327,11 +341,19 @@ fn a_size_is_the_size_that_is_shown() {
     assert_eq!(pose.images[0].size, Some([40, 100]));
     assert!((at[0] - 4.0).abs() < 1e-9 && (at[1] - 90.0).abs() < 1e-9, "{at:?}");
     // As with all pixels so with the header alone.
-    for (size, code) in [("\"width\":40,\"height\":100", None), ("\"width\":100,\"height\":40", Some("turned-image"))] {
+    for (size, code) in
+        [("\"width\":40,\"height\":100", None), ("\"width\":100,\"height\":40", Some("turned-image"))]
+    {
         let label = folder.put("l.json", coco("a.png").replace("\"width\":40,\"height\":30", size));
         for images in [Depth::Headers, Depth::Pixels] {
-            let report = run(&[open(&label, &OpenOptions::default()).unwrap()], &CheckOptions { images, ..CheckOptions::default() });
-            let found = report.findings.iter().find(|f| f.code.name().ends_with("-image") || f.code.name() == "size-mismatch");
+            let report = run(
+                &[open(&label, &OpenOptions::default()).unwrap()],
+                &CheckOptions { images, ..CheckOptions::default() },
+            );
+            let found = report
+                .findings
+                .iter()
+                .find(|f| f.code.name().ends_with("-image") || f.code.name() == "size-mismatch");
             assert_eq!(found.map(|f| f.code.name()), code, "{images:?} {size}");
         }
     }
@@ -340,7 +362,11 @@ fn a_size_is_the_size_that_is_shown() {
 #[test]
 fn subsets_of_cvat() {
     let folder = Folder::new();
-    let image = |subset: &str| format!(r#"<image id="0" name="a.png" subset="{subset}" width="40" height="30"><points label="p" points="3,4"/></image>"#);
+    let image = |subset: &str| {
+        format!(
+            r#"<image id="0" name="a.png" subset="{subset}" width="40" height="30"><points label="p" points="3,4"/></image>"#
+        )
+    };
     let label = folder.put("a.xml", format!("<annotations>{}{}</annotations>", image("train"), image("val")));
     for root in ["images/", ""] {
         for s in ["train", "val"] {
@@ -348,13 +374,17 @@ fn subsets_of_cvat() {
         }
         let set = open(&label, &strict(None)).unwrap();
         let pose = points(&set);
-        assert!(pose.images[0].file.ends_with("train/a.png") && pose.images[1].file.ends_with("val/a.png"), "{pose:?}");
+        assert!(
+            pose.images[0].file.ends_with("train/a.png") && pose.images[1].file.ends_with("val/a.png"),
+            "{pose:?}"
+        );
         assert_eq!([set.image_name(0), set.image_name(1)], ["train/a.png", "val/a.png"]);
         let _ = std::fs::remove_dir_all(folder.at("images"));
     }
     // A subset is a folder's name, not a way out.
     folder.put("b.png", png(40, 30));
-    let odd = folder.put("b.xml", format!("<annotations>{}</annotations>", image("../..").replace("a.png", "b.png")));
+    let odd = folder
+        .put("b.xml", format!("<annotations>{}</annotations>", image("../..").replace("a.png", "b.png")));
     assert!(open(&odd, &strict(None)).is_ok());
 }
 
@@ -363,7 +393,9 @@ fn labelme_with_images_elsewhere() {
     let folder = Folder::new();
     folder.put("pics/a.png", png(40, 30));
     for name in ["C:\\\\x\\\\a.png", "a.png", "..\\\\..\\\\else\\\\a.png", "/x/a.jpg"] {
-        let text = format!(r#"{{"shapes":[{{"label":"n","shape_type":"point","points":[[2,3]]}}],"imagePath":"{name}","imageHeight":30,"imageWidth":40}}"#);
+        let text = format!(
+            r#"{{"shapes":[{{"label":"n","shape_type":"point","points":[[2,3]]}}],"imagePath":"{name}","imageHeight":30,"imageWidth":40}}"#
+        );
         folder.put("l/a.json", text);
         let set = open(&folder.at("l"), &strict(Some(&folder.at("pics")))).unwrap();
         assert!(points(&set).images[0].file.ends_with("pics/a.png"), "{name}");
@@ -384,7 +416,11 @@ fn masks_in_cityscapes_tree_and_in_others() {
         let label = folder.put(label, b"");
         let set = open(&folder.0, &strict(None)).unwrap();
         let Labels::Masks(masks) = &set.labels else { panic!("{set:?}") };
-        assert_eq!((masks.samples.len(), masks.samples[0].label.as_deref()), (1, Some(label.as_path())), "{image}");
+        assert_eq!(
+            (masks.samples.len(), masks.samples[0].label.as_deref()),
+            (1, Some(label.as_path())),
+            "{image}"
+        );
         // One part of it, named.
         let part = folder.at(image).parent().unwrap().to_path_buf();
         let set = open(&folder.0, &strict(Some(&part))).unwrap();

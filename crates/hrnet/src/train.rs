@@ -25,12 +25,12 @@ pub use data_check::WrongData;
 pub use group::{Failed, Group, Parting};
 pub use rate::{Rates, find as find_rate};
 
-use hrnet_data::dataset::open::{Content, LabelSet, OpenOptions, Purpose, open};
 use crate::config::TrainConfig;
 use crate::error::{Context, Result, bail};
 use crate::stop::{Stop, Watch};
 pub use folder::{Folder, Lock};
 use follower::Follower;
+use hrnet_data::dataset::open::{Content, LabelSet, OpenOptions, Purpose, open};
 use hrnet_kernels::{Isa, Pool};
 use hrnet_train::{BatchSource, Checkpoint, Checkpoints, FitEnd, TrainError, TrainOptions, Trainer};
 use job::Job;

@@ -7,9 +7,9 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::{CheckOptions, Code, Depth, Findings};
+use crate::dataset::error::looked_in;
 use crate::dataset::open::{LabelSet, Labels, file_name};
 use hrnet_image::{DecodeOptions, Exif, ImageError, Limits, Orientation, decode, dimensions, shown_size};
-use crate::dataset::error::looked_in;
 
 /// What is known of an image file.
 #[derive(Debug, Clone, Default)]
@@ -112,7 +112,8 @@ pub(super) fn judge(set: &LabelSet, index: usize, facts: &[ImageFact], findings:
     for (i, (fact, file)) in facts.iter().zip(&files).enumerate() {
         let place = || file.display().to_string();
         if fact.missing && !set.is_embedded() {
-            findings.add(Code::MissingImage, index, place, || format!("no such file{}", looked_in(&set.looked)));
+            findings
+                .add(Code::MissingImage, index, place, || format!("no such file{}", looked_in(&set.looked)));
         }
         match &fact.error {
             Some(e @ ImageError::Truncated { .. }) => {

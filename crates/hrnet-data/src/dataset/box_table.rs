@@ -103,9 +103,9 @@ fn entry(
     let bbox = reader.bbox([number(x)?, number(y)?, number(w)?, number(h)?], &row.place())?;
     let filled = |column: Option<usize>| column.filter(|&c| !row.field(c).is_empty());
     let frame = filled(frame).map(|c| {
-        row.field(c).parse::<u64>().map_err(|_| {
-            bad(format!("'{}' is no frame number", short(row.field(c))), "frames count from 0")
-        })
+        row.field(c)
+            .parse::<u64>()
+            .map_err(|_| bad(format!("'{}' is no frame number", short(row.field(c))), "frames count from 0"))
     });
     let name = row.fields.get(image).ok_or_else(|| bad("too few columns".into(), "name the image"))?;
     Ok(Detection {

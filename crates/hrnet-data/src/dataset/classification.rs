@@ -24,10 +24,10 @@ use std::path::{Path, PathBuf};
 
 use super::format::{Content, Fit, Format, Glance, Where};
 use super::images::is_image;
-use super::table::Table;
 use super::model::{
     ClassSample, ClassSet, DataError, Place, ReadOptions, Reader, Seen, read_bytes, short, text,
 };
+use super::table::Table;
 
 pub use super::images::ENDINGS;
 
@@ -61,7 +61,17 @@ pub(crate) static TABLE: Format = Format {
 
 /// Names of folders that are parts of a set of another kind.
 const NO_CLASSES: [&str; 12] = [
-    "annotations", "labels", "images", "masks", "label", "mask", "img_dir", "ann_dir", "leftImg8bit", "gtFine", "JPEGImages",
+    "annotations",
+    "labels",
+    "images",
+    "masks",
+    "label",
+    "mask",
+    "img_dir",
+    "ann_dir",
+    "leftImg8bit",
+    "gtFine",
+    "JPEGImages",
     "SegmentationClass",
 ];
 

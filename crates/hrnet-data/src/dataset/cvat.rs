@@ -27,13 +27,13 @@ use std::path::Path;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::model::{
-    Category, DataError, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader,
-    Visibility, read_bytes, short, text,
-};
 use super::categories::{complete, face_category};
 use super::format::{Content, Fit, Format, Where};
 use super::images::Name;
+use super::model::{
+    Category, DataError, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader, Visibility,
+    read_bytes, short, text,
+};
 
 pub(crate) static FORMAT: Format = Format {
     name: "cvat",
@@ -326,4 +326,3 @@ impl Categories {
         self.list
     }
 }
-

@@ -190,4 +190,3 @@ pub(crate) fn short(field: &str) -> String {
     }
     s
 }
-

@@ -66,7 +66,6 @@ pub(crate) fn faces(
     Ok(out)
 }
 
-
 /// The faces of a set of points whose points are all labelled, each with its index in the set; centre and scale as annotated, else
 /// by the rule of the official tables. What is left out, in words.
 pub fn landmark_samples(set: &PoseSet) -> (Vec<(usize, LandmarkSample)>, Vec<String>) {

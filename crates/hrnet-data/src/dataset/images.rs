@@ -222,7 +222,11 @@ impl Finder {
                 }
                 roots.push(above.clone());
                 for s in &splits {
-                    roots.extend([folder.join(s), folder.join("images").join(s), above.join(s).join("images")]);
+                    roots.extend([
+                        folder.join(s),
+                        folder.join("images").join(s),
+                        above.join(s).join("images"),
+                    ]);
                 }
                 roots.extend(usual.iter().map(|u| folder.join(u)));
             }

@@ -25,10 +25,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::json::json;
-use super::coco_mask::Segmentation;
 use super::categories::{complete, face_category};
+use super::coco_mask::Segmentation;
 use super::format::{Content, Fit, Format, Glance, Where};
+use super::json::json;
 use super::model::{
     Category, DataError, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader, Visibility,
     read_bytes, short, text, whole,

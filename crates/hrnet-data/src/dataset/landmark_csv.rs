@@ -23,12 +23,12 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-pub use super::model::{LandmarkSample, MissingImages};
 use super::error::looked_in;
 use super::faces::faces;
 use super::format::{Content, Fit, Format, Opened, Where};
 use super::images::Finder;
 use super::model::{Broken, DataError, Place, ReadOptions, Reader};
+pub use super::model::{LandmarkSample, MissingImages};
 use super::table::Table;
 
 /// A table that was read.
@@ -401,8 +401,8 @@ impl Face<'_> {
         if name.contains('\0') {
             return Err(self.bad(0, "not a file name"));
         }
-        let inside = Path::new(name)
-            .components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+        let inside =
+            Path::new(name).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
         if !inside && !allow_outside_root {
             return Err(self.bad(0, "outside of the image folder, which is not allowed"));
         }

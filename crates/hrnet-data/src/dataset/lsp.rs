@@ -23,8 +23,8 @@ use super::categories::known_category;
 use super::format::{Content, Fit, Format, Where};
 use super::mat5::{self, MatLimits, variable};
 use super::model::{
-    Base, DataError, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions,
-    Reader, Visibility, ordinal, read_bytes,
+    Base, DataError, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader, Visibility,
+    ordinal, read_bytes,
 };
 use super::skeletons::LSP14;
 

@@ -23,8 +23,8 @@ use std::io::Read;
 
 use std::path::Path;
 
-use super::error::DataError;
 use super::cursor::{Cursor, Number, NumberKind};
+use super::error::DataError;
 
 const MATRIX: u32 = 14;
 const COMPRESSED: u32 = 15;
@@ -58,11 +58,7 @@ impl MatArray {
 }
 
 /// A numeric variable of a `.mat` file.
-pub(crate) fn variable<'a>(
-    file: &'a MatFile,
-    name: &str,
-    path: &Path,
-) -> Result<&'a MatArray, DataError> {
+pub(crate) fn variable<'a>(file: &'a MatFile, name: &str, path: &Path) -> Result<&'a MatArray, DataError> {
     file.array(name).ok_or_else(|| {
         DataError::format(path, format!("there is no variable {name}; there are: {}", file.names()))
     })

@@ -289,7 +289,6 @@ pub struct ClassSet {
     pub skipped: Vec<DataError>,
 }
 
-
 /// One entry of a detection or result file.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Detection {

@@ -42,8 +42,8 @@ use super::format::{Embedded, Fit, Glance};
 use super::images::is_image;
 use super::model::{DataError, PoseSample, read_bytes};
 use super::{
-    ai_challenger, box_table, classification, coco, cofw, cvat, labelme, landmark_csv, lsp, mpii, segmentation,
-    vw300, w300, wflw, yolo,
+    ai_challenger, box_table, classification, coco, cofw, cvat, labelme, landmark_csv, lsp, mpii,
+    segmentation, vw300, w300, wflw, yolo,
 };
 use hrnet_image::{DecodeOptions, Image, Limits, decode};
 
@@ -218,7 +218,9 @@ fn other_content(kind: Kind, want: &[Content]) -> String {
     let wanted: Vec<&str> = want.iter().map(|c| c.name()).collect();
     match kind.content() {
         Content::Detections => "this is a detection or result file, not labels".to_string(),
-        content => format!("its format is {kind}, which holds {}; wanted {}", content.name(), wanted.join(" or ")),
+        content => {
+            format!("its format is {kind}, which holds {}; wanted {}", content.name(), wanted.join(" or "))
+        }
     }
 }
 
@@ -259,6 +261,10 @@ fn nothing(at: &Glance<'_>) -> String {
     if !at.is_folder {
         return match at.text.is_empty() {
             true => "the file is empty".into(),
+            false if at.head.starts_with(b"\xff\xfe") || at.head.starts_with(b"\xfe\xff") => {
+                "it is UTF-16 text; save it as UTF-8".into()
+            }
+            false if at.is_file(&["json"]) => "this JSON file is of no known format".into(),
             false => "its ending tells no format".into(),
         };
     }

@@ -23,7 +23,8 @@ use std::path::{Path, PathBuf};
 use super::format::{Content, Fit, Format, OpenOptions, Opened, Purpose, Where};
 use super::images::{Finder, Name, ends_with, files_below, label_stems};
 use super::model::{
-    DataError, MissingImages, Place, ReadOptions, Reader, Seen, SegSample, SegSet, ordinal, read_bytes, short, text,
+    DataError, MissingImages, Place, ReadOptions, Reader, Seen, SegSample, SegSet, ordinal, read_bytes,
+    short, text,
 };
 use hrnet_image::Limits;
 use hrnet_image::mask_png::{IdImage, decode_ids};
@@ -42,7 +43,9 @@ pub(crate) static LIST: Format = Format {
         let fields = first.split_whitespace().count();
         match fields <= 4 || first.contains('\t') {
             true => Fit::Loosely,
-            false => Fit::Almost(format!("its lines have {fields} fields; WFLW has 207, a segmentation list 2")),
+            false => Fit::Almost(format!(
+                "its lines have {fields} fields; WFLW has 207, a segmentation list 2; where names hold blanks, part them by a tab"
+            )),
         }
     },
     read: |path, how| Ok(read_list(path, Path::new(""), &how.read)?.into()),
@@ -155,7 +158,8 @@ pub fn parse_list(
             )),
             None => (|| {
                 let image = reader.file(root, fields.first().copied().unwrap_or(""), &place)?;
-                let label = fields.get(1).map(|f| reader.named(root, &Name::of_label(f), &place)).transpose()?;
+                let label =
+                    fields.get(1).map(|f| reader.named(root, &Name::of_label(f), &place)).transpose()?;
                 Ok(SegSample { image, label, line: number })
             })(),
         };

@@ -88,7 +88,8 @@ fn open(path: &Path, how: &OpenOptions) -> Result<Opened, DataError> {
         return Ok(Opened { title, ..faces(path, set.samples, set.skipped, broken)?.into() });
     }
     let no_split = |split: &str| {
-        let detail = format!("it is not the folder of 300W, so it has no split {split:?}; give the file of the split");
+        let detail =
+            format!("it is not the folder of 300W, so it has no split {split:?}; give the file of the split");
         DataError::format(path, detail)
     };
     let is_300w = FOLDERS.iter().any(|f| path.join(f).is_dir());
@@ -111,7 +112,8 @@ fn open(path: &Path, how: &OpenOptions) -> Result<Opened, DataError> {
         "full" | "valid" | "val" => Split::Full,
         "test" => Split::Test,
         _ => {
-            let detail = format!("300W has no split {name:?}; there are train, common, challenge, full and test");
+            let detail =
+                format!("300W has no split {name:?}; there are train, common, challenge, full and test");
             return Err(DataError::format(path, detail));
         }
     };

@@ -26,8 +26,7 @@ use super::format::{Content, Fit, Format, Glance, OpenOptions, Opened, Purpose, 
 use super::images::{Finder, Name, ends_with, files_below};
 use super::model::{
     Category, DataError, PairSource, Place, PoseImage, PosePoint, PoseSample, PoseSet, Reader, Seen,
-    Visibility, ordinal, read_bytes, short, text,
-    whole,
+    Visibility, ordinal, read_bytes, short, text, whole,
 };
 use super::yaml::{self, Value};
 use hrnet_image::{Limits, shown_size};
@@ -118,7 +117,11 @@ struct Places {
 /// Roboflow writes it; else `images`; else the folders that Roboflow makes.
 fn places(yaml: &Value, folder: &Path, how: &OpenOptions) -> Result<Places, DataError> {
     if let Some(given) = &how.images {
-        return Ok(Places { parts: vec![(String::new(), given.clone())], root: given.clone(), notes: Vec::new() });
+        return Ok(Places {
+            parts: vec![(String::new(), given.clone())],
+            root: given.clone(),
+            notes: Vec::new(),
+        });
     }
     let mut bases = Vec::new();
     bases.extend(yaml.get("path").and_then(Value::text).map(|p| folder.join(p)));
@@ -176,7 +179,10 @@ fn places(yaml: &Value, folder: &Path, how: &OpenOptions) -> Result<Places, Data
     let mut keys: Vec<&str> = parts.iter().map(|(k, _)| k.as_str()).collect();
     keys.dedup();
     if keys.len() > 1 {
-        notes.push(format!("{} are read together; --images with one of their folders reads it alone", keys.join(" and ")));
+        notes.push(format!(
+            "{} are read together; --images with one of their folders reads it alone",
+            keys.join(" and ")
+        ));
     }
     let images = folder.join("images");
     let all_in = |root: &Path| parts.iter().all(|(_, p)| p.is_dir() && p.starts_with(root));
@@ -354,10 +360,9 @@ fn object(
         let problem = format!("it has {} numbers instead of {wanted}", fields.len());
         return Err(bad(problem, "write class, box and every point as kpt_shape says"));
     };
-    let category: usize =
-        class_number(class).filter(|&c| c < header.names.len()).ok_or_else(|| {
-            bad(format!("the class is {:?}", short(class)), "classes are the numbers of names")
-        })?;
+    let category: usize = class_number(class)
+        .filter(|&c| c < header.names.len())
+        .ok_or_else(|| bad(format!("the class is {:?}", short(class)), "classes are the numbers of names"))?;
     let mut numbers = Vec::with_capacity(rest.len());
     for f in rest {
         let v: f64 = f.parse().map_err(|_| bad(format!("{:?} is no number", short(f)), "write a number"))?;

@@ -55,7 +55,8 @@ impl LandmarkSet {
     pub fn of(set: LabelSet, options: SetOptions) -> Result<Self, LoaderError> {
         if set.is_embedded() {
             let path = set.path.display();
-            let text = format!("{path}: images inside of the label file are not trained on; convert the set first");
+            let text =
+                format!("{path}: images inside of the label file are not trained on; convert the set first");
             return Err(LoaderError::Setting(text));
         }
         let set = set.into_points()?;

@@ -67,9 +67,8 @@ impl Poses {
         spec: PoseSpec,
     ) -> Result<Self, LoaderError> {
         let category = set.common_category()?.clone();
-        let usable = |s: &PoseSample| {
-            s.frame().filter(|b| b[2] > 0.0 && b[3] > 0.0 && !s.crowd && s.labelled() > 0)
-        };
+        let usable =
+            |s: &PoseSample| s.frame().filter(|b| b[2] > 0.0 && b[3] > 0.0 && !s.crowd && s.labelled() > 0);
         let mut chosen: Vec<(usize, [f64; 4])> =
             set.samples.iter().enumerate().filter_map(|(i, s)| usable(s).map(|b| (i, b))).collect();
         if chosen.is_empty() {

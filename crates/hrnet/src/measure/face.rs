@@ -19,10 +19,10 @@ use crate::error::{Context, Result, bail};
 use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::model::{LandmarkSample, ReadOptions};
 use hrnet_data::dataset::open::LabelSet;
-use hrnet_image::{Image, Limits};
 use hrnet_data::metric::nme::{MeanShape, Nme, Normaliser};
 use hrnet_data::points::PointSet;
 use hrnet_formats::Task;
+use hrnet_image::{Image, Limits};
 use std::path::Path;
 use std::sync::Arc;
 

@@ -11,9 +11,9 @@ use hrnet_data::dataset::label_map::{self, IGNORE, LabelMap};
 use hrnet_data::dataset::model::{SegSample, SegSet};
 use hrnet_data::dataset::open::{Content, OpenOptions, Purpose, open};
 use hrnet_data::dataset::segmentation::read_labels;
-use hrnet_image::{Image, Limits};
 use hrnet_data::metric::segmentation::{Confusion, SegmentationReport};
 use hrnet_formats::Task;
+use hrnet_image::{Image, Limits};
 use std::path::Path;
 use std::time::Instant;
 

@@ -6,8 +6,8 @@ use super::sink::Sink;
 use super::{WriterOptions, Written};
 use crate::error::{Context, Result, bail};
 use crate::result::{Found, ImageResult};
-use hrnet_data::metric::coco::ResultRow;
 use hrnet_data::dataset::open::{Content, OpenOptions, Purpose, file_name, open};
+use hrnet_data::metric::coco::ResultRow;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 

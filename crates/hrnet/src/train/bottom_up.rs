@@ -80,8 +80,7 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
 
 /// With outlines: they say where persons without labels are.
 fn read(file: &Path, purpose: Purpose, images: Option<&Path>) -> Result<PoseSet> {
-    let how =
-        OpenOptions { segmentation: true, ..OpenOptions::wanting(purpose, &[Content::Points], images) };
+    let how = OpenOptions { segmentation: true, ..OpenOptions::wanting(purpose, &[Content::Points], images) };
     let set = open_labels(file, &how)?.into_points()?;
     say_notes(&set);
     Ok(set)

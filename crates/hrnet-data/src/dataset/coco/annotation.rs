@@ -176,7 +176,10 @@ pub(super) fn annotation(
         area: raw.area,
         crowd,
         head_size: None,
-        box_size: centre_scale.map(|c| 200.0 * c.1).or_else(|| bbox.map(|b| b[2].max(b[3]))).filter(|v| *v > 0.0),
+        box_size: centre_scale
+            .map(|c| 200.0 * c.1)
+            .or_else(|| bbox.map(|b| b[2].max(b[3])))
+            .filter(|v| *v > 0.0),
         centre_scale,
         segmentation,
     }))

@@ -26,9 +26,7 @@ pub(crate) static FORMAT: Format = Format {
     aliases: &["detections", "results"],
     content: Content::Detections,
     recognise,
-    read: |path, how: &OpenOptions| {
-        Ok(Opened::from(Labels::Detections(read_detections(path, &how.read)?)))
-    },
+    read: |path, how: &OpenOptions| Ok(Opened::from(Labels::Detections(read_detections(path, &how.read)?))),
     images: Where::Named(&[]),
     takes_one: false,
     has_splits: false,

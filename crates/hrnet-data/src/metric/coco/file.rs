@@ -102,11 +102,15 @@ impl ResultRow {
         let row = |d: &crate::dataset::model::Detection| {
             let bad = |problem: &str, fix| DataError::entry(&found.path, d.place.clone(), problem, fix);
             Ok(Self {
-                image_id: d.image_id.ok_or_else(|| bad("there is no image_id", "give the id of its image"))?,
+                image_id: d
+                    .image_id
+                    .ok_or_else(|| bad("there is no image_id", "give the id of its image"))?,
                 category_id: d.category_id,
                 keypoints: d.keypoints.iter().flatten().copied().collect(),
                 bbox: d.bbox.map(Vec::from),
-                score: d.score.ok_or_else(|| bad("there is no score", "figures need a score of every entry"))?,
+                score: d
+                    .score
+                    .ok_or_else(|| bad("there is no score", "figures need a score of every entry"))?,
             })
         };
         found.entries.iter().map(row).collect()

@@ -87,11 +87,9 @@ impl PosePlan {
                         let score = d.score.unwrap_or(1.0);
                         let wanted = category.is_none_or(|c| d.category_id == c) && score >= least;
                         match d.bbox.filter(|b| wanted && b[2] > 0.0 && b[3] > 0.0) {
-                            Some(bbox) => images[image].push(PlannedBox {
-                                bbox: Some(bbox),
-                                score,
-                                sample: None,
-                            }),
+                            Some(bbox) => {
+                                images[image].push(PlannedBox { bbox: Some(bbox), score, sample: None })
+                            }
                             None => left_out += 1,
                         }
                     }

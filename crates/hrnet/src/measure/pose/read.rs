@@ -14,8 +14,10 @@ pub fn open(path: &Path, images: Option<&Path>, read: &ReadOptions) -> Result<Po
 
 /// The labels of a set alone: for results of another program no image is needed.
 pub fn labels(path: &Path) -> Result<PoseSet> {
-    let how =
-        OpenOptions { needs_images: false, ..OpenOptions::wanting(Purpose::Measure, &[Content::Points], None) };
+    let how = OpenOptions {
+        needs_images: false,
+        ..OpenOptions::wanting(Purpose::Measure, &[Content::Points], None)
+    };
     Ok(door::open(path, &how)?.into_points()?)
 }
 
