@@ -64,8 +64,9 @@ fn turned_png(w: usize, h: usize) -> Vec<u8> {
 }
 
 fn coco(name: &str) -> String {
+    let name = serde_json::Value::from(name);
     format!(
-        r#"{{"images":[{{"id":1,"file_name":{name:?},"width":40,"height":30}}],
+        r#"{{"images":[{{"id":1,"file_name":{name},"width":40,"height":30}}],
         "categories":[{{"id":1,"name":"p","keypoints":["x"]}}],
         "annotations":[{{"id":1,"image_id":1,"category_id":1,"bbox":[1,1,9,9],"keypoints":[5,6,2]}}]}}"#
     )

@@ -261,6 +261,10 @@ fn nothing(at: &Glance<'_>) -> String {
     if !at.is_folder {
         return match at.text.is_empty() {
             true => "the file is empty".into(),
+            false if at.head.starts_with(b"\xff\xfe") || at.head.starts_with(b"\xfe\xff") => {
+                "it is UTF-16 text; save it as UTF-8".into()
+            }
+            false if at.is_file(&["json"]) => "this JSON file is of no known format".into(),
             false => "its ending tells no format".into(),
         };
     }

@@ -43,9 +43,9 @@ pub(crate) static LIST: Format = Format {
         let fields = first.split_whitespace().count();
         match fields <= 4 || first.contains('\t') {
             true => Fit::Loosely,
-            false => {
-                Fit::Almost(format!("its lines have {fields} fields; WFLW has 207, a segmentation list 2"))
-            }
+            false => Fit::Almost(format!(
+                "its lines have {fields} fields; WFLW has 207, a segmentation list 2; where names hold blanks, part them by a tab"
+            )),
         }
     },
     read: |path, how| Ok(read_list(path, Path::new(""), &how.read)?.into()),
