@@ -126,7 +126,7 @@ fn files_that_cannot_be_evaluated_are_named() {
     );
     assert!(labels(&twice, "[]").contains("annotation id 3 occurs before"));
     let short = set.replace("[0,0,9,9]", "[0,0,9]");
-    assert!(labels(&short, "[]").contains("bbox has 3 numbers"));
+    assert!(labels(&short, "[]").contains("invalid length 3 of bbox"));
 }
 
 /// A detection that matches nothing is ignored in an area range it lies outside of. Its area is that of its box only if

@@ -99,7 +99,7 @@ fn four(numbers: Option<Vec<f64>>, place: &Place, path: &Path) -> Result<Option<
         [] => Ok(None),
         &[x, y, w, h] => Ok(Some([x, y, w, h])),
         other => {
-            let problem = format!("bbox has {} numbers", other.len());
+            let problem = format!("invalid length {} of bbox", other.len());
             Err(DataError::entry(path, place.clone(), problem, "boxes are [x, y, width, height]"))
         }
     }

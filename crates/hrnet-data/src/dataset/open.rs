@@ -136,8 +136,8 @@ impl LabelSet {
             // `set.mat#3`
             return file_name(file).replace('#', "_") + ".png";
         }
-        let roots = std::iter::once(&self.image_root).chain(&self.looked);
-        let name = roots.filter_map(|r| file.strip_prefix(r).ok()).next().map(Path::to_path_buf);
+        let mut roots = std::iter::once(&self.image_root).chain(&self.looked);
+        let name = roots.find_map(|r| file.strip_prefix(r).ok()).map(Path::to_path_buf);
         let name = name.unwrap_or_else(|| PathBuf::from(file_name(file)));
         // Names of other sets may lead out of their folder; what is written stays inside of its own.
         let parts = name.components().filter_map(|c| match c {

@@ -62,10 +62,9 @@ fn recognise(at: &Glance<'_>) -> Fit {
     if !at.is_folder {
         return Fit::sure(at.is_file(&["yaml", "yml"]));
     }
-    let yaml = at.first_file(&["yaml", "yml"]);
-    let inside = yaml.and_then(|f| Glance::new(f, at.options).ok());
-    let says = inside.is_some_and(|file| file.text.contains("kpt_shape"));
-    Fit::sure(yaml.is_some() && (says || at.has_folder("labels")))
+    // Roboflow keeps the labels of each part beside its images.
+    let labels = at.has_folder("labels") || at.folders.iter().any(|f| f.join("labels").is_dir());
+    Fit::sure(at.first_file(&["yaml", "yml"]).is_some() && labels)
 }
 
 /// Reads the keys of a YAML file; the error says what is wanted.
@@ -129,8 +128,8 @@ fn places(yaml: &Value, folder: &Path, how: &OpenOptions) -> Result<Places, Data
     let find = |entry: &str| {
         let bare = entry.trim_start_matches("./").trim_start_matches("../");
         let names = [entry, bare];
-        let all = bases.iter().flat_map(|b| names.map(|n| b.join(n)));
-        all.filter(|p| p.exists()).next()
+        let mut all = bases.iter().flat_map(|b| names.map(|n| b.join(n)));
+        all.find(|p| p.exists())
     };
     let (mut parts, mut absent) = (Vec::new(), Vec::new());
     for key in ["train", "val", "test"] {

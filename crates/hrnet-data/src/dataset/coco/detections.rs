@@ -26,7 +26,7 @@ pub(crate) static FORMAT: Format = Format {
     aliases: &["detections", "results"],
     content: Content::Detections,
     recognise,
-    read: |path, how: &OpenOptions| Ok(Opened::from(Labels::Detections(read_detections(path, &how.read)?))),
+    read: |path, how: &OpenOptions| Ok(Opened::from(Labels::Detections(read_any(path, &how.read)?))),
     images: Where::Named(&[]),
     takes_one: false,
     has_splits: false,
@@ -75,8 +75,17 @@ pub fn read_detections(path: &Path, options: &ReadOptions) -> Result<Detections,
     parse_detections(&bytes, path, options)
 }
 
-/// Reads a detection file from memory.
+/// Reads a file whose entries may have no score: boxes that people drew.
+fn read_any(path: &Path, options: &ReadOptions) -> Result<Detections, DataError> {
+    parse(&read_bytes(path, options.limits.max_bytes)?, path, options, false)
+}
+
+/// Reads a detection file from memory; every entry has a score.
 pub fn parse_detections(bytes: &[u8], path: &Path, options: &ReadOptions) -> Result<Detections, DataError> {
+    parse(bytes, path, options, true)
+}
+
+fn parse(bytes: &[u8], path: &Path, options: &ReadOptions, scored: bool) -> Result<Detections, DataError> {
     let raw: Vec<&RawValue> =
         json(text(bytes, path)?, path, "a list of detections {image_id, category_id, bbox, score}")?;
     let mut reader = Reader::new(path, options);
@@ -84,7 +93,10 @@ pub fn parse_detections(bytes: &[u8], path: &Path, options: &ReadOptions) -> Res
     let mut entries = Vec::with_capacity(raw.len());
     for (index, item) in raw.iter().enumerate() {
         let place = Place::Item { list: "detections", index };
-        let result = detection(item, &reader, &place);
+        let result = detection(item, &reader, &place).and_then(|d| match scored && d.score.is_none() {
+            true => Err(DataError::entry(path, place, "there is no score", "give every entry a score")),
+            false => Ok(d),
+        });
         entries.extend(reader.keep(result)?);
     }
     Ok(Detections { path: path.to_path_buf(), entries, skipped: reader.skipped })
