@@ -2,7 +2,7 @@
 //! `cargo run --example segment_large -- seg_w18_small_v1 8192x4096 [megabytes of the process]`.
 
 use hrnet::error::{Context, Result};
-use hrnet::task::{Resize, SegmentOptions, Segmenter};
+use hrnet::tasks::{Resize, SegmentOptions, Segmenter};
 use hrnet::timing::{ms, peak_memory};
 use hrnet_formats::Recipe;
 use hrnet_image::Image;

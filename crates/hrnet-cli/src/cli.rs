@@ -13,7 +13,7 @@ pub use predict::Predict;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hrnet::source::check_box;
-use hrnet::task::{ClassifyOptions, Find, bottom_up};
+use hrnet::tasks::{ClassifyOptions, Find, bottom_up};
 use hrnet::verify::Executor;
 use hrnet_data::codec::{self, heatmap};
 use hrnet_image::resize::Filter;

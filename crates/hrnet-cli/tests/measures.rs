@@ -5,9 +5,9 @@ mod common;
 
 use common::Scratch;
 use hrnet::measure::Measured;
-use hrnet::measure::classification::{measure_classification, read_classes};
-use hrnet::measure::segmentation::{SegmentationData, SegmentationMeasure, measure_segmentation};
-use hrnet::task::{Classifier, ClassifyOptions, Features, SegmentOptions, Segmenter};
+use hrnet::tasks::classification::measure::{measure_classification, read_classes};
+use hrnet::tasks::segmentation::measure::{SegmentationData, SegmentationMeasure, measure_segmentation};
+use hrnet::tasks::{Classifier, ClassifyOptions, Features, SegmentOptions, Segmenter};
 use hrnet_data::dataset::label_map::CAMVID;
 use hrnet_formats::Recipe;
 use hrnet_image::mask_png::encode_ids;

@@ -16,7 +16,7 @@ pub mod result;
 pub mod runner;
 pub mod source;
 mod stop;
-pub mod task;
+pub mod tasks;
 pub mod timing;
 pub mod track;
 pub mod train;

@@ -1,23 +1,18 @@
 //! Training runs: the run folder, batches from a data set, progress and log.
 
-mod bottom_up;
-mod classification;
 mod data_check;
-mod export;
-mod face;
+pub(crate) mod export;
 mod folder;
 mod follower;
 mod group;
-mod job;
+pub(crate) mod job;
 mod kept;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod observer;
 mod plots;
-mod pose;
 mod rate;
-mod segmentation;
-mod source;
+pub(crate) mod source;
 mod start;
 mod tensorboard;
 

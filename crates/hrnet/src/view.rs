@@ -1,7 +1,7 @@
 //! Results as pictures: the image with what was found in it.
 
 use crate::result::{Found, Instance, Ranked, Schema};
-use crate::task::Stages;
+use crate::tasks::Stages;
 use hrnet_data::draw::heat::{HeatMaps, heat_sheet};
 use hrnet_data::draw::mask::{Mask, MaskStyle, overlay_with_legend};
 use hrnet_data::draw::palette::Palette;

@@ -3,8 +3,8 @@
 use super::segmentation::Segmentation;
 use super::{BottomUp, Classify, Compute, Points, Protocol, Task};
 use clap::Args;
-use hrnet::measure::pose::Metric;
-use hrnet::task::{Find, Options};
+use hrnet::tasks::pose::measure::Metric;
+use hrnet::tasks::{Find, Options};
 use std::path::PathBuf;
 
 /// `hrnet eval`

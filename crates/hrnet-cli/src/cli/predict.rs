@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::TypedValueParser;
 use hrnet::output::Format;
 use hrnet::source::{self, BoxOptions};
-use hrnet::task::{Find, Options};
+use hrnet::tasks::{Find, Options};
 use hrnet::track::{Follow, Likeness, Smoothing, TrackOptions};
 use hrnet_image::Exif;
 use std::path::PathBuf;

@@ -18,7 +18,7 @@ use hrnet::npy;
 use hrnet::output::{self, Format, Target, Writer, WriterOptions, json};
 use hrnet::result::{Found, ImageResult, Schema};
 use hrnet::source::{self, Boxes, Failed, Frame, Sources};
-use hrnet::task::{Answer, Ask, Options, Predictor, Stages};
+use hrnet::tasks::{Answer, Ask, Options, Predictor, Stages};
 use hrnet::timing::{TimeSplit, Timing, ms};
 use hrnet::track::Follow;
 use hrnet::view;

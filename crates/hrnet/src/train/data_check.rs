@@ -44,7 +44,7 @@ pub(super) fn before(config: &TrainConfig, resumed: Option<&Path>) -> Result<Opt
     }
     let mut options = CheckOptions { most_images: Some(MOST_IMAGES), ..CheckOptions::default() };
     if config.task == Task::Segmentation {
-        options.label_map = Some(super::segmentation::classes(config)?.0);
+        options.label_map = Some(crate::tasks::segmentation::train::classes(config)?.0);
     }
     let report = check::run(&sets, &options);
     let ruins = tell(&report, &names, started);
@@ -68,7 +68,9 @@ fn sets(config: &TrainConfig) -> Result<(Vec<LabelSet>, Vec<&'static str>)> {
     let read = |path: &Path, images: Option<&Path>| -> Result<LabelSet> {
         let (kind, images) = match config.task {
             Task::Face => (Kind::LandmarkCsv, Some(super::image_folder(images, path))),
-            Task::Pose | Task::BottomUp => (Kind::Coco, Some(super::pose::image_root(path, images))),
+            Task::Pose | Task::BottomUp => {
+                (Kind::Coco, Some(crate::tasks::pose::train::image_root(path, images)))
+            }
             Task::Segmentation => (Kind::SegList, images.map(Path::to_path_buf)),
             Task::Classification if path.is_dir() => (Kind::ClassFolder, None),
             Task::Classification => (Kind::ClassTable, images.map(Path::to_path_buf)),

@@ -3,10 +3,10 @@
 use super::{Evaluated, bar, flip, protocol};
 use crate::cli::Eval;
 use hrnet::error::{Context, Result, bail};
-use hrnet::measure::face::{FaceOptions, FaceSet};
 use hrnet::measure::{Measured, Unit};
 use hrnet::model::LoadedModel;
-use hrnet::task::{Place, TopDown};
+use hrnet::tasks::face::measure::{FaceOptions, FaceSet};
+use hrnet::tasks::{Place, TopDown};
 use hrnet::timing::TimeSplit;
 use hrnet::view;
 use hrnet_data::draw::sheet::draw_comparison;

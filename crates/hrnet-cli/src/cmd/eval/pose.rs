@@ -3,14 +3,14 @@
 use super::{Evaluated, bar, flip, protocol};
 use crate::cli::Eval;
 use hrnet::error::{Context, Result, bail};
-use hrnet::measure::pose::read::{detections, open};
-use hrnet::measure::pose::{
-    BoxSource, MeasureOptions, PlannedBox, PosePlan, Suppress, measure, measure_file, official_score,
-};
 use hrnet::measure::{Measured, read_labelled};
 use hrnet::model::LoadedModel;
 use hrnet::result::Instance;
-use hrnet::task::{Answer, Ask, Predictor};
+use hrnet::tasks::pose::measure::read::{detections, open};
+use hrnet::tasks::pose::measure::{
+    BoxSource, MeasureOptions, PlannedBox, PosePlan, Suppress, measure, measure_file, official_score,
+};
+use hrnet::tasks::{Answer, Ask, Predictor};
 use hrnet::timing::TimeSplit;
 use hrnet::view;
 use hrnet_data::dataset::model::{PoseSet, ReadOptions};

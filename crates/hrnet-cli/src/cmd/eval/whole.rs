@@ -3,12 +3,12 @@
 use super::{Evaluated, bar, flip, protocol};
 use crate::cli::Eval;
 use hrnet::error::Result;
-use hrnet::measure::classification::{measure_classification, read_classes};
-use hrnet::measure::segmentation::{SegmentationData, SegmentationMeasure, measure_segmentation};
 use hrnet::measure::{Measured, Setting, read_labelled};
 use hrnet::model::LoadedModel;
 use hrnet::result::Found;
-use hrnet::task::{Ask, Classifier, Predictor, Segmenter};
+use hrnet::tasks::classification::measure::{measure_classification, read_classes};
+use hrnet::tasks::segmentation::measure::{SegmentationData, SegmentationMeasure, measure_segmentation};
+use hrnet::tasks::{Ask, Classifier, Predictor, Segmenter};
 use hrnet::view;
 use hrnet_formats::Task;
 use hrnet_image::{Image, Limits};

@@ -1,16 +1,16 @@
 //! Bottom-up pose: COCO key points with all persons of a picture, HigherHRNet, judged as `hrnet eval` judges.
 
-use super::export::recipe;
-use super::job::{Job, Judge, Judged, facts_of, image_options, page, short_name};
-use super::pose::{image_root, leave_out};
-use super::source::{Source, stack};
 use crate::config::{AugmentSection, LossSection, TrainConfig};
 use crate::error::{Context, Result, bail};
-use crate::measure::pose::{MeasureOptions, Metric, measure};
 use crate::measure::{Measured, Unit};
 use crate::result::Instance;
 use crate::stop::Stop;
-use crate::task::bottom_up::{BottomUp as Finder, Options};
+use crate::tasks::bottom_up::{BottomUp as Finder, Options};
+use crate::tasks::pose::measure::{MeasureOptions, Metric, measure};
+use crate::tasks::pose::train::{image_root, leave_out};
+use crate::train::export::recipe;
+use crate::train::job::{Job, Judge, Judged, facts_of, image_options, page, short_name};
+use crate::train::source::{Source, stack};
 use hrnet_data::augment::BottomUpAugment;
 use hrnet_data::dataset::coco::{self, CocoOptions};
 use hrnet_data::dataset::model::PoseSet;
@@ -31,7 +31,7 @@ use std::sync::Arc;
 /// Longer side of a picture on the page of the worst ones.
 const TILE: usize = 320;
 
-pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
+pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let (AugmentSection::BottomUp(augment), LossSection::People(loss)) =
         (&config.augment, &config.train.loss)
     else {

@@ -1,17 +1,18 @@
 //! The tasks: a model with its recipe, from decoded images to results. One file per task; [`Predictor`] is any of them.
 
 pub mod bottom_up;
-mod classification;
-mod features;
-mod segmentation;
-mod top_down;
+pub mod classification;
+pub mod face;
+pub mod features;
+pub mod points;
+pub mod pose;
+pub mod segmentation;
 
 pub use bottom_up::BottomUp;
 pub use classification::{Classifier, ClassifyOptions};
 pub use features::Features;
+pub use points::{Convention, Find, Looked, Place, Stages, TopDown};
 pub use segmentation::{MEMORY, Resize, Scores, SegmentOptions, Segmenter, WORKING, Windows};
-pub(crate) use top_down::convention_of;
-pub use top_down::{Convention, Find, Looked, Place, Stages, TopDown};
 
 use crate::error::{Result, bail};
 use crate::model::{LoadedModel, task_name};

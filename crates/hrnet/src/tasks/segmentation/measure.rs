@@ -3,9 +3,9 @@
 //! Labels are PNG files with a number per pixel; a [`LabelMap`] turns numbers into classes. A number that the map does not
 //! know is an error that names the file and the number, since it silently ruins the figures.
 
-use super::{Column, ConfusionMatrix, Failed, Measured, Table, Unit, Worst, WorstList};
 use crate::error::{Context, Result, bail};
-use crate::task::{Resize, SegmentOptions, Segmenter, Windows};
+use crate::measure::{Column, ConfusionMatrix, Failed, Measured, Table, Unit, Worst, WorstList};
+use crate::tasks::{Resize, SegmentOptions, Segmenter, Windows};
 use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::label_map::{self, IGNORE, LabelMap};
 use hrnet_data::dataset::model::{ReadOptions, SegSample, SegSet};
@@ -192,7 +192,7 @@ fn one(
 ) -> Result<Option<Confusion>> {
     let Some(label) = &sample.label else { return Ok(None) };
     let started = Instant::now();
-    let image = super::read_labelled(&sample.image, None, &Limits::default())?;
+    let image = crate::measure::read_labelled(&sample.image, None, &Limits::default())?;
     let labels = how.classes(label, &image)?;
     out.time.read += started.elapsed();
     let (mask, time) = model.predict(&image)?;

@@ -1,12 +1,12 @@
 //! The errors of a landmark model on the validation set of a run.
 
-use super::super::export::recipe;
-use super::super::job::Facts;
 use crate::config::TrainConfig;
 use crate::error::{Context, Result, bail};
 use crate::stop::Stop;
-use crate::task::{Find, Place, TopDown};
+use crate::tasks::{Find, Place, TopDown};
 use crate::timing::TimeSplit;
+use crate::train::export::recipe;
+use crate::train::job::Facts;
 use hrnet_data::loader::{LandmarkSet, SetOptions};
 use hrnet_data::metric::nme::{Nme, NmeReport, Normaliser};
 use hrnet_image::Image;

@@ -3,9 +3,9 @@
 //! Classes of the data and of the model are matched by name where the model has names and every name of the data is among
 //! them (letters and digits alone count, so `traffic_light` is `Traffic light`); else by number, which wants as many classes.
 
-use super::{Column, ConfusionMatrix, Failed, Measured, Table, Unit, Worst, WorstList};
 use crate::error::{Result, bail};
-use crate::task::Classifier;
+use crate::measure::{Column, ConfusionMatrix, Failed, Measured, Table, Unit, Worst, WorstList};
+use crate::tasks::Classifier;
 use hrnet_data::codec::classification::softmax;
 use hrnet_data::dataset::classification::{read_folder, read_table};
 use hrnet_data::dataset::model::{ClassSample, ClassSet, ReadOptions};
@@ -159,7 +159,7 @@ fn fail(out: &mut Measured, sample: &ClassSample, error: &crate::Error) {
 }
 
 fn read(sample: &ClassSample) -> Result<Image> {
-    super::read_labelled(&sample.image, None, &Limits::default())
+    crate::measure::read_labelled(&sample.image, None, &Limits::default())
 }
 
 /// Counts of all kinds.

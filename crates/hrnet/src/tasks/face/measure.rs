@@ -14,8 +14,8 @@
 
 mod read;
 
-use super::{Column, Curve, Measured, Table, Unit, Worst, WorstList};
 use crate::error::{Context, Result, bail};
+use crate::measure::{Column, Curve, Measured, Table, Unit, Worst, WorstList};
 use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::cofw::CofwFile;
 use hrnet_data::dataset::model::{LandmarkSample, ReadOptions};
@@ -156,7 +156,7 @@ impl FaceSet {
         Ok(Arc::new(match &self.images {
             Images::Files => {
                 let size = self.sizes.get(&sample.image).copied();
-                let read = super::read_labelled(&sample.image, size, &self.limits);
+                let read = crate::measure::read_labelled(&sample.image, size, &self.limits);
                 read.with_context(|| sample.image.display().to_string())?
             }
             Images::Cofw(file) => {

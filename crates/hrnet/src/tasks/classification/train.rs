@@ -1,12 +1,12 @@
 //! Classification: a folder per class or a table, top-1 and top-5.
 
-use super::export::recipe;
-use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
-use super::source::{Source, stack};
 use crate::config::{AugmentSection, LossSection, TrainConfig};
 use crate::error::{Context, Result, bail};
 use crate::stop::Stop;
-use crate::task::{Classifier, ClassifyOptions};
+use crate::tasks::{Classifier, ClassifyOptions};
+use crate::train::export::recipe;
+use crate::train::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
+use crate::train::source::{Source, stack};
 use hrnet_data::codec::classification::softmax;
 use hrnet_data::codec::heatmap::argmax;
 use hrnet_data::dataset::classification::{read_folder, read_table};
@@ -24,7 +24,7 @@ use serde_json::{Map, json};
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
+pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let (AugmentSection::Classification(augment), LossSection::Class(loss)) =
         (&config.augment, &config.train.loss)
     else {

@@ -1,17 +1,17 @@
 //! Pose: COCO key points, a V1 network, PCK and AP on the labelled boxes.
 
-use super::export::recipe;
-use super::face::map_form;
-use super::job::{Job, Judge, Judged, facts_of, image_options, page, short_name, worst_of};
-use super::source::{Source, heatmaps};
 use crate::config::{AugmentSection, LossSection, PointMetric, TrainConfig};
 use crate::error::{Context, Result, bail};
 use crate::measure::Measured;
-use crate::measure::pose::correct::Length;
-use crate::measure::pose::{MeasureOptions, Metric, box_of, measure, official_score, sigmas};
 use crate::result::{Instance, Point};
 use crate::stop::Stop;
-use crate::task::{Find, Place, TopDown};
+use crate::tasks::face::train::map_form;
+use crate::tasks::pose::measure::correct::Length;
+use crate::tasks::pose::measure::{MeasureOptions, Metric, box_of, measure, official_score, sigmas};
+use crate::tasks::{Find, Place, TopDown};
+use crate::train::export::recipe;
+use crate::train::job::{Job, Judge, Judged, facts_of, image_options, page, short_name, worst_of};
+use crate::train::source::{Source, heatmaps};
 use hrnet_data::augment::LandmarkAugment;
 use hrnet_data::dataset::coco::{self, CocoOptions};
 use hrnet_data::dataset::model::{Category, PoseSample, PoseSet};
@@ -30,7 +30,7 @@ use std::sync::Arc;
 /// Side of a picture on the page of the worst persons.
 const TILE: usize = 256;
 
-pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
+pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let (AugmentSection::Points(augment), LossSection::Maps(loss)) = (&config.augment, &config.train.loss)
     else {
         bail!("the configuration of persons has augment and loss of another task");
@@ -44,7 +44,10 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let spec = PoseSpec {
         form: map_form(config, &model)?,
         padding: config.input.padding,
-        convention: crate::task::convention_of(hrnet_formats::Task::Pose, super::export::decoder(config)),
+        convention: crate::tasks::points::convention_of(
+            hrnet_formats::Task::Pose,
+            crate::train::export::decoder(config),
+        ),
         combined: loss.is_combined(),
         joint_weights: config.target.joint_weights.clone(),
     };
@@ -71,7 +74,7 @@ fn read(file: &Path, images: Option<&Path>) -> Result<PoseSet> {
 }
 
 /// The images of an annotation file: the named folder, `images` beside the file or beside its folder, the file's folder.
-pub(super) fn image_root(file: &Path, named: Option<&Path>) -> PathBuf {
+pub(crate) fn image_root(file: &Path, named: Option<&Path>) -> PathBuf {
     if let Some(folder) = named {
         return folder.to_path_buf();
     }
@@ -81,7 +84,7 @@ pub(super) fn image_root(file: &Path, named: Option<&Path>) -> PathBuf {
 }
 
 /// Drops the persons of the images that a CSV names in its column `image_id`.
-pub(super) fn leave_out(set: &mut PoseSet, list: &Path) -> Result<()> {
+pub(crate) fn leave_out(set: &mut PoseSet, list: &Path) -> Result<()> {
     let shown = list.display();
     let text =
         String::from_utf8(crate::io::read(list)?).with_context(|| format!("{shown}: not a text file"))?;

@@ -1,12 +1,12 @@
 //! Segmentation: a list of images and labels, a V2 network, mIoU.
 
-use super::export::recipe;
-use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
-use super::source::{Source, stack};
 use crate::config::{AugmentSection, ClassNames, ClassWeights, LossSection, TrainConfig};
 use crate::error::{Context, Result, bail};
 use crate::stop::Stop;
-use crate::task::{SegmentOptions, Segmenter};
+use crate::tasks::{SegmentOptions, Segmenter};
+use crate::train::export::recipe;
+use crate::train::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
+use crate::train::source::{Source, stack};
 use hrnet_data::augment::SegmentAugment;
 use hrnet_data::dataset::label_map::{self as numbering, IGNORE, LabelMap};
 use hrnet_data::dataset::model::{ReadOptions, SegSet};
@@ -27,7 +27,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
+pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let (AugmentSection::Segmentation(augment), LossSection::Pixels(loss)) =
         (&config.augment, &config.train.loss)
     else {
@@ -97,7 +97,7 @@ fn read(list: &Path, images: Option<&Path>) -> Result<SegSet> {
 }
 
 /// The table from numbers to classes, and the names of the classes.
-pub(super) fn classes(config: &TrainConfig) -> Result<(LabelMap, Vec<String>)> {
+pub(crate) fn classes(config: &TrainConfig) -> Result<(LabelMap, Vec<String>)> {
     let data = &config.data;
     if let Some(name) = &data.numbering {
         let map = numbering::by_name(name).with_context(|| {

@@ -18,8 +18,8 @@ pub mod sigmas;
 
 pub use plan::{BoxSource, PlannedBox, PosePlan};
 
-use super::Measured;
 use crate::error::{Context, Result, bail};
+use crate::measure::Measured;
 use crate::result::{Instance, Point};
 use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::model::{PoseSample, PoseSet};
@@ -221,7 +221,7 @@ pub fn measure_file(set: &PoseSet, results: &Path, options: &MeasureOptions) -> 
             )?
         }
     };
-    measured.settings.insert(0, super::Setting { key: "results", value: shown.to_string() });
+    measured.settings.insert(0, crate::measure::Setting { key: "results", value: shown.to_string() });
     Ok(measured)
 }
 

@@ -2,11 +2,11 @@
 
 mod evaluate;
 
-use super::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
-use super::source::{Source, heatmaps};
 use crate::config::{AugmentSection, LossSection, TrainConfig};
 use crate::error::{Result, bail};
 use crate::stop::Stop;
+use crate::train::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
+use crate::train::source::{Source, heatmaps};
 use evaluate::Evaluator;
 use hrnet_data::draw::{Style, Tile, draw_landmarks};
 use hrnet_data::geometry::Crop;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// Side of a picture on the page of the worst faces.
 const TILE: usize = 256;
 
-pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
+pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let (AugmentSection::Points(augment), LossSection::Maps(loss)) = (&config.augment, &config.train.loss)
     else {
         bail!("the configuration of faces has augment and loss of another task");
@@ -30,7 +30,8 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let table = &config.data.train;
     let options =
         SetOptions { padding: config.input.padding, images: image_options(config), ..SetOptions::default() };
-    let set = LandmarkSet::open(table, &super::image_folder(config.data.images.as_deref(), table), options)?;
+    let set =
+        LandmarkSet::open(table, &crate::train::image_folder(config.data.images.as_deref(), table), options)?;
     let model = config.model(set.points())?;
     let spec = map_form(config, &model)?;
     let (size, maps) = (config.input.size, [spec.heatmap.0, spec.heatmap.1]);
@@ -45,7 +46,7 @@ pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
 }
 
 /// Sizes of input and heat maps of a network for points.
-pub(super) fn map_form(config: &TrainConfig, model: &Model) -> Result<SampleSpec> {
+pub(crate) fn map_form(config: &TrainConfig, model: &Model) -> Result<SampleSpec> {
     let net = model.build()?;
     let [h, w] = config.input.size;
     let shapes = net.shapes([config.train.batch, 3, h, w])?;

@@ -211,7 +211,7 @@ fn text(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
 /// Faces in COCO's form: mmpose's copies of 300W, WFLW, COFW and AFLW, and own ones.
 fn coco(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
     let images = options.images.map(Path::to_path_buf);
-    let set = crate::measure::pose::read::open(path, images.as_deref(), &options.read)?;
+    let set = crate::tasks::pose::measure::read::open(path, images.as_deref(), &options.read)?;
     let category = set.common_category()?;
     let name = format!("{} points in COCO's form", category.points.len());
     let (mut samples, mut skipped) = (Vec::new(), Vec::new());

@@ -16,9 +16,9 @@
 //! # Ok::<(), crate::Error>(())
 //! ```
 
-use super::classification::{CentreInput, ClassifyOptions};
 use crate::error::{Context, Result};
 use crate::runner::Runner;
+use crate::tasks::classification::predict::{CentreInput, ClassifyOptions};
 use hrnet_formats::Recipe;
 use hrnet_image::Image;
 use hrnet_ir::{Head, Model, Tensor, Weights};

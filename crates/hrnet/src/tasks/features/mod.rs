@@ -1,0 +1,5 @@
+//! Maps of features instead of results.
+
+mod predict;
+
+pub use predict::Features;

@@ -1,0 +1,6 @@
+//! Points of something in a box: what faces and poses have in common.
+
+mod predict;
+
+pub(crate) use predict::convention_of;
+pub use predict::{Convention, Find, Looked, Place, Stages, TopDown};
