@@ -13,7 +13,7 @@ pub use predict::Predict;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hrnet::source::check_box;
-use hrnet::tasks::{ClassifyOptions, Find, bottom_up};
+use hrnet::tasks::{ClassifyOptions, PointOptions, bottom_up};
 use hrnet::verify::Executor;
 use hrnet_data::codec::{self, heatmap};
 use hrnet_image::resize::Filter;
@@ -202,7 +202,7 @@ impl Classify {
 
 impl Points {
     /// The same for the tasks.
-    fn find(&self, flip: bool, protocol: Protocol) -> Find {
+    fn options(&self, flip: bool, protocol: Protocol) -> PointOptions {
         // The published width: 11 fits the usual deviation of 2 heat-map pixels.
         let kernel = self.blur.unwrap_or(11);
         let decoder = self.decoder.map(|decoder| match decoder {
@@ -212,7 +212,7 @@ impl Points {
             Decoder::Udp => heatmap::Decoder::Udp { kernel },
             Decoder::LogQuadratic => heatmap::Decoder::LogQuadratic,
         });
-        Find { flip, protocol: protocol.into(), decoder, shift: self.shift_heatmap }
+        PointOptions { flip, protocol: protocol.into(), decoder, shift: self.shift_heatmap }
     }
 }
 

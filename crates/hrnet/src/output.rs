@@ -12,7 +12,7 @@ mod openpose;
 mod sink;
 
 use crate::error::{Result, bail};
-use crate::result::{Found, FrameTime, ImageResult, Schema};
+use crate::result::{FrameTime, ImageResult, Predicted, Schema};
 use crate::timing::Timing;
 use hrnet_formats::Task;
 use std::collections::HashMap;
@@ -264,8 +264,8 @@ impl Writer {
 /// A result that does not fit its schema is a mistake of the caller; it must not become a file with shifted columns.
 fn check(result: &ImageResult, schema: &Schema) -> Result<()> {
     let names = schema.names.len();
-    match &result.found {
-        Found::Instances(instances) => {
+    match &result.predicted {
+        Predicted::Instances(instances) => {
             for (i, instance) in instances.iter().enumerate() {
                 let raw = instance.raw.as_ref().map_or(names, Vec::len);
                 if instance.points.len() != names || raw != names {
@@ -277,7 +277,7 @@ fn check(result: &ImageResult, schema: &Schema) -> Result<()> {
                 }
             }
         }
-        Found::Mask(mask) => {
+        Predicted::Mask(mask) => {
             if mask.width.checked_mul(mask.height) != Some(mask.classes.len()) {
                 bail!(
                     "{}: a mask of {}x{} has {} pixels",
@@ -288,7 +288,7 @@ fn check(result: &ImageResult, schema: &Schema) -> Result<()> {
                 );
             }
         }
-        Found::Classes(ranked) => {
+        Predicted::Classes(ranked) => {
             if let Some(r) = ranked.iter().find(|r| r.class >= names) {
                 bail!("{}: class {} of a model with {names} classes", result.input, r.class);
             }

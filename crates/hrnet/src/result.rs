@@ -115,7 +115,7 @@ pub struct Ranked {
 
 /// What a task finds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub enum Predicted {
     /// Instances with points.
     Instances(Vec<Instance>),
     /// A class per pixel.
@@ -149,7 +149,7 @@ pub struct ImageResult {
     /// EXIF orientation of the file, 1 to 8; it was applied unless the user asked otherwise.
     pub exif_orientation: u8,
     /// What was found.
-    pub found: Found,
+    pub predicted: Predicted,
     /// Where the time went.
     pub time: TimeSplit,
 }

@@ -1,6 +1,6 @@
 //! Results as pictures: the image with what was found in it.
 
-use crate::result::{Found, Instance, Ranked, Schema};
+use crate::result::{Instance, Predicted, Ranked, Schema};
 use crate::tasks::Stages;
 use hrnet_data::draw::heat::{HeatMaps, heat_sheet};
 use hrnet_data::draw::mask::{Mask, MaskStyle, overlay_with_legend};
@@ -37,14 +37,14 @@ pub fn palette(names: &[String]) -> Palette {
 
 /// The image with what was found in it. `boxed` draws the boxes and their scores, which say nothing where the whole image was
 /// the box.
-pub fn overlay(image: &Image, schema: &Schema, found: &Found, boxed: bool) -> Image {
-    match found {
-        Found::Instances(instances) => {
+pub fn overlay(image: &Image, schema: &Schema, predicted: &Predicted, boxed: bool) -> Image {
+    match predicted {
+        Predicted::Instances(instances) => {
             let mut picture = image.clone();
             draw_instances(&mut picture, schema, instances, &style(schema, boxed));
             picture
         }
-        Found::Mask(mask) => {
+        Predicted::Mask(mask) => {
             let colours = palette(&schema.names);
             let style = MaskStyle::default();
             match Mask::new(mask.width, mask.height, &mask.classes) {
@@ -52,7 +52,7 @@ pub fn overlay(image: &Image, schema: &Schema, found: &Found, boxed: bool) -> Im
                 None => image.clone(),
             }
         }
-        Found::Classes(ranked) => {
+        Predicted::Classes(ranked) => {
             let mut picture = image.clone();
             draw_classes(&mut picture, schema, ranked);
             picture

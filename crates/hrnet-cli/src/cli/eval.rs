@@ -4,7 +4,7 @@ use super::segmentation::Segmentation;
 use super::{BottomUp, Classify, Compute, Points, Protocol, Task};
 use clap::Args;
 use hrnet::tasks::pose::measure::Metric;
-use hrnet::tasks::{Find, Options};
+use hrnet::tasks::{Options, PointOptions};
 use std::path::PathBuf;
 
 /// `hrnet eval`
@@ -97,15 +97,15 @@ Examples:
 
 impl Eval {
     /// How boxes are looked at.
-    pub fn find(&self) -> Find {
-        self.points.find(self.flip, self.protocol)
+    pub fn point_options(&self) -> PointOptions {
+        self.points.options(self.flip, self.protocol)
     }
 
     /// How images are looked at.
     pub fn task_options(&self) -> Options {
         let protocol = self.protocol.into();
         Options {
-            find: self.find(),
+            points: self.point_options(),
             bottom_up: self.bottom_up.options(self.flip, protocol, &self.segmentation.scales),
             segment: self.segmentation.options(self.flip, protocol),
             classify: self.classify.options(),

@@ -3,7 +3,7 @@
 use super::Written;
 use super::sink::Sink;
 use crate::error::{Result, ensure};
-use crate::result::{Found, ImageResult, Instance, Mask, Ranked, Schema};
+use crate::result::{ImageResult, Instance, Mask, Predicted, Ranked, Schema};
 use hrnet_formats::Task;
 
 /// A table that is being written.
@@ -84,8 +84,8 @@ impl Table {
             };
             vec![result.input.clone(), index, seconds]
         };
-        match &result.found {
-            Found::Instances(instances) => {
+        match &result.predicted {
+            Predicted::Instances(instances) => {
                 for (i, instance) in instances.iter().enumerate() {
                     match self.long {
                         false => self.row([first(), wide_instance(i, instance)].concat())?,
@@ -97,18 +97,18 @@ impl Table {
                     }
                 }
             }
-            Found::Mask(mask) if self.long => {
+            Predicted::Mask(mask) if self.long => {
                 for fields in long_mask(mask, schema) {
                     self.row([first(), fields].concat())?;
                 }
             }
-            Found::Mask(mask) => {
+            Predicted::Mask(mask) => {
                 let mut fields = first();
                 fields.extend([mask.width.to_string(), mask.height.to_string()]);
                 fields.extend(mask.histogram(schema.names.len()).iter().map(u64::to_string));
                 self.row(fields)?;
             }
-            Found::Classes(ranked) if self.long => {
+            Predicted::Classes(ranked) if self.long => {
                 for (rank, r) in ranked.iter().enumerate() {
                     let mut fields = first();
                     fields.push((rank + 1).to_string());
@@ -116,7 +116,7 @@ impl Table {
                     self.row(fields)?;
                 }
             }
-            Found::Classes(ranked) => {
+            Predicted::Classes(ranked) => {
                 let mut fields = first();
                 for rank in 0..self.top {
                     fields.extend(ranked.get(rank).map_or_else(Default::default, |r| class(r, schema)));

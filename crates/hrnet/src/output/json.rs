@@ -3,7 +3,7 @@
 use super::Written;
 use super::sink::Sink;
 use crate::error::Result;
-use crate::result::{Found, FrameTime, ImageResult, Instance, Mask, Ranked, Schema};
+use crate::result::{FrameTime, ImageResult, Instance, Mask, Predicted, Ranked, Schema};
 use crate::timing::Timing;
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -85,10 +85,12 @@ pub fn entries(result: &ImageResult, schema: &Schema, overlay: Option<&Path>) ->
         ending(&mut object, result, overlay);
         Value::Object(object)
     };
-    match &result.found {
-        Found::Instances(instances) => instances.iter().map(|i| entry(instance_fields(i, schema))).collect(),
-        Found::Mask(mask) => vec![entry(Map::from_iter([("mask".into(), mask_fields(mask, schema))]))],
-        Found::Classes(ranked) => {
+    match &result.predicted {
+        Predicted::Instances(instances) => {
+            instances.iter().map(|i| entry(instance_fields(i, schema))).collect()
+        }
+        Predicted::Mask(mask) => vec![entry(Map::from_iter([("mask".into(), mask_fields(mask, schema))]))],
+        Predicted::Classes(ranked) => {
             vec![entry(Map::from_iter([("classes".into(), class_fields(ranked, schema))]))]
         }
     }
@@ -109,16 +111,16 @@ pub fn document(result: &ImageResult, schema: &Schema, overlay: Option<&Path>) -
 pub fn line(result: &ImageResult, schema: &Schema, overlay: Option<&Path>) -> Value {
     let mut object = Map::from_iter([("schema".to_string(), json!(SCHEMA))]);
     object.extend(image_fields(result));
-    match &result.found {
-        Found::Instances(instances) => {
+    match &result.predicted {
+        Predicted::Instances(instances) => {
             let list: Vec<Value> =
                 instances.iter().map(|i| Value::Object(instance_fields(i, schema))).collect();
             object.insert("instances".into(), json!(list));
         }
-        Found::Mask(mask) => {
+        Predicted::Mask(mask) => {
             object.insert("mask".into(), mask_fields(mask, schema));
         }
-        Found::Classes(ranked) => {
+        Predicted::Classes(ranked) => {
             object.insert("classes".into(), class_fields(ranked, schema));
         }
     }
@@ -138,9 +140,9 @@ pub fn failure(input: &str, frame: Option<FrameTime>, error: &str) -> Value {
 
 /// An input that was read, with the number of its entries: so that an image in which nothing was found is seen too.
 fn input(result: &ImageResult) -> Value {
-    let count = match &result.found {
-        Found::Instances(instances) => instances.len(),
-        Found::Mask(_) | Found::Classes(_) => 1,
+    let count = match &result.predicted {
+        Predicted::Instances(instances) => instances.len(),
+        Predicted::Mask(_) | Predicted::Classes(_) => 1,
     };
     let mut object = image_fields(result);
     object.insert("count".into(), json!(count));

@@ -11,12 +11,12 @@ pub mod segmentation;
 pub use bottom_up::BottomUp;
 pub use classification::{Classifier, ClassifyOptions};
 pub use features::Features;
-pub use points::{Convention, Find, Looked, Place, Stages, TopDown};
+pub use points::{BoxPredictions, Convention, Place, PointOptions, Stages, TopDown};
 pub use segmentation::{MEMORY, Resize, Scores, SegmentOptions, Segmenter, WORKING, Windows};
 
 use crate::error::{Result, bail};
 use crate::model::{LoadedModel, task_name};
-use crate::result::{Found, Instance, Schema};
+use crate::result::{Instance, Predicted, Schema};
 use crate::timing::TimeSplit;
 use hrnet_formats::{Recipe, Task};
 use hrnet_image::Image;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Points in boxes.
-    pub find: Find,
+    pub points: PointOptions,
     /// Move the box to the points found and look again, so many times.
     pub refine: u8,
     /// Keep what passes between the steps of points in boxes.
@@ -44,7 +44,7 @@ pub struct Options {
 
 /// An image with the boxes to look in. Models that find instances themselves, and those for whole images, take no boxes.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask<'a> {
+pub struct Request<'a> {
     /// The image.
     pub image: &'a Image,
     /// Boxes `x y w h`; nothing for the whole image.
@@ -53,9 +53,9 @@ pub struct Ask<'a> {
 
 /// What was found in an image.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Prediction {
     /// The result.
-    pub found: Found,
+    pub predicted: Predicted,
     /// Where the time went; nothing is read here. Images that ran together share it evenly.
     pub time: TimeSplit,
     /// What passed between the steps, per box, where it was asked for.
@@ -146,68 +146,69 @@ impl Predictor {
     }
 
     /// Looks at images together; one answer each, in order.
-    pub fn look(&mut self, asks: &[Ask]) -> Result<Vec<Answer>> {
+    pub fn predict(&mut self, requests: &[Request]) -> Result<Vec<Prediction>> {
         match self {
-            Self::TopDown(model, options) => top_down(model, options, asks),
-            Self::BottomUp(model, _) => asks
+            Self::TopDown(model, options) => top_down(model, options, requests),
+            Self::BottomUp(model, _) => requests
                 .iter()
-                .map(|ask| {
-                    let looked = model.predict(ask.image)?;
-                    Ok(Answer {
-                        found: Found::Instances(looked.people),
-                        time: looked.time,
+                .map(|request| {
+                    let predictions = model.predict(request.image)?;
+                    Ok(Prediction {
+                        predicted: Predicted::Instances(predictions.people),
+                        time: predictions.time,
                         stages: Vec::new(),
                     })
                 })
                 .collect(),
-            Self::Segmenter(model) => asks
+            Self::Segmenter(model) => requests
                 .iter()
-                .map(|ask| {
-                    let (mask, time) = model.predict(ask.image)?;
-                    Ok(Answer { found: Found::Mask(mask), time, stages: Vec::new() })
+                .map(|request| {
+                    let (mask, time) = model.predict(request.image)?;
+                    Ok(Prediction { predicted: Predicted::Mask(mask), time, stages: Vec::new() })
                 })
                 .collect(),
             Self::Classifier(model) => {
-                let images: Vec<&Image> = asks.iter().map(|a| a.image).collect();
+                let images: Vec<&Image> = requests.iter().map(|a| a.image).collect();
                 let (ranked, time) = model.predict(&images)?;
-                let time = time / asks.len().max(1) as u32;
-                let answer = |ranked| Answer { found: Found::Classes(ranked), time, stages: Vec::new() };
-                Ok(ranked.into_iter().map(answer).collect())
+                let time = time / requests.len().max(1) as u32;
+                let prediction =
+                    |ranked| Prediction { predicted: Predicted::Classes(ranked), time, stages: Vec::new() };
+                Ok(ranked.into_iter().map(prediction).collect())
             }
         }
     }
 }
 
-fn top_down(model: &mut TopDown, options: &Options, asks: &[Ask]) -> Result<Vec<Answer>> {
+fn top_down(model: &mut TopDown, options: &Options, requests: &[Request]) -> Result<Vec<Prediction>> {
     let whole: Vec<[f64; 4]> =
-        asks.iter().map(|a| [0.0, 0.0, a.image.width() as f64, a.image.height() as f64]).collect();
-    let boxes: Vec<Vec<[f64; 4]>> = asks
+        requests.iter().map(|a| [0.0, 0.0, a.image.width() as f64, a.image.height() as f64]).collect();
+    let boxes: Vec<Vec<[f64; 4]>> = requests
         .iter()
         .zip(whole)
-        .map(|(ask, whole)| ask.boxes.map_or_else(|| vec![whole], <[[f64; 4]]>::to_vec))
+        .map(|(request, whole)| request.boxes.map_or_else(|| vec![whole], <[[f64; 4]]>::to_vec))
         .collect();
     let mut places: Vec<(&Image, Place)> = Vec::new();
-    for (ask, boxes) in asks.iter().zip(&boxes) {
-        places.extend(boxes.iter().map(|&b| (ask.image, Place::of_box(b))));
+    for (request, boxes) in requests.iter().zip(&boxes) {
+        places.extend(boxes.iter().map(|&b| (request.image, Place::of_box(b))));
     }
-    let mut looked = model.look_at(&places, &options.find, options.keep_stages)?;
+    let mut predictions = model.predict_each(&places, &options.points, options.keep_stages)?;
     for _ in 0..options.refine {
-        for (place, found) in places.iter_mut().zip(&looked.instances) {
+        for (place, found) in places.iter_mut().zip(&predictions.instances) {
             place.1 = refined(found, place.1);
         }
-        let time = looked.time;
-        looked = model.look_at(&places, &options.find, options.keep_stages)?;
-        looked.time += time;
+        let time = predictions.time;
+        predictions = model.predict_each(&places, &options.points, options.keep_stages)?;
+        predictions.time += time;
     }
-    let share = looked.time / asks.len().max(1) as u32;
-    let (mut instances, mut stages) = (looked.instances.into_iter(), looked.stages.into_iter());
-    let answer = |boxes: Vec<[f64; 4]>| {
+    let share = predictions.time / requests.len().max(1) as u32;
+    let (mut instances, mut stages) = (predictions.instances.into_iter(), predictions.stages.into_iter());
+    let prediction = |boxes: Vec<[f64; 4]>| {
         // The box that was asked for, not the one a refinement moved to.
         let instances = boxes.iter().zip(&mut instances).map(|(&bbox, i)| Instance { bbox, ..i }).collect();
         let stages = stages.by_ref().take(boxes.len()).collect();
-        Answer { found: Found::Instances(instances), time: share, stages }
+        Prediction { predicted: Predicted::Instances(instances), time: share, stages }
     };
-    Ok(boxes.into_iter().map(answer).collect())
+    Ok(boxes.into_iter().map(prediction).collect())
 }
 
 /// The box of the points found, unless they are degenerate.

@@ -5,10 +5,10 @@ use crate::cli::Eval;
 use hrnet::error::Result;
 use hrnet::measure::{Measured, Setting, read_labelled};
 use hrnet::model::LoadedModel;
-use hrnet::result::Found;
+use hrnet::result::Predicted;
 use hrnet::tasks::classification::measure::{measure_classification, read_classes};
 use hrnet::tasks::segmentation::measure::{SegmentationData, SegmentationMeasure, measure_segmentation};
-use hrnet::tasks::{Ask, Classifier, Predictor, Segmenter};
+use hrnet::tasks::{Classifier, Predictor, Request, Segmenter};
 use hrnet::view;
 use hrnet_formats::Task;
 use hrnet_image::{Image, Limits};
@@ -49,10 +49,10 @@ fn pictures_of(measured: &Measured, predictor: &mut Predictor) -> Result<Vec<(Im
     let mut out = Vec::new();
     for worst in &measured.worst {
         let image = read_labelled(&worst.image, None, &Limits::default())?;
-        let found = predictor.look(&[Ask { image: &image, boxes: None }])?.swap_remove(0).found;
+        let found = predictor.predict(&[Request { image: &image, boxes: None }])?.swap_remove(0).predicted;
         let picture = match &found {
             // The caption tells the classes.
-            Found::Classes(_) => image,
+            Predicted::Classes(_) => image,
             found => view::overlay(&image, predictor.schema(), found, true),
         };
         let name = worst.image.file_name().unwrap_or_default().to_string_lossy();

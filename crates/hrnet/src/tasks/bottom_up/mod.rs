@@ -3,4 +3,4 @@
 mod predict;
 pub(crate) mod train;
 
-pub use predict::{BottomUp, Looked, Options};
+pub use predict::{BottomUp, Options, Persons};

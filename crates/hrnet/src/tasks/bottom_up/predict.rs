@@ -75,7 +75,7 @@ impl Default for Options {
 
 /// Persons, with the time each part took.
 #[derive(Clone, Debug, Default)]
-pub struct Looked {
+pub struct Persons {
     /// In the order in which they were grouped.
     pub people: Vec<Instance>,
     /// Where the time went; nothing is read here. `post` contains `grouping`.
@@ -140,8 +140,8 @@ impl BottomUp {
     }
 
     /// Finds the persons of an image.
-    pub fn predict(&mut self, image: &Image) -> Result<Looked> {
-        let mut looked = Looked::default();
+    pub fn predict(&mut self, image: &Image) -> Result<Persons> {
+        let mut persons = Persons::default();
         let short = self.options.input.unwrap_or(self.recipe.input_size.0.min(self.recipe.input_size.1));
         let least = self.options.scales.iter().copied().fold(f64::INFINITY, f64::min);
         let window = |scale: f64| {
@@ -164,11 +164,11 @@ impl BottomUp {
         scales.sort_by(|a, b| b.total_cmp(a));
         for &scale in &scales {
             let ([w, h], rule) = window(scale)?;
-            looked.inputs.push([w, h]);
+            persons.inputs.push([w, h]);
             let started = Instant::now();
             let to_input = pose_affine(&rule, 0.0, w, h).context("the image has no size")?;
             let input = self.input(image, &to_input, w, h)?;
-            looked.time.pre += started.elapsed();
+            persons.time.pre += started.elapsed();
 
             let started = Instant::now();
             let plain = self.runner.run(&input)?;
@@ -178,24 +178,24 @@ impl BottomUp {
                 mirror_planes(other.data_mut(), w);
                 mirrored = Some(self.runner.run(&other)?);
             }
-            looked.time.network += started.elapsed();
+            persons.time.network += started.elapsed();
 
             let started = Instant::now();
             let with_tags = scale == 1.0 || scales.len() == 1;
             let flipped = mirrored.as_deref().map(outputs).transpose()?;
             sum.add(outputs(&plain)?, flipped, with_tags)?;
-            looked.grouping += started.elapsed();
+            persons.grouping += started.elapsed();
         }
         let started = Instant::now();
         let people = codec::decode(&sum.finish()?, &self.decode)?;
-        looked.grouping += started.elapsed();
+        persons.grouping += started.elapsed();
         let started = Instant::now();
         let back = pose_affine(&base, 0.0, width, height).and_then(|m| m.inverse());
         let back = back.context("the image has no size")?;
         let instances = people.iter().map(|p| instance(p, &back, self.options.protocol));
-        looked.people = instances.filter(|i| i.score >= self.options.min_score).collect();
-        looked.time.post = looked.grouping + started.elapsed();
-        Ok(looked)
+        persons.people = instances.filter(|i| i.score >= self.options.min_score).collect();
+        persons.time.post = persons.grouping + started.elapsed();
+        Ok(persons)
     }
 
     /// The normalised input of a scale.

@@ -3,4 +3,4 @@
 mod predict;
 
 pub(crate) use predict::convention_of;
-pub use predict::{Convention, Find, Looked, Place, Stages, TopDown};
+pub use predict::{BoxPredictions, Convention, Place, PointOptions, Stages, TopDown};

@@ -40,7 +40,7 @@ const BATCH: usize = 8;
 
 /// How a box is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Find {
+pub struct PointOptions {
     /// Average with the mirrored crop.
     pub flip: bool,
     /// Published crop and decoding, quirks included.
@@ -91,7 +91,7 @@ pub struct Stages {
 
 /// Instances with the time each part took.
 #[derive(Clone, Debug, Default)]
-pub struct Looked {
+pub struct BoxPredictions {
     /// One per place.
     pub instances: Vec<Instance>,
     /// What passed between the steps, where it was asked for.
@@ -173,7 +173,7 @@ impl TopDown {
     }
 
     /// The decoder that is used for these options.
-    pub fn decoder(&self, how: &Find) -> Decoder {
+    pub fn decoder(&self, how: &PointOptions) -> Decoder {
         let published = match (how.protocol, self.decoder) {
             (Protocol::Official, Decoder::LogQuadratic) => Decoder::QuarterOffset,
             (_, decoder) => decoder,
@@ -182,26 +182,37 @@ impl TopDown {
     }
 
     /// Finds the points at every place of an image.
-    pub fn look(&mut self, image: &Image, places: &[Place], how: &Find, keep: bool) -> Result<Looked> {
+    pub fn predict(
+        &mut self,
+        image: &Image,
+        places: &[Place],
+        how: &PointOptions,
+        keep: bool,
+    ) -> Result<BoxPredictions> {
         let pairs: Vec<(&Image, Place)> = places.iter().map(|&p| (image, p)).collect();
-        self.look_at(&pairs, how, keep)
+        self.predict_each(&pairs, how, keep)
     }
 
     /// Finds the points at places of several images.
-    pub fn look_at(&mut self, places: &[(&Image, Place)], how: &Find, keep: bool) -> Result<Looked> {
-        let mut looked = Looked::default();
+    pub fn predict_each(
+        &mut self,
+        places: &[(&Image, Place)],
+        how: &PointOptions,
+        keep: bool,
+    ) -> Result<BoxPredictions> {
+        let mut predictions = BoxPredictions::default();
         for group in places.chunks(self.batch) {
-            self.look_group(group, how, keep, &mut looked)?;
+            self.predict_group(group, how, keep, &mut predictions)?;
         }
-        Ok(looked)
+        Ok(predictions)
     }
 
-    fn look_group(
+    fn predict_group(
         &mut self,
         group: &[(&Image, Place)],
-        how: &Find,
+        how: &PointOptions,
         keep: bool,
-        looked: &mut Looked,
+        predictions: &mut BoxPredictions,
     ) -> Result<()> {
         let (h, w) = self.recipe.input_size;
         let started = Instant::now();
@@ -211,7 +222,7 @@ impl TopDown {
             to_input.push(self.crop(image, *place, how, input)?);
         }
         let input = Tensor::new([group.len(), 3, h, w], data)?;
-        looked.time.pre += started.elapsed();
+        predictions.time.pre += started.elapsed();
 
         let started = Instant::now();
         let mut maps = self.runner.run(&input)?.swap_remove(0);
@@ -223,7 +234,7 @@ impl TopDown {
                 Some(self.runner.run(&mirrored)?.swap_remove(0))
             }
         };
-        looked.time.network += started.elapsed();
+        predictions.time.network += started.elapsed();
 
         let started = Instant::now();
         let size = maps.len() / group.len();
@@ -235,17 +246,17 @@ impl TopDown {
             }
         }
         for (i, maps) in maps.data().chunks_exact(size).enumerate() {
-            looked.instances.push(self.decode(maps, &to_input[i], group[i].1, how)?);
+            predictions.instances.push(self.decode(maps, &to_input[i], group[i].1, how)?);
             if keep {
                 let input = input.data()[i * 3 * h * w..][..3 * h * w].to_vec();
-                looked.stages.push(Stages { to_input: to_input[i], input, heatmaps: maps.to_vec() });
+                predictions.stages.push(Stages { to_input: to_input[i], input, heatmaps: maps.to_vec() });
             }
         }
-        looked.time.post += started.elapsed();
+        predictions.time.post += started.elapsed();
         Ok(())
     }
 
-    fn merge_flip(&self, maps: &mut [f32], mirrored: Vec<f32>, how: &Find) {
+    fn merge_flip(&self, maps: &mut [f32], mirrored: Vec<f32>, how: &PointOptions) {
         let [h, w] = self.maps;
         if self.combined {
             udp::merge_flip_combined(maps, mirrored, h, w, &self.flip);
@@ -286,7 +297,7 @@ impl TopDown {
     }
 
     /// Writes the normalised crop and returns the map from image to input pixels.
-    fn crop(&self, image: &Image, place: Place, how: &Find, input: &mut [f32]) -> Result<Affine> {
+    fn crop(&self, image: &Image, place: Place, how: &PointOptions, input: &mut [f32]) -> Result<Affine> {
         let (h, w) = self.recipe.input_size;
         let (mean, std) = (self.recipe.mean.map(|v| v as f32), self.recipe.std.map(|v| v as f32));
         let to_input = self.window(place, w, h)?;
@@ -319,7 +330,7 @@ impl TopDown {
         place.size[0].max(place.size[1]) / 200.0 * self.recipe.padding
     }
 
-    fn decode(&self, maps: &[f32], to_input: &Affine, place: Place, how: &Find) -> Result<Instance> {
+    fn decode(&self, maps: &[f32], to_input: &Affine, place: Place, how: &PointOptions) -> Result<Instance> {
         let [mh, mw] = self.maps;
         if how.protocol == Protocol::Official && self.recipe.task == Task::Face {
             let points = heatmap::decode_official_face(maps, mh, mw, place.centre, self.face_scale(place));

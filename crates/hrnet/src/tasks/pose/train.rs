@@ -8,7 +8,7 @@ use crate::stop::Stop;
 use crate::tasks::face::train::map_form;
 use crate::tasks::pose::measure::correct::Length;
 use crate::tasks::pose::measure::{MeasureOptions, Metric, box_of, measure, official_score, sigmas};
-use crate::tasks::{Find, Place, TopDown};
+use crate::tasks::{Place, PointOptions, TopDown};
 use crate::train::export::recipe;
 use crate::train::job::{Job, Judge, Judged, facts_of, image_options, page, short_name, worst_of};
 use crate::train::source::{Source, heatmaps};
@@ -169,7 +169,7 @@ impl PoseJudge {
             };
             let places: Vec<(&Image, Place)> =
                 images.iter().zip(chunk).map(|(image, &i)| (&**image, place(i))).collect();
-            all.extend(model.look_at(&places, &Find::default(), false)?.instances);
+            all.extend(model.predict_each(&places, &PointOptions::default(), false)?.instances);
         }
         Ok(all)
     }

@@ -151,7 +151,7 @@ struct Layer {
 }
 
 /// The plan of an image.
-struct Looking<'a> {
+struct Passes<'a> {
     base: Cow<'a, Image>,
     layers: Vec<Layer>,
     /// Size at which scales are fused.
@@ -255,23 +255,23 @@ impl Segmenter {
     ) -> Result<TimeSplit> {
         let mut time = TimeSplit::default();
         let started = Instant::now();
-        let mut looking = self.plan(image, probabilities)?;
+        let mut passes = self.plan(image, probabilities)?;
         if self.one_image
-            && let Some(first) = looking.layers.first()
-            && looking.layers.iter().all(|layer| layer.input == first.input)
+            && let Some(first) = passes.layers.first()
+            && passes.layers.iter().all(|layer| layer.input == first.input)
         {
             self.runner.settle([1, 3, first.input[0], first.input[1]])?;
         }
         time.pre += started.elapsed();
         let classes = self.flip.len();
         let official = self.options.protocol == Protocol::Official;
-        let (several, scales) = (looking.layers.len() > 1, 1.0 / looking.layers.len() as f32);
-        let [kept_h, kept_w] = looking.kept;
-        let (canvas_w, width) = (looking.canvas[1], image.width());
+        let (several, scales) = (passes.layers.len() > 1, 1.0 / passes.layers.len() as f32);
+        let [kept_h, kept_w] = passes.kept;
+        let (canvas_w, width) = (passes.canvas[1], image.width());
         let mut sum = vec![0.0; classes * canvas_w];
         let mut one = vec![0.0; classes * canvas_w];
         let mut out = vec![0.0; classes * width];
-        let Looking { base, layers, last, .. } = &mut looking;
+        let Passes { base, layers, last, .. } = &mut passes;
         let started = Instant::now();
         let network_before = time.pre + time.network;
         for y in 0..image.height() {
@@ -282,7 +282,8 @@ impl Segmenter {
                     let Layer { size, input, blend, resample } = layer;
                     resample.row(y, &mut one, |y, row| -> Result<()> {
                         while let Some(windows) = blend.wanted(y) {
-                            let (scores, output) = self.look(base, *size, *input, &windows, &mut time)?;
+                            let (scores, output) =
+                                self.window_scores(base, *size, *input, &windows, &mut time)?;
                             blend.push(scores, output)?;
                         }
                         blend.row(y, row);
@@ -308,7 +309,7 @@ impl Segmenter {
     }
 
     /// The network's scores for windows of the base image at a scale.
-    fn look(
+    fn window_scores(
         &mut self,
         base: &Image,
         size: [usize; 2],
@@ -350,7 +351,7 @@ impl Segmenter {
         parts.iter().fold(self.options.memory, |left, part| left.saturating_sub(*part))
     }
 
-    fn plan<'a>(&mut self, image: &'a Image, scores: bool) -> Result<Looking<'a>> {
+    fn plan<'a>(&mut self, image: &'a Image, scores: bool) -> Result<Passes<'a>> {
         let own = [image.height(), image.width()];
         let official = self.options.protocol == Protocol::Official;
         let (base, kept) = self.base(image)?;
@@ -378,7 +379,7 @@ impl Segmenter {
             layers.push(Layer { size, input: windows.size, blend, resample });
         }
         let last = Resample::new(self.flip.len(), kept, own, official && self.align_corners);
-        Ok(Looking { base, layers, canvas, last, kept })
+        Ok(Passes { base, layers, canvas, last, kept })
     }
 
     /// The image at its base size, and how much of it (height, width) is not filling.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 /// What a path holds.
-pub(super) struct Found {
+pub(super) struct Opened {
     pub name: String,
     pub samples: Vec<LandmarkSample>,
     pub images: Images,
@@ -23,7 +23,7 @@ pub(super) struct Found {
     pub skipped: Vec<String>,
 }
 
-impl Found {
+impl Opened {
     fn files(name: impl Into<String>, samples: Vec<LandmarkSample>, skipped: &[DataError]) -> Self {
         let skipped = skipped.iter().map(ToString::to_string).collect();
         Self {
@@ -37,7 +37,7 @@ impl Found {
     }
 }
 
-pub(super) fn open(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
+pub(super) fn open(path: &Path, options: &FaceOptions<'_>) -> Result<Opened> {
     if path.is_dir() {
         return folder(path, options);
     }
@@ -73,7 +73,7 @@ fn pts_options(options: &FaceOptions<'_>, points: Option<usize>) -> PtsOptions {
     PtsOptions { read: options.read.clone(), base, points }
 }
 
-fn folder(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
+fn folder(path: &Path, options: &FaceOptions<'_>) -> Result<Opened> {
     let has = |name: &str| path.join(name).is_dir();
     if ["helen", "lfpw", "ibug", "afw", "300W", "01_Indoor"].iter().any(|n| has(n)) {
         return w300(path, options);
@@ -92,10 +92,10 @@ fn folder(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
         );
     }
     let set = w300::read_folder(path, &pts_options(options, None))?;
-    Ok(Found::files("folder of .pts files", set.samples, &set.skipped))
+    Ok(Opened::files("folder of .pts files", set.samples, &set.skipped))
 }
 
-fn w300(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
+fn w300(path: &Path, options: &FaceOptions<'_>) -> Result<Opened> {
     let name = options.split.unwrap_or("full");
     let split = match name {
         "train" => Split::Train,
@@ -108,7 +108,7 @@ fn w300(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
     let read = |split| w300::read_split(path, split, &pts_options(options, Some(68)));
     if split != Split::Full {
         let PtsSet { samples, skipped } = read(split)?;
-        return Ok(Found::files(format!("300W {name}"), samples, &skipped));
+        return Ok(Opened::files(format!("300W {name}"), samples, &skipped));
     }
     let (common, challenge) = (read(Split::Common)?, read(Split::Challenge)?);
     let (n, all) = (common.samples.len(), common.samples.len() + challenge.samples.len());
@@ -118,10 +118,10 @@ fn w300(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
         Part { name: "common".into(), faces: (0..n).collect() },
         Part { name: "challenge".into(), faces: (n..all).collect() },
     ];
-    Ok(Found { parts, ..Found::files("300W full", samples, &skipped) })
+    Ok(Opened { parts, ..Opened::files("300W full", samples, &skipped) })
 }
 
-fn vw300(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
+fn vw300(path: &Path, options: &FaceOptions<'_>) -> Result<Opened> {
     use vw300::Split;
     const CATEGORIES: [(Split, &str); 3] =
         [(Split::Category1, "category1"), (Split::Category2, "category2"), (Split::Category3, "category3")];
@@ -151,10 +151,10 @@ fn vw300(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
         .filter(|(_, faces)| name == "test" && !faces.is_empty())
         .map(|(name, faces)| Part { name: name.into(), faces })
         .collect();
-    Ok(Found { parts, ..Found::files(format!("300VW {name}"), samples, &skipped) })
+    Ok(Opened { parts, ..Opened::files(format!("300VW {name}"), samples, &skipped) })
 }
 
-fn table(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
+fn table(path: &Path, options: &FaceOptions<'_>) -> Result<Opened> {
     let csv = CsvOptions {
         missing: options.read.missing,
         allow_outside_root: options.read.allow_outside_root,
@@ -169,24 +169,24 @@ fn table(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
         _ => "table",
     };
     let skipped = table.skipped.iter().map(|(line, image)| format!("line {line}: no {}", image.display()));
-    Ok(Found { skipped: skipped.collect(), ..Found::files(name, table.samples, &[]) })
+    Ok(Opened { skipped: skipped.collect(), ..Opened::files(name, table.samples, &[]) })
 }
 
-fn cofw(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
+fn cofw(path: &Path, options: &FaceOptions<'_>) -> Result<Opened> {
     let base = if options.protocol == Protocol::Official { Base::Zero } else { Base::One };
     let file = cofw::open(path, &cofw::CofwOptions { read: options.read.clone(), base })?;
     let samples = file.faces.iter().map(|f| f.sample.clone()).collect();
-    let found = Found::files("COFW", samples, &file.skipped);
-    Ok(Found { images: Images::Cofw(Box::new(Mutex::new(file))), ..found })
+    let found = Opened::files("COFW", samples, &file.skipped);
+    Ok(Opened { images: Images::Cofw(Box::new(Mutex::new(file))), ..found })
 }
 
 /// WFLW's list, or a list of images or `.pts` files.
-fn text(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
+fn text(path: &Path, options: &FaceOptions<'_>) -> Result<Opened> {
     let bytes = crate::io::read(path)?;
     let first = bytes.split(|b| *b == b'\n').find(|l| !l.trim_ascii().is_empty()).unwrap_or_default();
     if first.split(u8::is_ascii_whitespace).filter(|f| !f.is_empty()).count() < 100 {
         let set = w300::read_list(path, &root(path, options), &pts_options(options, None))?;
-        return Ok(Found::files("list of .pts files", set.samples, &set.skipped));
+        return Ok(Opened::files("list of .pts files", set.samples, &set.skipped));
     }
     let images = options.images.map_or_else(
         || {
@@ -205,11 +205,11 @@ fn text(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
     };
     let parts: Vec<Part> = ATTRIBUTES.iter().enumerate().map(part).filter(|p| !p.faces.is_empty()).collect();
     let samples = set.faces.iter().map(|f| f.sample.clone()).collect();
-    Ok(Found { parts, ..Found::files("WFLW", samples, &set.skipped) })
+    Ok(Opened { parts, ..Opened::files("WFLW", samples, &set.skipped) })
 }
 
 /// Faces in COCO's form: mmpose's copies of 300W, WFLW, COFW and AFLW, and own ones.
-fn coco(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
+fn coco(path: &Path, options: &FaceOptions<'_>) -> Result<Opened> {
     let images = options.images.map(Path::to_path_buf);
     let set = crate::tasks::pose::measure::read::open(path, images.as_deref(), &options.read)?;
     let category = set.common_category()?;
@@ -223,7 +223,7 @@ fn coco(path: &Path, options: &FaceOptions<'_>) -> Result<Found> {
     }
     skipped.extend(set.skipped.iter().map(ToString::to_string));
     let sizes = set.images.iter().filter_map(|i| Some((i.file.clone(), i.size?))).collect();
-    Ok(Found { sizes, skipped, ..Found::files(name, samples, &[]) })
+    Ok(Opened { sizes, skipped, ..Opened::files(name, samples, &[]) })
 }
 
 /// A face whose points are all labelled; its centre and scale as annotated, else by the rule of the official tables.

@@ -3,7 +3,7 @@
 use crate::config::TrainConfig;
 use crate::error::{Context, Result, bail};
 use crate::stop::Stop;
-use crate::tasks::{Find, Place, TopDown};
+use crate::tasks::{Place, PointOptions, TopDown};
 use crate::timing::TimeSplit;
 use crate::train::export::recipe;
 use crate::train::job::Facts;
@@ -24,7 +24,7 @@ fn measure(
     model: &mut TopDown,
     set: &LandmarkSet,
     normaliser: Normaliser,
-    how: &Find,
+    how: &PointOptions,
     stop: &Stop,
     mut seen: impl FnMut(usize, &Image, &[[f64; 2]]),
 ) -> Result<(Nme, TimeSplit)> {
@@ -39,9 +39,9 @@ fn measure(
         let place = |i: usize| Place::of_centre(set.samples()[i].centre, set.samples()[i].scale);
         let faces: Vec<(&Image, Place)> =
             images.iter().zip(chunk).map(|(m, &i)| (m.as_ref(), place(i))).collect();
-        let looked = model.look_at(&faces, how, false)?;
-        time += looked.time;
-        for ((&i, face), image) in chunk.iter().zip(&looked.instances).zip(&images) {
+        let predictions = model.predict_each(&faces, how, false)?;
+        time += predictions.time;
+        for ((&i, face), image) in chunk.iter().zip(&predictions.instances).zip(&images) {
             let sample = &set.samples()[i];
             let points: Vec<[f64; 2]> = face.points.iter().map(|p| p.at).collect();
             let error = nme.update(&points, &sample.points, sample.box_size);
@@ -95,7 +95,7 @@ impl Evaluator {
         let mut model = TopDown::new(weights.clone(), recipe, self.pool.clone())?;
         let mut found = Vec::with_capacity(self.set.len());
         let keep = |_: usize, _: &Image, points: &[[f64; 2]]| found.push(points.to_vec());
-        let (nme, _) = measure(&mut model, &self.set, self.normaliser, &Find::default(), stop, keep)?;
+        let (nme, _) = measure(&mut model, &self.set, self.normaliser, &PointOptions::default(), stop, keep)?;
         Ok((nme.compute().context("the validation set is empty")?, found))
     }
 }
