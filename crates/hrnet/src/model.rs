@@ -1,16 +1,18 @@
 //! Models by path, and the ones that are built in.
 
 use crate::error::{Context, Result, bail};
+use crate::tasks::{ALL, row};
 use hrnet_formats::{Checkpoint, LoadOptions, LoadReport, Recipe, Task, load, load_path};
 use hrnet_ir::{Model, Weights};
 use std::path::Path;
 
-/// The built-in models (see docs/models.md): task, name, file.
-const BUNDLED: [(Task, &str, &[u8]); 3] = [
-    (Task::Face, "face68", include_bytes!("../models/face68.safetensors")),
-    (Task::Pose, "pose14", include_bytes!("../models/pose14.safetensors")),
-    (Task::Segmentation, "camvid11", include_bytes!("../models/camvid11.safetensors")),
-];
+/// Task and name of every built-in model.
+pub fn bundled() -> impl Iterator<Item = (Task, &'static str)> {
+    // The first is the one for those who name no task.
+    let mut tasks = ALL;
+    tasks.sort_by_key(|task| *task != Task::Face);
+    tasks.into_iter().filter_map(|task| Some((task, row(task).bundled?.0)))
+}
 
 /// A task as people say it.
 pub fn task_name(task: Task) -> &'static str {
@@ -49,9 +51,9 @@ impl LoadedModel {
 
     /// The built-in model of a task.
     pub fn bundled(task: Task) -> Result<Self> {
-        let Some((name, bytes)) = BUNDLED.iter().find(|(t, ..)| *t == task).map(|(_, n, b)| (n, b)) else {
+        let Some((name, bytes)) = row(task).bundled else {
             let known: Vec<String> =
-                BUNDLED.iter().map(|(t, n, _)| format!("{n} ({})", task_name(*t))).collect();
+                bundled().map(|(task, name)| format!("{name} ({})", task_name(task))).collect();
             bail!(
                 "there is no built-in model for {}; name a checkpoint with --model (built in: {})",
                 task_name(task),

@@ -16,12 +16,12 @@ use hrnet::io;
 use hrnet::model::LoadedModel;
 use hrnet::npy;
 use hrnet::output::{self, Format, Target, Writer, WriterOptions, json};
-use hrnet::result::{ImageResult, Predicted, Schema};
+use hrnet::result::{ImageResult, Kind, Predicted, Schema, palette};
 use hrnet::source::{self, Boxes, Failed, Frame, Sources};
-use hrnet::tasks::{Options, Prediction, Predictor, Request, Stages};
+use hrnet::tasks::points::show;
+use hrnet::tasks::{self, Options, Prediction, Predictor, Request, Stages};
 use hrnet::timing::{TimeSplit, Timing, ms};
 use hrnet::track::Follow;
-use hrnet::view;
 use hrnet_formats::Task;
 use hrnet_image::encode_png;
 use hrnet_kernels::Pool;
@@ -109,12 +109,12 @@ impl<'a> Job<'a> {
         let mut formats = args.formats.clone();
         formats.dedup();
         let beside = formats.is_empty() && !video;
-        if beside && predictor.schema().task == Task::Segmentation {
+        if beside && tasks::kind(predictor.schema().task) == Some(Kind::Mask) {
             formats.push(Format::PaletteMasks);
         }
         let options = WriterOptions {
             image_ids: args.annotations.as_deref().map(output::ids_of_annotations).transpose()?,
-            palette: view::palette(&predictor.schema().names).colours().to_vec(),
+            palette: palette(&predictor.schema().names).colours().to_vec(),
             ..WriterOptions::default()
         };
         let mut writers = Vec::new();
@@ -262,10 +262,10 @@ impl<'a> Job<'a> {
         let mut overlay = None;
         if self.overlays || self.video.is_some() {
             let boxed = boxes.is_some() || !self.predictor.takes_boxes();
-            let picture = view::overlay(&frame.image, schema, &result.predicted, boxed);
+            let picture = result.predicted.overlay(&frame.image, schema, boxed);
             if self.overlays {
                 let path =
-                    self.args.out.join(format!("{}.{}.png", result.stem, picture_name(&result.predicted)));
+                    self.args.out.join(format!("{}.{}.png", result.stem, result.predicted.overlay_name()));
                 io::write_atomic(&path, &encode_png(&picture)?)?;
                 shown = Some(path.clone());
                 overlay = Some(path);
@@ -284,7 +284,7 @@ impl<'a> Job<'a> {
             let name = format!("{}.{i}", result.stem);
             if self.args.heat_maps
                 && let Some(size) = self.predictor.map_size()
-                && let Some(sheet) = view::heat_maps(stages, self.predictor.recipe(), schema, size)
+                && let Some(sheet) = show::heat_maps(stages, self.predictor.recipe(), schema, size)
             {
                 let path = self.args.out.join(format!("{name}.heatmaps.png"));
                 io::write_atomic(&path, &encode_png(&sheet)?)?;
@@ -298,7 +298,7 @@ impl<'a> Job<'a> {
         }
         if !self.args.json && (self.beside || frame.clip.is_none()) {
             self.bar.suspend(|| {
-                lines(&result, &self.predictor, shown.as_deref()).iter().for_each(|l| say!("{l}"))
+                lines(&result, self.predictor.schema(), shown.as_deref()).iter().for_each(|l| say!("{l}"))
             });
         }
         Ok(())
@@ -330,7 +330,7 @@ impl<'a> Job<'a> {
             let maps = stages.heatmaps.len() / (mh * mw);
             npy::write(&folder.join(format!("{name}.heatmaps.npy")), &[1, maps, mh, mw], &stages.heatmaps)?;
         }
-        let crop = view::crop_image(stages, recipe);
+        let crop = show::crop_image(stages, recipe);
         io::write_atomic(&folder.join(format!("{name}.crop.png")), &encode_png(&crop)?)?;
         let Predicted::Instances(instances) = predicted else { return Ok(()) };
         let points = instances.get(index).map(|i| i.points.as_slice()).unwrap_or_default();
@@ -376,48 +376,10 @@ fn writer(args: &Predict, format: Format, schema: &Schema, options: &WriterOptio
     Writer::create(format, &Target::Path(path), schema, options)
 }
 
-/// What an overlay is called.
-fn picture_name(predicted: &Predicted) -> &'static str {
-    match predicted {
-        Predicted::Instances(_) => "points",
-        Predicted::Mask(_) => "overlay",
-        Predicted::Classes(_) => "classes",
-    }
-}
-
 /// What was found, for people.
-fn lines(result: &ImageResult, predictor: &Predictor, shown: Option<&Path>) -> Vec<String> {
-    let names = &predictor.schema().names;
-    let name = |class: usize| names.get(class).map_or("?", String::as_str);
+fn lines(result: &ImageResult, schema: &Schema, shown: Option<&Path>) -> Vec<String> {
     let end = shown.map_or_else(String::new, |p| format!(" -> {}", p.display()));
     let time = format!("{:.1} ms", ms(result.time.network));
-    let input = &result.input;
-    match &result.predicted {
-        Predicted::Instances(instances) if instances.is_empty() => vec![format!("{input}: nobody found, {time}{end}")],
-        Predicted::Instances(instances) => instances
-            .iter()
-            .map(|i| {
-                let [x, y, w, h] = i.bbox;
-                let (points, score) = (i.points.len(), i.score);
-                format!("{input}: {points} points in box {x:.0},{y:.0},{w:.0},{h:.0}, mean score {score:.2}, {time}{end}")
-            })
-            .collect(),
-        Predicted::Mask(mask) => {
-            let total = mask.classes.len().max(1) as f64;
-            let mut shares: Vec<(usize, u64)> = mask.histogram(names.len()).into_iter().enumerate().collect();
-            shares.retain(|s| s.1 > 0);
-            shares.sort_by_key(|s| std::cmp::Reverse(s.1));
-            let parts: Vec<String> = shares
-                .iter()
-                .take(4)
-                .map(|&(class, n)| format!("{} {:.0} %", name(class), 100.0 * n as f64 / total))
-                .collect();
-            vec![format!("{input}: {} classes, most of it {}, {time}{end}", shares.len(), parts.join(", "))]
-        }
-        Predicted::Classes(ranked) => {
-            let parts: Vec<String> =
-                ranked.iter().map(|r| format!("{} {:.1} %", name(r.class), 100.0 * r.probability)).collect();
-            vec![format!("{input}: {}, {time}{end}", parts.join(", "))]
-        }
-    }
+    let line = |found: String| format!("{}: {found}, {time}{end}", result.input);
+    result.predicted.lines(schema).into_iter().map(line).collect()
 }

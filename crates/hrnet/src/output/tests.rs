@@ -1,7 +1,7 @@
 //! Every format read back with another reader than the one that wrote it; the JSON field by field against `docs/output.md`.
 
 use super::*;
-use crate::result::{Instance, Mask, Point, Ranked};
+use crate::result::{Instance, Mask, Point, Predicted, Ranked};
 use crate::timing::TimeSplit;
 use hrnet_data::dataset::coco::parse_detections;
 use hrnet_data::dataset::model::ReadOptions;

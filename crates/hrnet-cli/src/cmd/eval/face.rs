@@ -5,10 +5,10 @@ use crate::cli::Eval;
 use hrnet::error::{Context, Result, bail};
 use hrnet::measure::{Measured, Unit};
 use hrnet::model::LoadedModel;
+use hrnet::result::draw_schema;
 use hrnet::tasks::face::measure::{FaceOptions, FaceSet};
 use hrnet::tasks::{Place, TopDown};
 use hrnet::timing::TimeSplit;
-use hrnet::view;
 use hrnet_data::draw::sheet::draw_comparison;
 use hrnet_data::draw::{Person, PoseStyle};
 use hrnet_data::geometry::Crop;
@@ -85,7 +85,7 @@ fn pictures_of(
     set: &FaceSet,
     found: &[Vec<[f64; 2]>],
 ) -> Result<Vec<(Image, String)>> {
-    let schema = view::draw_schema(model.schema());
+    let schema = draw_schema(model.schema());
     let style = PoseStyle { boxes: false, labels: false, radius: Some(2.0), ..PoseStyle::default() };
     let mut out = Vec::new();
     for worst in &measured.worst {

@@ -6,13 +6,13 @@ use hrnet::error::{Context, Result, bail};
 use hrnet::measure::{Measured, read_labelled};
 use hrnet::model::LoadedModel;
 use hrnet::result::Instance;
+use hrnet::result::{draw_schema, style};
 use hrnet::tasks::pose::measure::read::{detections, open};
 use hrnet::tasks::pose::measure::{
     BoxSource, MeasureOptions, PlannedBox, PosePlan, Suppress, measure, measure_file, official_score,
 };
 use hrnet::tasks::{Prediction, Predictor, Request};
 use hrnet::timing::TimeSplit;
-use hrnet::view;
 use hrnet_data::dataset::model::{PoseSet, ReadOptions};
 use hrnet_data::draw::Person;
 use hrnet_data::draw::sheet::draw_comparison;
@@ -152,8 +152,8 @@ fn pictures_of(
     set: &PoseSet,
     found: &Instances,
 ) -> Result<Vec<(Image, String)>> {
-    let schema = view::draw_schema(predictor.schema());
-    let style = view::style(predictor.schema(), false);
+    let schema = draw_schema(predictor.schema());
+    let style = style(predictor.schema(), false);
     let mut out = Vec::new();
     for worst in &measured.worst {
         let sample = set.samples.get(worst.index).context("a person of the set")?;

@@ -12,8 +12,9 @@
 //! warp and by the habits that [`hrnet_data::codec::bottom_up`] lists.
 
 use crate::error::{Context, Result, bail};
-use crate::result::{Instance, Point};
+use crate::result::{Instance, Point, Predicted, Schema};
 use crate::runner::Runner;
+use crate::tasks::{Prediction, Request};
 use crate::timing::TimeSplit;
 use hrnet_data::codec::Protocol;
 use hrnet_data::codec::bottom_up::{self as codec, Aggregator, Outputs, Person};
@@ -91,6 +92,7 @@ pub struct Persons {
 pub struct BottomUp {
     runner: Runner,
     recipe: Recipe,
+    schema: Schema,
     options: Options,
     decode: codec::Options,
     flip: Vec<usize>,
@@ -121,12 +123,18 @@ impl BottomUp {
         let flip = hrnet_data::points::flip_permutation(joints, &pairs);
         let net = recipe.model.build()?;
         let runner = Runner::new(&net, weights, pool)?;
-        Ok(Self { runner, recipe, options, decode, flip })
+        let schema = Schema::of(&recipe, joints);
+        Ok(Self { runner, recipe, schema, options, decode, flip })
     }
 
     /// The recipe.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
+    }
+
+    /// Names, lines, pairs.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
     }
 
     /// How persons are looked for.
@@ -137,6 +145,14 @@ impl BottomUp {
     /// Points of a person.
     pub fn joints(&self) -> usize {
         self.flip.len()
+    }
+
+    pub(crate) fn predict_requests(&mut self, requests: &[Request]) -> Result<Vec<Prediction>> {
+        let predict = |request: &Request| {
+            let Persons { people, time, .. } = self.predict(request.image)?;
+            Ok(Prediction { predicted: Predicted::Instances(people), time, stages: Vec::new() })
+        };
+        requests.iter().map(predict).collect()
     }
 
     /// Finds the persons of an image.

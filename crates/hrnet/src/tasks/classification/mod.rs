@@ -5,3 +5,19 @@ pub(crate) mod predict;
 pub(crate) mod train;
 
 pub use predict::{Classifier, ClassifyOptions};
+
+use super::row::{Drawing, Row};
+use super::{Options, Predictor};
+use crate::error::Result;
+use crate::model::LoadedModel;
+use crate::result::Kind;
+use hrnet_kernels::Pool;
+use std::sync::Arc;
+
+pub(super) const TASK: Row =
+    Row { bundled: None, predict: Some((Kind::Classes, load)), drawing: Drawing::USUAL };
+
+fn load(loaded: LoadedModel, pool: Arc<Pool>, options: Options) -> Result<Predictor> {
+    let model = Classifier::new(loaded.weights, loaded.recipe, pool, options.classify)?;
+    Ok(Predictor::Classifier(Box::new(model)))
+}

@@ -10,8 +10,9 @@
 //! [`ClassifyOptions`] has the rest. Results do not depend on how many images run together.
 
 use crate::error::{Context, Result, bail};
-use crate::result::{Ranked, Schema};
+use crate::result::{Predicted, Ranked, Schema};
 use crate::runner::Runner;
+use crate::tasks::{Prediction, Request};
 use crate::timing::TimeSplit;
 use hrnet_data::codec::classification::top_k;
 use hrnet_formats::{Colour, Recipe, Task};
@@ -163,6 +164,14 @@ impl Classifier {
         let found = logits.iter().map(rank).collect();
         time.post += started.elapsed();
         Ok((found, time))
+    }
+
+    pub(crate) fn predict_requests(&mut self, requests: &[Request]) -> Result<Vec<Prediction>> {
+        let images: Vec<&Image> = requests.iter().map(|r| r.image).collect();
+        let (ranked, time) = self.predict(&images)?;
+        let time = time / requests.len().max(1) as u32;
+        let of = |ranked| Prediction { predicted: Predicted::Classes(ranked), time, stages: Vec::new() };
+        Ok(ranked.into_iter().map(of).collect())
     }
 
     /// The scores of all classes for each image.

@@ -3,3 +3,7 @@
 mod predict;
 
 pub use predict::Features;
+
+use super::row::{Drawing, Row};
+
+pub(super) const TASK: Row = Row { bundled: None, predict: None, drawing: Drawing::USUAL };

@@ -17,8 +17,9 @@
 //! faces), the decoder (a quarter pixel, unless the recipe says DARK or UDP), and for faces in whole-pixel, 1-based results.
 
 use crate::error::{Context, Result, bail};
-use crate::result::{Instance, Point, Schema};
+use crate::result::{Instance, Point, Predicted, Schema};
 use crate::runner::Runner;
+use crate::tasks::{Options, Prediction, Request};
 use crate::timing::TimeSplit;
 use hrnet_data::codec::heatmap::{self, Decoder};
 use hrnet_data::codec::{Protocol, udp};
@@ -207,6 +208,44 @@ impl TopDown {
         Ok(predictions)
     }
 
+    /// Predicts for images with their boxes, with refinement.
+    pub(crate) fn predict_requests(
+        &mut self,
+        options: &Options,
+        requests: &[Request],
+    ) -> Result<Vec<Prediction>> {
+        let whole: Vec<[f64; 4]> =
+            requests.iter().map(|a| [0.0, 0.0, a.image.width() as f64, a.image.height() as f64]).collect();
+        let boxes: Vec<Vec<[f64; 4]>> = requests
+            .iter()
+            .zip(whole)
+            .map(|(request, whole)| request.boxes.map_or_else(|| vec![whole], <[[f64; 4]]>::to_vec))
+            .collect();
+        let mut places: Vec<(&Image, Place)> = Vec::new();
+        for (request, boxes) in requests.iter().zip(&boxes) {
+            places.extend(boxes.iter().map(|&b| (request.image, Place::of_box(b))));
+        }
+        let mut predictions = self.predict_each(&places, &options.points, options.keep_stages)?;
+        for _ in 0..options.refine {
+            for (place, found) in places.iter_mut().zip(&predictions.instances) {
+                place.1 = refined(found, place.1);
+            }
+            let time = predictions.time;
+            predictions = self.predict_each(&places, &options.points, options.keep_stages)?;
+            predictions.time += time;
+        }
+        let share = predictions.time / requests.len().max(1) as u32;
+        let (mut instances, mut stages) = (predictions.instances.into_iter(), predictions.stages.into_iter());
+        let prediction = |boxes: Vec<[f64; 4]>| {
+            // The box that was asked for, not the one a refinement moved to.
+            let instances =
+                boxes.iter().zip(&mut instances).map(|(&bbox, i)| Instance { bbox, ..i }).collect();
+            let stages = stages.by_ref().take(boxes.len()).collect();
+            Prediction { predicted: Predicted::Instances(instances), time: share, stages }
+        };
+        Ok(boxes.into_iter().map(prediction).collect())
+    }
+
     fn predict_group(
         &mut self,
         group: &[(&Image, Place)],
@@ -360,6 +399,18 @@ impl TopDown {
 fn instance(place: Place, points: Vec<Point>) -> Instance {
     let score = points.iter().map(|p| f64::from(p.score)).sum::<f64>() / points.len().max(1) as f64;
     Instance { bbox: place.to_box(), score, points, track: None, raw: None }
+}
+
+/// The box of the points found, unless they are degenerate.
+fn refined(found: &Instance, before: Place) -> Place {
+    let extent = |axis: usize| {
+        let values = found.points.iter().map(|p| p.at[axis]);
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+        (low, high - low)
+    };
+    let ((x, w), (y, h)) = (extent(0), extent(1));
+    let (now, was) = (w.max(h), before.size[0].max(before.size[1]));
+    if now > 0.2 * was && now < 2.0 * was { Place::of_box([x, y, w, h]) } else { before }
 }
 
 /// The convention of a model by what it is for and how its maps are read.

@@ -17,8 +17,9 @@
 //! | to the image's size | scores, once | exponentials, to the base size and from there to the image's |
 
 use crate::error::{Context, Result, bail};
-use crate::result::{Mask, Schema};
+use crate::result::{Mask, Predicted, Schema};
 use crate::runner::Runner;
+use crate::tasks::{Prediction, Request};
 use crate::timing::TimeSplit;
 use hrnet_data::codec::Protocol;
 use hrnet_data::codec::heatmap::mirror_planes;
@@ -210,6 +211,14 @@ impl Segmenter {
     /// The options.
     pub fn options(&self) -> &SegmentOptions {
         &self.options
+    }
+
+    pub(crate) fn predict_requests(&mut self, requests: &[Request]) -> Result<Vec<Prediction>> {
+        let predict = |request: &Request| {
+            let (mask, time) = self.predict(request.image)?;
+            Ok(Prediction { predicted: Predicted::Mask(mask), time, stages: Vec::new() })
+        };
+        requests.iter().map(predict).collect()
     }
 
     /// The class of every pixel, and where the time went; nothing is read here.
