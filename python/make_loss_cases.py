@@ -1,7 +1,7 @@
 """Writes crates/hrnet-train/testdata/losses.json: values and gradients of the losses by PyTorch's autograd in float64.
 
 Outputs, targets and weights follow the formula of the golden vectors (../shared/fixtures/README.md), so the file holds
-only results. The formulas are written down here from the specification and with PyTorch's own loss functions.
+only results. The formulas are written down here from docs/official.md 8 and with PyTorch's own loss functions.
 
     python python/make_loss_cases.py
 """

@@ -3,6 +3,7 @@
 //! those that want tools (docs/checks.md). A check that finds something prints every finding and exits with 1.
 #![forbid(unsafe_code)]
 
+mod citations;
 mod licence;
 mod markdown;
 mod nightly;

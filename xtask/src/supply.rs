@@ -1,4 +1,4 @@
-//! `cargo xtask supply`: check G2 of the reliability list. The lock file is committed and current, everything comes from
+//! `cargo xtask supply`: check G2 (docs/reliability.md). The lock file is committed and current, everything comes from
 //! crates.io, licences are on the list of deny.toml, and the crates are those of xtask/vetted.txt.
 //!
 //! The crates looked at are those of an x86-64 Linux build, tests and optional features included; sources are checked for every platform.

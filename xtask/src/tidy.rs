@@ -42,7 +42,7 @@ const UNSAFE_CRATE: &str = "crates/hrnet-kernels";
 const UNSAFE_BUDGET: &str = "xtask/unsafe_budget.txt";
 const KEYWORD: &str = concat!("un", "safe");
 
-/// Modules that read bytes from users: check E4 of the reliability list. The attribute of a module covers the modules below it.
+/// Modules that read bytes from users (check E4, docs/reliability.md). The attribute of a module covers the modules below it.
 const PARSERS: &[&str] = &[
     "crates/hrnet-formats/src/",
     "crates/hrnet-image/src/decode",
@@ -95,6 +95,7 @@ pub fn run(root: &Path) -> Result<Report> {
     images(&files, &mut report);
     links(&files, &mut report);
     readme_commands(&files, &mut report);
+    crate::citations::check(&files, &mut report);
     crate::translation::check(&files, &mut report);
     Ok(report)
 }
@@ -367,7 +368,8 @@ fn unknown_command(command: &str, verbs: &BTreeSet<&str>) -> Option<String> {
             return (!["tidy", "supply"].contains(&task)).then(|| format!("unknown task '{task}'"));
         }
         ("cargo", Some(sub)) => {
-            let known = ["build", "check", "clippy", "doc", "fmt", "install", "test"].contains(&sub);
+            let known =
+                ["build", "check", "clippy", "doc", "fmt", "install", "package", "test"].contains(&sub);
             return (!known).then(|| format!("unknown cargo command '{sub}'"));
         }
         _ => return None,

@@ -46,7 +46,7 @@ fn maxima<T: PartialOrd>(maps: &[T], pixels: usize) -> Vec<usize> {
 
 #[test]
 fn no_maximum_moves() {
-    let Some(shared) = hrnet_testkit::shared() else { return };
+    let Some(data) = hrnet_testkit::data("coco-mini") else { return };
     let small = Model { arch: Arch::small_v1(), head: Head::Pose { joints: 17, kernel: 1, branch: 0 } };
     let (model, size) = match std::env::var("HRNET_PERSONS") {
         Ok(name) => {
@@ -61,7 +61,7 @@ fn no_maximum_moves() {
     let engine = Engine::new(&net, weights.clone(), EngineOptions::from_env().unwrap()).unwrap();
     let mut session = engine.session([1, 3, h, w]).unwrap();
     let pool = Pool::new(2);
-    let crops = persons(&shared.join("data/coco-mini"), size);
+    let crops = persons(&data, size);
     assert_eq!(crops.len(), 68);
     for (person, crop) in crops.iter().enumerate() {
         let found = session.run(&pool, crop).unwrap();

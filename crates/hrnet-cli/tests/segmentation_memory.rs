@@ -47,7 +47,7 @@ fn the_scores_of_a_large_image_are_never_all_there() {
 /// The largest published network, with as many classes as any, under the default bound.
 #[test]
 fn ocr_w48_at_4096_by_8192_is_within_two_gibibytes() {
-    if !by_hand() {
+    if !hrnet_testkit::by_hand("HRNET_LARGE", "all") {
         return;
     }
     let entry = zoo::find("hrnet_ocr_w48.cocostuff_520x520").expect("a name of the zoo");

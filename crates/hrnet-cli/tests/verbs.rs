@@ -633,9 +633,7 @@ fn eval_measures_a_known_error() {
 /// On the real faces beside the checkout; they may not be copied, so there is nothing to measure where they are absent.
 #[test]
 fn the_built_in_model_is_as_good_as_promised() {
-    let Some(faces) = hrnet_testkit::shared().map(|s| s.join("data/faces68")).filter(|f| f.is_dir()) else {
-        return;
-    };
+    let Some(faces) = hrnet_testkit::data("faces68") else { return };
     let (val, train) = (faces.join("val.csv"), faces.join("train.csv"));
     let result = hrnet!["eval", "--task", "face", "--data", val, "--mean-shape", train, "--json"].ok().json();
     let figure = |name: &str| number(&result["figures"][name]);
@@ -674,10 +672,7 @@ fn every_built_in_model_is_found_by_its_task() {
 /// The figures of docs/models.md, on data that may not be copied.
 #[test]
 fn the_other_built_in_models_are_as_good_as_promised() {
-    let Some(data) = hrnet_testkit::shared().map(|s| s.join("data")).filter(|d| d.join("lspet").is_dir())
-    else {
-        return;
-    };
+    let Some(data) = hrnet_testkit::data("") else { return };
     let labels = data.join("lspet/annotations/val.json");
     let result = hrnet!["eval", "--task", "pose", "--data", labels, "--json"].ok().json();
     assert!(number(&result["figures"]["pck"]) > 0.55, "{}", result["figures"]);

@@ -14,6 +14,7 @@
 //! * heat maps are `f32`, `[joints, h, w]`;
 //! * `official` in a name means: the behaviour of the published code, its quirks included.
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 pub mod augment;
 pub mod check;

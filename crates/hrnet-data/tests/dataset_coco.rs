@@ -7,7 +7,6 @@ use hrnet_data::dataset::coco::{self, CocoOptions, WholeBody};
 use hrnet_data::dataset::model::{Broken, MissingImages, PairSource, PoseSet, ReadOptions, Visibility};
 use hrnet_data::dataset::{classification, label_map, landmark_csv, mpii, segmentation};
 use hrnet_image::Limits;
-use hrnet_testkit::shared;
 
 fn options() -> CocoOptions {
     let read = ReadOptions { missing: MissingImages::DoNotCheck, ..ReadOptions::default() };
@@ -145,7 +144,7 @@ fn detection_files() {
 
 #[test]
 fn every_pose_and_face_set_of_the_shared_folder() {
-    let Some(data) = shared().map(|s| s.join("data")) else { return };
+    let Some(data) = hrnet_testkit::data("") else { return };
     let formats = data.join("formats");
     // File, image folder, images, samples, points, pairs.
     for (file, images, wanted) in [
@@ -223,7 +222,7 @@ fn every_pose_and_face_set_of_the_shared_folder() {
 
 #[test]
 fn every_segmentation_and_class_set_of_the_shared_folder() {
-    let Some(data) = shared().map(|s| s.join("data")) else { return };
+    let Some(data) = hrnet_testkit::data("") else { return };
     let limits = Limits::default();
     for (dir, list, n, map) in [
         ("camvid", "train.lst", 367, &label_map::CAMVID),

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use hrnet_data::dataset::landmark_csv::{
     CsvError, CsvLimits, CsvOptions, LandmarkTable, MissingImages, parse, read,
 };
-use hrnet_testkit::shared;
 
 const HEAD: &str = "image_name,scale,center_w,center_h,original_0_x,original_0_y,original_1_x,original_1_y\n";
 
@@ -127,8 +126,7 @@ fn any_cut_or_changed_byte_is_no_panic() {
 
 #[test]
 fn the_real_tables() {
-    let Some(shared) = shared() else { return };
-    let root = shared.join("data/faces68");
+    let Some(root) = hrnet_testkit::data("faces68") else { return };
     for (name, rows) in [("train.csv", 2793), ("val.csv", 339), ("outside.csv", 6)] {
         let table = read(&root.join(name), &root.join("images"), &CsvOptions::default()).unwrap();
         assert_eq!((table.samples.len(), table.points), (rows, 68), "{name}");

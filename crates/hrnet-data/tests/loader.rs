@@ -1,7 +1,7 @@
 //! The loader: the same samples for any number of threads and from any start, labels that follow the pixels.
 #![forbid(unsafe_code)]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hrnet_data::augment::LandmarkAugment;
@@ -246,8 +246,7 @@ fn dropping_early_ends_the_threads() {
 
 #[test]
 fn the_real_faces_load() {
-    let Some(shared) = hrnet_testkit::shared() else { return };
-    let root: &Path = &shared.join("data/faces68");
+    let Some(root) = hrnet_testkit::data("faces68") else { return };
     let set = LandmarkSet::open(&root.join("val.csv"), &root.join("images"), SetOptions::default()).unwrap();
     assert_eq!((set.len(), set.points()), (339, 68));
     let spec = SampleSpec::square(128, 32, 1.5);

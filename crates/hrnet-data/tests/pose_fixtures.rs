@@ -8,7 +8,7 @@ use hrnet_data::geometry::{
 use hrnet_data::metric::oks::{COCO_SIGMAS, PoseCandidate, oks_nms};
 use hrnet_image::warp::warp_opencv5_u8;
 use hrnet_image::{DecodeOptions, Exif, Image, Limits, decode as decode_image};
-use hrnet_testkit::{read_fixture, shared};
+use hrnet_testkit::read_fixture;
 use serde::Deserialize;
 
 fn json<T: for<'a> Deserialize<'a>>(name: &str) -> T {
@@ -53,7 +53,7 @@ struct Crop {
 #[test]
 fn crops() {
     // The photographs may not be copied into the repository.
-    let Some(shared) = shared() else { return };
+    let Some(data) = hrnet_testkit::data("coco-mini") else { return };
     for case in json::<Vec<Crop>>("pose_crops.json") {
         let [w, h] = case.input_wh;
         let rule = pose_box_to_centre_scale(case.bbox_clipped, w, h);
@@ -67,7 +67,7 @@ fn crops() {
             assert!((got[0] - want[0]).hypot(got[1] - want[1]) < 1e-3);
         }
         let golden = read_image(&read_fixture(&format!("pose/{}", case.crop_rgb_png)));
-        let path = ["train2017", "val2017"].map(|d| shared.join("data/coco-mini").join(d).join(&case.image));
+        let path = ["train2017", "val2017"].map(|d| data.join(d).join(&case.image));
         let path = path.into_iter().find(|p| p.is_file()).expect("the image is in one of both folders");
         let crop = warp_opencv5_u8(&read_image(&std::fs::read(path).unwrap()), &affine, w, h);
         let mut histogram = [0usize; 256];

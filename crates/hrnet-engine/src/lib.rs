@@ -24,7 +24,7 @@
 //! Results depend on the values, the network, the image size and the instruction set: never on threads, batch size or
 //! the position in a batch.
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 
 mod error;
 mod layout;
@@ -165,3 +165,8 @@ impl fmt::Debug for Engine {
         write!(f, "Engine({} layers, isa {})", self.sources.len(), self.lowered.isa)
     }
 }
+
+/// The example of README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

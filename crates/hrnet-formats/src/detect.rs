@@ -228,7 +228,7 @@ fn head(shapes: &Shapes, width: usize, notes: &mut Vec<String>) -> Result<Head, 
     }
 }
 
-/// Interpolation and momentum by family (`reference/hrnet.md` 1.3).
+/// Interpolation and momentum by family (docs/hrnet.md 3.1).
 fn family(arch: Arch, head: &Head, scheme: Scheme, notes: &mut Vec<String>) -> Arch {
     let bilinear = |align_corners| Fuse::Bilinear { align_corners };
     let mm = scheme.is_openmmlab();

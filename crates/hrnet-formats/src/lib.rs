@@ -8,6 +8,7 @@
 //! * [`to_safetensors`]: weights and a [`Recipe`] to the bytes of our own file.
 //! * [`sniff`]: what a file is, and what to do when it is no weight file.
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 mod detect;
 mod dtype;

@@ -1,4 +1,4 @@
-//! What the official configurations say about each family and data set (`reference/hrnet.md` 3 and 6).
+//! What the official configurations say about each family and data set (docs/official.md 2 to 7).
 
 use crate::recipe::{Crop, Decoder, Task};
 use hrnet_ir::Head;

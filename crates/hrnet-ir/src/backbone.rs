@@ -1,6 +1,6 @@
 //! The trunk: stem, stages, transitions, exchange. The only file that knows what HRNet is.
 //!
-//! Specification: the official code, restated in `reference/hrnet.md` 1.1 and 1.9. Branch `b` has `C * 2^b` channels
+//! Specification: the official code, restated in docs/hrnet.md 2 and 5.1. Branch `b` has `C * 2^b` channels
 //! and stride `4 * 2^b`.
 
 use crate::arch::{Arch, Fuse};

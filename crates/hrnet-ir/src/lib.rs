@@ -20,7 +20,7 @@
 //!
 //! This crate opens no file and holds no unsafe code; the only threads are the short-lived ones of [`par`].
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 
 mod arch;
 mod backbone;
@@ -48,3 +48,8 @@ pub use shape::ShapeError;
 pub use tensor::{Tensor, TensorError, element_count};
 pub use verify::{VerifyError, verify};
 pub use weights::{Coverage, ShapeMismatch, Weights};
+
+/// The example of README.md.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -26,6 +26,7 @@
 //! from_blocked(&pool, &dst, dst_shape, &mut out);
 //! assert_eq!(out[0], 0.5 * 3.0 * 4.0); // the corner sees 2 x 2 pixels of 3 channels
 //! ```
+#![deny(missing_docs)]
 #![deny(clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block)]
 
 #[macro_use]

@@ -1,8 +1,13 @@
 //! Fixtures and tolerances shared by tests. Dev-only: nothing that ships depends on it.
 #![forbid(unsafe_code)]
 
+mod absent;
+
+pub use absent::{by_hand, data, left_out, shared};
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 /// The repository root.
 pub fn repository() -> PathBuf {
@@ -13,12 +18,6 @@ pub fn repository() -> PathBuf {
         .into()
 }
 
-/// The folder of golden vectors and data sets that stands beside the checkout, where there is one.
-pub fn shared() -> Option<PathBuf> {
-    let dir = repository().parent()?.join("shared");
-    dir.is_dir().then_some(dir)
-}
-
 /// A golden file, for example `forward/cls_hrnet_w18.json`: the full one where the shared folder is there, else the
 /// repository's copy with fewer samples.
 ///
@@ -26,7 +25,13 @@ pub fn shared() -> Option<PathBuf> {
 /// When neither exists.
 pub fn fixture(name: &str) -> PathBuf {
     let full = shared().map(|dir| dir.join("fixtures").join(name)).filter(|p| p.is_file());
-    let path = full.unwrap_or_else(|| repository().join("testdata/fixtures").join(name));
+    let path = full.unwrap_or_else(|| {
+        static SAID: Once = Once::new();
+        SAID.call_once(|| {
+            left_out("compares fewer samples: the full golden vectors are in ../shared/fixtures")
+        });
+        repository().join("testdata/fixtures").join(name)
+    });
     assert!(path.is_file(), "no fixture {name}: neither in the shared folder nor in testdata");
     path
 }

@@ -15,7 +15,7 @@
 //!
 //! Determinism: for one ISA level the same seed and the same batches give the same bits, whatever the number of threads.
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 
 pub mod adapt;
 pub mod checkpoint;

@@ -279,7 +279,7 @@ fn segmentation(name: &'static str, objective: Objective, gradient_limit: f64) {
 /// The two W48 cases need 7 GB and more time than the whole suite may take (the f64 reference steps a network of 65 M
 /// parameters three times), so they run by hand: `HRNET_OFFICIAL=all cargo test -p hrnet-train --test official w48`.
 fn by_hand() -> bool {
-    std::env::var_os("HRNET_OFFICIAL").is_some_and(|v| v == "all")
+    hrnet_testkit::by_hand("HRNET_OFFICIAL", "all")
 }
 
 #[test]

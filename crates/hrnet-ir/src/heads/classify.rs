@@ -1,4 +1,4 @@
-//! Classification (`reference/hrnet.md` 1.6): every branch widened by a bottleneck, summed from high to low resolution
+//! Classification (docs/hrnet.md 4.5): every branch widened by a bottleneck, summed from high to low resolution
 //! through strided convolutions, pooled, one linear layer.
 
 use crate::backbone::bottleneck;

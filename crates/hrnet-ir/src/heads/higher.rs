@@ -1,4 +1,4 @@
-//! HigherHRNet (`reference/hrnet.md` 1.4): heat maps and tags at stride 4, then a transposed convolution and blocks for
+//! HigherHRNet (docs/hrnet.md 4.4): heat maps and tags at stride 4, then a transposed convolution and blocks for
 //! heat maps at stride 2.
 
 use crate::backbone::basic_block;

@@ -1,4 +1,4 @@
-//! Object-contextual representations (`reference/hrnet.md` 1.5): soft object regions from an auxiliary head, one vector
+//! Object-contextual representations (docs/hrnet.md 4.3): soft object regions from an auxiliary head, one vector
 //! per region, attention from every pixel to the regions.
 
 use super::v2::join;

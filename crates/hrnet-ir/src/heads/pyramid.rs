@@ -1,4 +1,4 @@
-//! V2p, the neck of the detectors (`reference/hrnet.md` 1.7), under the official names of the mmdet fork.
+//! V2p, the neck of the detectors (docs/hrnet.md 4.6), under the official names of the mmdet fork.
 
 use super::PyramidPool;
 use super::v2::join;

@@ -11,7 +11,7 @@
 //!
 //! Points: 0, ±1 for m = 2, where every constant of the data transforms is 0 or ±1 and those of `G` are 1/2: exact on
 //! small integers. 0, ±3/4, ±3/2 for m = 4: powers of these and their products are exactly representable, and the error
-//! is as small as with ±1/sqrt 2, ±sqrt 2 (design notes, table of 8.1: half that of 0, ±1, ±2).
+//! is as small as with ±1/sqrt 2, ±sqrt 2 (docs/kernels.md 3: half that of 0, ±1, ±2).
 //!
 //! Stride 2, m = 3: along one axis an output is a convolution of two taps over the even pixels plus one product with an odd
 //! pixel, `y[i] = (E[i] w0 + E[i + 1] w2) + O[i] w1`. The even part is F(3, 2) with the points 0, ±1 and infinity, the odd

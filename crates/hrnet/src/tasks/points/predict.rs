@@ -424,7 +424,7 @@ pub(crate) fn convention_of(task: Task, decoder: formats::Decoder) -> Convention
 
 /// The decoder that a recipe names, with the published kernel for its deviation.
 fn decoder_of(recipe: &Recipe) -> Decoder {
-    // 11 for a deviation of 2, 17 for 3 (`reference/hrnet.md` 6.2).
+    // 11 for a deviation of 2, 17 for 3 (docs/official.md 2.7).
     let kernel = if recipe.sigma.is_some_and(|s| s >= 2.5) { 17 } else { 11 };
     match recipe.decoder {
         formats::Decoder::LogQuadratic => Decoder::LogQuadratic,

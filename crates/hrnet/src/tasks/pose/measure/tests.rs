@@ -1,7 +1,7 @@
 use super::*;
 use hrnet_data::dataset::coco;
 use hrnet_data::dataset::model::{MissingImages, ReadOptions};
-use hrnet_testkit::{repository, shared};
+use hrnet_testkit::repository;
 use serde_json::{Value, json};
 
 fn options() -> ReadOptions {
@@ -217,8 +217,8 @@ fn plans_of_boxes() {
 
 #[test]
 fn every_set_asks_for_its_figures() {
-    let Some(shared) = shared() else { return };
-    let data = shared.join("data/formats");
+    let Some(sets) = hrnet_testkit::data("") else { return };
+    let data = sets.join("formats");
     for (file, metric) in [
         ("coco/test_coco.json", Metric::Ap),
         ("crowdpose/test_crowdpose.json", Metric::CrowdAp),
@@ -242,7 +242,7 @@ fn every_set_asks_for_its_figures() {
         let m = measure(&set, by_image.into_iter().enumerate(), &MeasureOptions::default()).unwrap();
         assert!(m.value("ap").unwrap() > 0.999, "{file}: {:?}", m.figures);
     }
-    let set = read::open(&shared.join("data/lspet/annotations/val.json"), None, &options()).unwrap();
+    let set = read::open(&sets.join("lspet/annotations/val.json"), None, &options()).unwrap();
     assert_eq!(Metric::of(&set), Metric::Pck);
     let length = correct::Length::of(set.common_category().unwrap());
     let without = set.samples.iter().filter(|s| correct::length_of(s, length).is_none()).count();
