@@ -12,11 +12,14 @@ pub use predict::Predict;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hrnet::model::NamedFacts;
 use hrnet::source::check_box;
 use hrnet::tasks::{ClassifyOptions, PointOptions, bottom_up};
 use hrnet::verify::Executor;
-use hrnet_data::codec::{self, heatmap};
+use hrnet_data::codec;
+use hrnet_data::codec::heatmap::SubPixel;
 use hrnet_image::resize::Filter;
+use hrnet_ir::{Decoder, Task};
 use hrnet_kernels::Isa;
 use std::path::PathBuf;
 
@@ -80,53 +83,59 @@ impl From<Protocol> for hrnet_data::codec::Protocol {
     }
 }
 
-/// What a model is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Task {
-    /// Points of faces in boxes
-    Face,
-    /// Points of people or animals in boxes
-    Pose,
-    /// Points of all people in an image
-    BottomUp,
-    /// A class for every pixel
-    Segmentation,
-    /// A class for every image
-    Classification,
+/// The tasks of `predict` and `eval`.
+fn tasks() -> impl TypedValueParser<Value = Task> {
+    const ALL: [Task; 5] =
+        [Task::Face, Task::Pose, Task::BottomUpPose, Task::Segmentation, Task::Classification];
+    named(&ALL, Task::name, |task| match task {
+        Task::Face => "Points of faces in boxes",
+        Task::Pose => "Points of people or animals in boxes",
+        Task::BottomUpPose => "Points of all people in an image",
+        Task::Segmentation => "A class for every pixel",
+        Task::Classification => "A class for every image",
+        Task::Detection | Task::Features => "Features of an image",
+    })
 }
 
-impl From<Task> for hrnet_formats::Task {
-    fn from(task: Task) -> Self {
-        match task {
-            Task::Face => Self::Face,
-            Task::Pose => Self::Pose,
-            Task::BottomUp => Self::BottomUpPose,
-            Task::Segmentation => Self::Segmentation,
-            Task::Classification => Self::Classification,
-        }
+/// The ways to read points off heat maps.
+fn decoders() -> impl TypedValueParser<Value = Decoder> {
+    named(&Decoder::OF_HEATMAPS, Decoder::name, |decoder| match decoder {
+        Decoder::ArgMax => "The pixel of the maximum",
+        Decoder::ArgMaxQuarter => "A quarter pixel towards the larger neighbour",
+        Decoder::Dark => "DARK: one Newton step on the logarithm of the blurred map",
+        Decoder::Udp => "DARK as UDP has it",
+        Decoder::UdpCombined => "UDP with three maps per point: a score and two offsets",
+        Decoder::LogQuadratic => "Least squares on the logarithm of the map",
+        Decoder::Associative | Decoder::ArgMaxClass | Decoder::TopK | Decoder::None => "Of other outputs",
+    })
+}
+
+/// What a checkpoint does not say about itself, or says wrongly.
+#[derive(Debug, Clone, Args)]
+pub struct Facts {
+    /// The set of the model's points, such as coco17 or ap10k17 (docs/sets.md) [default: what the file says, else a guess]
+    #[arg(long, value_name = "SET")]
+    pub points: Option<String>,
+    /// How the network was trained to be read [default: what the file says, else the default of its family]
+    #[arg(long, value_parser = decoders())]
+    pub decoder: Option<Decoder>,
+}
+
+impl Facts {
+    /// The same for a model.
+    pub fn named(&self) -> NamedFacts {
+        NamedFacts { points: self.points.clone(), decoder: self.decoder }
     }
-}
-
-/// How points are read off heat maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Decoder {
-    /// The pixel of the maximum
-    Argmax,
-    /// A quarter pixel towards the larger neighbour
-    Quarter,
-    /// DARK: one Newton step on the logarithm of the blurred map
-    Dark,
-    /// DARK as UDP has it
-    Udp,
-    /// Least squares on the logarithm of the map
-    LogQuadratic,
 }
 
 /// Options of points in boxes.
 #[derive(Debug, Clone, Args)]
 pub struct Points {
+    /// The set of the model's points, such as coco17 or ap10k17 (docs/sets.md) [default: what the file says, else a guess]
+    #[arg(long, value_name = "SET")]
+    pub points: Option<String>,
     /// How points are read off heat maps [default: what the model's recipe says]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = decoders())]
     pub decoder: Option<Decoder>,
     /// Width of the blur of DARK and UDP in heat-map pixels, odd [default: by the recipe]
     #[arg(long, value_name = "N", requires = "decoder", value_parser = parse_kernel)]
@@ -201,17 +210,16 @@ impl Classify {
 }
 
 impl Points {
+    /// What is said about the model.
+    pub fn named(&self) -> NamedFacts {
+        NamedFacts { points: self.points.clone(), decoder: self.decoder }
+    }
+
     /// The same for the tasks.
     fn options(&self, flip: bool, protocol: Protocol) -> PointOptions {
         // The published width: 11 fits the usual deviation of 2 heat-map pixels.
         let kernel = self.blur.unwrap_or(11);
-        let decoder = self.decoder.map(|decoder| match decoder {
-            Decoder::Argmax => heatmap::Decoder::Argmax,
-            Decoder::Quarter => heatmap::Decoder::QuarterOffset,
-            Decoder::Dark => heatmap::Decoder::Dark { kernel },
-            Decoder::Udp => heatmap::Decoder::Udp { kernel },
-            Decoder::LogQuadratic => heatmap::Decoder::LogQuadratic,
-        });
+        let decoder = self.decoder.and_then(|decoder| SubPixel::of(decoder, kernel));
         PointOptions { flip, protocol: protocol.into(), decoder, shift: self.shift_heatmap }
     }
 }
@@ -282,6 +290,8 @@ pub struct Info {
     /// Input size, height x width [default: the published one]
     #[arg(long, value_name = "HxW", value_parser = parse_size)]
     pub input_size: Option<[usize; 2]>,
+    #[command(flatten)]
+    pub facts: Facts,
     /// Print JSON on stdout
     #[arg(long)]
     pub json: bool,
@@ -307,6 +317,8 @@ pub struct Convert {
     /// align_corners go into the recipe
     #[arg(long, value_name = "FILE", conflicts_with = "align_corners")]
     pub cfg: Option<PathBuf>,
+    #[command(flatten)]
+    pub facts: Facts,
     /// Print JSON on stdout
     #[arg(long)]
     pub json: bool,

@@ -123,7 +123,14 @@ fn every_format_of_every_task() {
     let out = scratch.path("formats");
     std::fs::create_dir(&out).unwrap();
     let names = |n: usize| (0..n).map(|i| format!("name_{i}")).collect::<Vec<_>>();
-    let schema = |task, n| Schema { task, names: names(n), skeleton: Vec::new(), flip_pairs: Vec::new() };
+    let schema = |task, n| Schema {
+        task,
+        set: None,
+        classes: None,
+        names: names(n),
+        skeleton: Vec::new(),
+        flip_pairs: Vec::new(),
+    };
     let points = vec![Point { at: [3.5, 4.25], score: 0.5 }; 68];
     let face = Instance { bbox: [1.0, 2.0, 30.0, 40.0], score: 0.5, points, track: None, raw: None };
     let cases = [

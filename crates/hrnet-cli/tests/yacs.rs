@@ -4,8 +4,9 @@
 mod common;
 
 use common::{Scratch, hrnet, text};
-use hrnet::config::{AugmentSection, LossSection, MapLoss, OtherMapLoss, SegmentHead, Task, TrainConfig};
-use hrnet_data::codec::heatmap::Decoder;
+use hrnet::config::{AugmentSection, LossSection, MapLoss, OtherMapLoss, SegmentHead, TrainConfig};
+use hrnet_data::codec::heatmap::SubPixel;
+use hrnet_ir::Task;
 use hrnet_testkit::repository;
 use hrnet_train::loss::{CITYSCAPES_WEIGHTS, COCO_JOINT_WEIGHTS};
 use hrnet_train::{Decay, HeatmapLoss, OptimizerConfig};
@@ -34,7 +35,7 @@ fn pose() {
     assert_eq!((config.train.epochs, config.train.batch), (210, 96));
     assert_eq!(config.data.train, Path::new("data/coco/annotations/person_keypoints_train2017.json"));
     assert_eq!(config.data.val_images.as_deref(), Some(Path::new("data/coco/images/val2017")));
-    assert_eq!((config.target.sigma, config.target.decoder), (2.0, Decoder::QuarterOffset));
+    assert_eq!((config.target.sigma, config.target.decoder), (2.0, SubPixel::QuarterOffset));
     assert_eq!(config.target.joint_weights, COCO_JOINT_WEIGHTS.map(|w| w as f32));
     let LossSection::Maps(MapLoss::Mse(loss)) = &config.train.loss else { panic!("{:?}", config.train.loss) };
     assert_eq!((loss.form, loss.foreground), (HeatmapLoss::Joints, 0.0));
@@ -118,7 +119,7 @@ fn ocr() {
 #[test]
 fn higher() {
     let (_, config) = printed("higher.yaml");
-    assert_eq!((config.task, config.input.size, config.target.sigma), (Task::BottomUp, [512, 512], 2.0));
+    assert_eq!((config.task, config.input.size, config.target.sigma), (Task::BottomUpPose, [512, 512], 2.0));
     assert_eq!(config.model(17).unwrap().head, hrnet_ir::Head::Higher { joints: 17 });
     let AugmentSection::BottomUp(augment) = &config.augment else { panic!("{:?}", config.augment) };
     assert_eq!((augment.scale, augment.rotation_deg, augment.shift), ([0.75, 1.5], 30.0, 0.2));

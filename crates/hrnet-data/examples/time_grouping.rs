@@ -12,8 +12,8 @@
 use hrnet_data::codec::Protocol;
 use hrnet_data::codec::bottom_up::{Aggregator, Options, Outputs, decode};
 use hrnet_data::codec::heatmap::flip_maps_back;
-use hrnet_data::points::COCO17;
 use hrnet_data::rng::{Purpose, Rng};
+use hrnet_data::sets::COCO17;
 use std::time::Instant;
 
 const JOINTS: usize = 17;

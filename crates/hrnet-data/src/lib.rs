@@ -25,6 +25,6 @@ pub mod draw;
 pub mod geometry;
 pub mod loader;
 pub mod metric;
-pub use hrnet_ir::points;
+pub use hrnet_ir::sets;
 pub mod rng;
 pub mod sheet;

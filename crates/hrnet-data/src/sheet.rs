@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::dataset::coco_mask::Segmentation;
 use crate::dataset::label_map::{IGNORE, LabelMap};
-use crate::dataset::model::{DataError, PoseSample, PoseSet, SegSample, Visibility, extent};
+use crate::dataset::model::{DataError, PairSource, PoseSample, PoseSet, SegSample, Visibility, extent};
 use crate::dataset::open::{LabelSet, Labels};
 use crate::dataset::segmentation::read_labels;
 use crate::draw::mask::{Mask, MaskStyle, overlay};
 use crate::draw::palette::Palette;
 use crate::draw::{Person, PoseStyle, Schema, contact_sheet, draw_people, resized, scale_points};
-use crate::points::PointSet;
+use crate::sets::PointSet;
 use hrnet_image::{Image, Limits};
 
 /// What is drawn.
@@ -154,8 +154,12 @@ fn points_tile(image: Image, pose: &PoseSet, samples: &[usize], options: &SheetO
             .map(|d| Person { points: &d.points, scores: Some(&d.scores), bbox: d.bbox, ..Person::default() })
             .collect();
         let mut schema = Schema::of_category(labels);
-        let face = PointSet::of_count(labels.points.len()).filter(|s| s.joints.is_empty());
-        schema.set = face.filter(|s| s.names() == labels.points);
+        // Sets of faces whose points have no names of their own are told by the pairs.
+        let named = PointSet::by_points(&labels.points).or_else(|| match labels.pairs_from {
+            PairSource::Known(name) => PointSet::by_name(name),
+            _ => None,
+        });
+        schema.set = named.filter(|s| s.is_face());
         draw_people(&mut out, &schema, &people, &PoseStyle { labels: false, ..PoseStyle::default() });
     }
     for s in &samples {

@@ -4,7 +4,7 @@
 
 use hrnet_data::codec::Protocol;
 use hrnet_data::codec::bottom_up::{Aggregator, Options, Outputs, decode};
-use hrnet_data::points::COCO17;
+use hrnet_data::sets::COCO17;
 use serde::Deserialize;
 
 const J: usize = 17;

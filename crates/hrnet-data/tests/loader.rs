@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hrnet_data::augment::LandmarkAugment;
-use hrnet_data::codec::heatmap::{Decoder, decode};
+use hrnet_data::codec::heatmap::{SubPixel, decode};
 use hrnet_data::geometry::input_to_heatmap;
 use hrnet_data::loader::{
     BadImages, Batch, BatchPlan, Batches, ImageOptions, LandmarkSet, Landmarks, LoaderError, Position,
@@ -161,7 +161,7 @@ fn labels_follow_the_pixels_through_augmentation() {
         for index in 0..set.len() {
             let s = set.sample(5, epoch, index, &augment, &spec).unwrap();
             flips += usize::from(s.flipped);
-            let peaks = decode(&s.target, 32, 32, Decoder::LogQuadratic);
+            let peaks = decode(&s.target, 32, 32, SubPixel::LogQuadratic);
             for (joint, peak) in peaks.iter().enumerate() {
                 if s.weight[joint] == 0.0 {
                     continue;
@@ -255,7 +255,7 @@ fn the_real_faces_load() {
         let s = set.sample(1, 0, i, &LandmarkAugment::none(), &spec).unwrap();
         assert!(s.weight.iter().all(|&w| w == 1.0), "sample {i}");
         let back = s.to_input.then(&input_to_heatmap(spec.strides())).inverse().unwrap();
-        for (p, want) in decode(&s.target, 32, 32, Decoder::default()).iter().zip(&set.samples()[i].points) {
+        for (p, want) in decode(&s.target, 32, 32, SubPixel::default()).iter().zip(&set.samples()[i].points) {
             let got = back.apply(p.point());
             error += (got[0] - want[0]).hypot(got[1] - want[1]) / (339.0 * 68.0);
         }

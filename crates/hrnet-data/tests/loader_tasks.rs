@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hrnet_data::augment::{ClassAugment, ColourJitter, LandmarkAugment, SegmentAugment};
-use hrnet_data::codec::heatmap::{Decoder, decode};
+use hrnet_data::codec::heatmap::{SubPixel, decode};
 use hrnet_data::dataset::classification::read_folder;
 use hrnet_data::dataset::coco::{self, CocoOptions};
 use hrnet_data::dataset::label_map::identity;
@@ -157,7 +157,7 @@ fn points_of_persons_follow_the_pixels() {
             let [[a, b, _], _] = s.to_input.0;
             // Input pixels per image pixel: 64 over (73.3 x 1.25) at scale 1; half a body is smaller.
             halves += usize::from(a.hypot(b) > 1.0);
-            let peaks = decode(&s.target, 24, 16, Decoder::LogQuadratic);
+            let peaks = decode(&s.target, 24, 16, SubPixel::LogQuadratic);
             assert_eq!(s.weight[if s.flipped { 8 } else { 9 }], 0.0, "the unlabelled point");
             for joint in 0..10 {
                 if s.weight[joint] == 0.0 {

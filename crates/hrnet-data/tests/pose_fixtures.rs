@@ -1,11 +1,12 @@
 //! The golden vectors of the official pose pipeline: crops, targets, decoding, OKS suppression.
 #![forbid(unsafe_code)]
 
-use hrnet_data::codec::heatmap::{Decoder, argmax, decode, encode_official_pose};
+use hrnet_data::codec::heatmap::{SubPixel, argmax, decode, encode_official_pose};
 use hrnet_data::geometry::{
     CropRule, IMAGENET_MEAN, IMAGENET_STD, pose_affine, pose_box_to_centre_scale, to_tensor,
 };
-use hrnet_data::metric::oks::{COCO_SIGMAS, PoseCandidate, oks_nms};
+use hrnet_data::metric::oks::{PoseCandidate, oks_nms};
+use hrnet_data::sets::COCO17;
 use hrnet_image::warp::warp_opencv5_u8;
 use hrnet_image::{DecodeOptions, Exif, Image, Limits, decode as decode_image};
 use hrnet_testkit::read_fixture;
@@ -108,8 +109,8 @@ fn decoding() {
         let [.., joints, h, w] = shape[..] else { panic!("{shape:?}") };
         let rule = CropRule { centre: case.center, scale: case.scale_200px };
         let back = pose_affine(&rule, 0.0, w, h).unwrap().inverse().unwrap();
-        let plain = decode(&maps, h, w, Decoder::Argmax);
-        let quarter = decode(&maps, h, w, Decoder::QuarterOffset);
+        let plain = decode(&maps, h, w, SubPixel::Argmax);
+        let quarter = decode(&maps, h, w, SubPixel::QuarterOffset);
         assert_eq!((plain.len(), plain.len()), (joints, case.keypoints.len()));
         for j in 0..joints {
             assert_eq!((plain[j].point(), plain[j].score), (case.argmax[j], case.scores[j]), "joint {j}");
@@ -159,8 +160,8 @@ fn sub_pixel_decoding_is_mmposes() {
         let (shape, maps) = npy(&case.heatmaps);
         let [.., h, w] = shape[..] else { panic!("{shape:?}") };
         let kernel = if h > 64 { 17 } else { 11 };
-        let classic = decode(&maps, h, w, Decoder::Dark { kernel });
-        let udp = decode(&maps, h, w, Decoder::Udp { kernel });
+        let classic = decode(&maps, h, w, SubPixel::Dark { kernel });
+        let udp = decode(&maps, h, w, SubPixel::Udp { kernel });
         for (j, map) in maps.chunks_exact(h * w).enumerate() {
             let [x, y] = case.argmax[j];
             if case.scores[j] <= 0.0 {
@@ -259,6 +260,6 @@ fn oks_suppression() {
                 area: case.area,
             })
             .collect();
-        assert_eq!(oks_nms(&poses, &COCO_SIGMAS, case.threshold), case.keep);
+        assert_eq!(oks_nms(&poses, COCO17.sigmas, case.threshold), case.keep);
     }
 }

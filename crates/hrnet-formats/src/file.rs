@@ -18,6 +18,7 @@
 
 use crate::dtype::DType;
 use crate::limits::quote;
+use crate::meta::Meta;
 use crate::source::{SharedSource, Source, read_vec};
 use hrnet_ir::{Tensor, par};
 use std::collections::BTreeMap;
@@ -100,6 +101,8 @@ pub struct TensorFile {
     pub ignored: Vec<Ignored>,
     /// Remarks.
     pub notes: Vec<String>,
+    /// What the file says about itself beside the tensors.
+    pub meta: Meta,
     /// The `hrnet.recipe` entry of a safetensors file.
     pub recipe: Option<String>,
 }
@@ -442,6 +445,7 @@ mod tests {
             regions: Vec::new(),
             ignored: Vec::new(),
             notes: Vec::new(),
+            meta: Meta::default(),
             recipe: None,
         };
         let mut bytes = Vec::new();

@@ -16,6 +16,8 @@ pub mod file;
 pub mod golden;
 mod limits;
 mod load;
+mod meta;
+mod origin;
 pub mod pickle;
 mod presets;
 pub mod pth;
@@ -31,11 +33,14 @@ pub mod zip;
 pub use detect::{DetectError, Detected, Shapes, detect, detect_shapes};
 pub use dtype::DType;
 pub use file::{Container, Ignored};
+pub use hrnet_ir::{Decoder, Task};
 pub use limits::Limits;
 pub use load::{
     Checkpoint, Inspection, LoadOptions, inspect, inspect_path, inspect_reader, load, load_path, load_reader,
 };
-pub use recipe::{Colour, Crop, Decoder, MAX_RECIPE, Metric, RECIPE_VERSION, Recipe, RecipeError, Task};
+pub use meta::{ConfigFacts, DatasetMeta, Meta};
+pub use origin::{Origin, Origins};
+pub use recipe::{Colour, Crop, MAX_RECIPE, Metric, RECIPE_VERSION, Recipe, RecipeError};
 pub use rename::{Fate, RenameError, Renamed, Scheme, rename};
 pub use report::{Conversion, Incomplete, LoadError, LoadReport};
 pub use safetensors::{Precision, WriteError, to_bytes as to_safetensors};

@@ -9,6 +9,7 @@ use crate::detect::{Shapes, detect_shapes};
 use crate::dtype::DType;
 use crate::file::{Ignored, Loaded, Range, TensorFile};
 use crate::limits::Limits;
+use crate::meta::Meta;
 use crate::recipe::{Recipe, RecipeError};
 use crate::rename::{Fate, Scheme, rename};
 use crate::report::{Conversion, Incomplete, LoadError, LoadReport};
@@ -44,6 +45,8 @@ pub struct Checkpoint {
     pub model: Model,
     /// The recipe, where the file has one.
     pub recipe: Option<Recipe>,
+    /// What a checkpoint of PyTorch says about itself.
+    pub meta: Meta,
     /// What was done.
     pub report: LoadReport,
 }
@@ -61,6 +64,8 @@ pub struct Inspection {
     pub model: Option<Model>,
     /// The recipe, where the file has one.
     pub recipe: Option<Recipe>,
+    /// What a checkpoint of PyTorch says about itself.
+    pub meta: Meta,
     /// What was found.
     pub report: LoadReport,
     /// What loading would refuse; empty when the structure is in order.
@@ -124,7 +129,7 @@ fn load_source(source: &mut impl Source, options: &LoadOptions) -> Result<Checkp
     let plan = Plan::new(&file, options, &mut report)?;
     plan.check(options, &report)?;
     let weights = plan.read(source, &file, options, &mut report)?;
-    Ok(Checkpoint { weights, model: plan.model, recipe: plan.recipe, report })
+    Ok(Checkpoint { weights, model: plan.model, recipe: plan.recipe, meta: file.meta, report })
 }
 
 fn inspect_source(source: &mut impl Source, options: &LoadOptions) -> Inspection {
@@ -134,6 +139,7 @@ fn inspect_source(source: &mut impl Source, options: &LoadOptions) -> Inspection
         tensors: Vec::new(),
         model: None,
         recipe: None,
+        meta: Meta::default(),
         report: LoadReport::default(),
         problems: Vec::new(),
     };
@@ -148,6 +154,7 @@ fn inspect_source(source: &mut impl Source, options: &LoadOptions) -> Inspection
             return out;
         }
     };
+    out.meta = file.meta.clone();
     out.tensors = file.views.iter().map(|v| (v.name.clone(), v.shape.clone(), v.dtype)).collect();
     match Plan::new(&file, options, &mut out.report) {
         Ok(plan) => {

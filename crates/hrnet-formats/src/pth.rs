@@ -12,6 +12,7 @@
 use crate::dtype::DType;
 use crate::file::{Container, Ignored, Region, TensorFile, View};
 use crate::limits::{Limits, quote};
+use crate::meta::Meta;
 use crate::pickle::{self, Pickle, PickleError, StorageRef, Value};
 use crate::source::{Source, read_vec};
 use crate::zip::{Zip, ZipError};
@@ -385,6 +386,7 @@ fn state_dict(
         regions,
         ignored: Vec::new(),
         notes: Vec::new(),
+        meta: Meta::read(pickle, root),
         recipe: None,
     };
     let chosen = choose(pickle, root, entry, &mut file)?;

@@ -5,8 +5,9 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![deny(clippy::cast_possible_truncation, clippy::panic)]
 
+use crate::origin::{Origin, Origins};
 use crate::presets;
-use hrnet_ir::{Coverage, Head, Model, ModelError, Weights};
+use hrnet_ir::{Coverage, Decoder, Head, Model, ModelError, Task, Weights};
 use serde::{Deserialize, Serialize};
 
 /// The version written and the only one read.
@@ -14,26 +15,7 @@ pub const RECIPE_VERSION: u32 = 1;
 /// Longest recipe in bytes.
 pub const MAX_RECIPE: usize = 4 << 20;
 const MAX_SIDE: usize = 1 << 16;
-
-/// What the network is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Task {
-    /// Points of a person in a box.
-    Pose,
-    /// Points of all persons in an image.
-    BottomUpPose,
-    /// Points of a face in a box.
-    Face,
-    /// A class per pixel.
-    Segmentation,
-    /// A class per image.
-    Classification,
-    /// A feature pyramid for detectors.
-    Detection,
-    /// Branches without a head.
-    Features,
-}
+const MAX_KERNEL: usize = 255;
 
 /// Order of the colour channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,28 +44,6 @@ pub enum Crop {
     ShortSide,
     /// Whole image within the input size, padded at the right and at the bottom (detection).
     Fit,
-}
-
-/// How outputs become results.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decoder {
-    /// Largest value, a quarter of a pixel towards the larger neighbour.
-    ArgMaxQuarter,
-    /// DARK: second-order fit on the blurred map.
-    Dark,
-    /// Weighted least-squares paraboloid through the logarithm of the 5 x 5 pixels about the maximum.
-    LogQuadratic,
-    /// UDP: unbiased coordinates with a second-order fit.
-    Udp,
-    /// Grouping by associative embedding.
-    Associative,
-    /// Largest value along the classes, per pixel.
-    ArgMaxClass,
-    /// The best few classes.
-    TopK,
-    /// None: features are the result.
-    None,
 }
 
 /// A measured figure.
@@ -126,6 +86,18 @@ pub struct Recipe {
     /// Standard deviation of the target peaks in heat-map pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sigma: Option<f64>,
+    /// Side of the blur kernel of the decoder in heat-map pixels, odd; by the deviation when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blur_kernel: Option<usize>,
+    /// Whether the maps of the mirrored image are moved by one pixel; by the decoder when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flip_shift: Option<bool>,
+    /// Name of the set of points, in the table of `hrnet_ir::sets` or not; the fields below hold even then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub points: Option<String>,
+    /// Name of the set of classes, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<String>,
     /// Points that change places when the image is mirrored; 0-based.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flip_pairs: Vec<[usize; 2]>,
@@ -138,6 +110,9 @@ pub struct Recipe {
     /// Chains of points, for drawing; 0-based.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outlines: Vec<Vec<usize>>,
+    /// Where names and decoder come from, if not from whoever trained the network.
+    #[serde(default, skip_serializing_if = "Origins::is_empty")]
+    pub origins: Origins,
     /// What the weights were trained on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training_data: Option<String>,
@@ -210,14 +185,14 @@ struct VersionOnly {
 }
 
 impl Recipe {
-    /// The defaults of the family: sizes, decoder and padding of the official configurations, ImageNet colours, and points
-    /// and flip pairs where the number of outputs is that of a well-known data set.
+    /// The defaults of the family: sizes, decoder and padding of the official configurations, ImageNet colours, and, as a guess
+    /// ([`Recipe::guess`]), names and pairs of the official data set that has so many outputs.
     pub fn for_model(model: &Model, created_by: &str) -> Self {
         let preset = presets::of(&model.head);
-        Self {
+        let mut recipe = Self {
             version: RECIPE_VERSION,
             model: *model,
-            task: preset.task,
+            task: Task::of(&model.head),
             input_size: preset.input_size,
             colour: Colour::Rgb,
             mean: [0.485, 0.456, 0.406],
@@ -226,16 +201,27 @@ impl Recipe {
             padding: preset.padding,
             decoder: preset.decoder,
             sigma: preset.sigma,
-            flip_pairs: preset.flip_pairs,
-            names: preset.names,
-            skeleton: preset.skeleton,
-            outlines: preset.outlines,
+            blur_kernel: None,
+            flip_shift: None,
+            points: None,
+            classes: None,
+            flip_pairs: Vec::new(),
+            names: Vec::new(),
+            skeleton: Vec::new(),
+            outlines: Vec::new(),
+            origins: Origins::default(),
             training_data: None,
             licence: None,
             metric: None,
             source: None,
             created_by: Some(created_by.to_string()),
+        };
+        if recipe.decoder.is_of_heatmaps() {
+            recipe.origins.decoder = Some(Origin::Guess);
         }
+        // A guess is made of sets that fit, so it cannot fail.
+        let _ = recipe.take_guess();
+        recipe
     }
 
     /// Parses and validates.
@@ -285,7 +271,16 @@ impl Recipe {
         if self.metric.as_ref().is_some_and(|m| !m.value.is_finite()) {
             return fail("metric", "not finite".into(), "a finite number");
         }
-        let task = presets::of(&self.model.head).task;
+        if self.blur_kernel.is_some_and(|k| k.is_multiple_of(2) || k > MAX_KERNEL) {
+            return fail("blur_kernel", format!("{:?}", self.blur_kernel), "an odd number up to 255");
+        }
+        let named = self.points.iter().chain(&self.classes);
+        if let Some(name) =
+            named.filter(|n| n.is_empty() || n.len() > 200 || n.contains(char::is_control)).next()
+        {
+            return fail("points or classes", format!("{name:?}"), "the name of a set");
+        }
+        let task = Task::of(&self.model.head);
         if self.task != task {
             return fail(
                 "task",
@@ -298,7 +293,12 @@ impl Recipe {
             head => head.outputs(),
         };
         // UDP's combined head has three maps per point.
-        let combined = self.decoder == Decoder::Udp && self.names.len().checked_mul(3) == Some(count);
+        let thirds = self.names.len().checked_mul(3) == Some(count);
+        let combined = match self.decoder {
+            Decoder::UdpCombined => count.is_multiple_of(3) && (thirds || self.names.is_empty()),
+            Decoder::Udp => thirds,
+            _ => false,
+        };
         if !self.names.is_empty() && self.names.len() != count && !combined {
             return fail(
                 "names",
@@ -307,9 +307,9 @@ impl Recipe {
             );
         }
         let points = match self.task {
-            Task::Pose if combined => self.names.len(),
+            Task::Pose if combined => count.checked_div(3).unwrap_or(0),
             Task::Pose | Task::BottomUpPose | Task::Face => count,
-            _ => 0,
+            Task::Segmentation | Task::Classification | Task::Detection | Task::Features => 0,
         };
         let pairs = self.flip_pairs.iter().chain(&self.skeleton);
         let outlines = self.outlines.iter().flatten();

@@ -9,6 +9,7 @@
 use crate::dtype::DType;
 use crate::file::{Container, Ignored, Region, TensorFile, View};
 use crate::limits::{Limits, quote};
+use crate::meta::Meta;
 use crate::recipe::{Recipe, RecipeError};
 use crate::source::{Source, read_vec};
 use half::{bf16, f16};
@@ -135,6 +136,7 @@ pub fn open(source: &mut impl Source, limits: &Limits) -> Result<TensorFile, Saf
         regions,
         ignored,
         notes: Vec::new(),
+        meta: Meta::default(),
         recipe,
     })
 }

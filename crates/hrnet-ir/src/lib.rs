@@ -24,16 +24,18 @@
 
 mod arch;
 mod backbone;
+mod decoder;
 pub mod formula;
 mod heads;
 pub mod interp;
 mod net;
 pub mod par;
 pub mod pass;
-pub mod points;
 pub mod scope;
+pub mod sets;
 pub mod shape;
 pub mod summary;
+mod task;
 mod tensor;
 mod verify;
 mod weights;
@@ -42,9 +44,11 @@ pub mod zoo;
 pub use arch::{
     Arch, Depth, Exchange, Fuse, MAX_OUTPUTS, MAX_REPEAT, MAX_WIDTH, Model, ModelError, Resolutions,
 };
+pub use decoder::Decoder;
 pub use heads::{Head, PyramidPool};
 pub use net::{BatchNorm, Conv, ConvTranspose, Net, Node, Op, Output, Param, ParamId, ParamRole, Value};
 pub use shape::ShapeError;
+pub use task::Task;
 pub use tensor::{Tensor, TensorError, element_count};
 pub use verify::{VerifyError, verify};
 pub use weights::{Coverage, ShapeMismatch, Weights};

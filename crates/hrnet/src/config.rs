@@ -12,11 +12,12 @@ pub use parse::Overrides;
 pub(crate) use parse::distance;
 pub use sections::{
     AboutSection, AugmentSection, ClassNames, ClassWeights, DataSection, InputSection, ModelSection,
-    PointMetric, SegmentHead, TargetSection, Task, TrainSection,
+    PointMetric, SegmentHead, TargetSection, TrainSection,
 };
 
 use crate::error::{Context, Result, bail, err};
-use hrnet_ir::{Arch, Fuse, Head, Model, zoo};
+use hrnet_ir::{Arch, Fuse, Head, Model, Task, zoo};
+pub(crate) use sections::untrained;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainConfig {
     /// What is trained.
+    #[serde(with = "sections::task_key")]
     pub task: Task,
     /// Seed of initial weights, order and augmentation.
     pub seed: u64,
@@ -77,12 +79,14 @@ impl TrainConfig {
     pub fn to_toml(&self) -> Result<String> {
         let mut table = toml::Table::try_from(self)?;
         // What the task has no use for is not shown, so that the text can be read again.
-        if !self.task.has_points() {
+        if !self.task.is_top_down() {
             table.remove("target");
             let kept: Option<(&str, toml::Value)> = match (self.task, self.target.stride) {
                 (Task::Segmentation, Some(stride)) => Some(("stride", (stride as i64).into())),
-                (Task::BottomUp, _) => Some(("sigma", self.target.sigma.into())),
-                _ => None,
+                (Task::BottomUpPose, _) => Some(("sigma", self.target.sigma.into())),
+                (Task::Segmentation, None) => None,
+                (Task::Classification | Task::Detection | Task::Features, _) => None,
+                (Task::Pose | Task::Face, _) => None,
             };
             if let Some((key, value)) = kept {
                 let section = toml::Table::from_iter([(key.to_string(), value)]);
@@ -154,7 +158,7 @@ impl TrainConfig {
 
     /// Keys of `[model]` and `[train]` that belong to some tasks.
     fn check_recipe(&self) -> Result<()> {
-        let (model, train, task) = (&self.model, &self.train, self.task.name());
+        let (model, train, task) = (&self.model, &self.train, sections::task_name(self.task));
         if train.accumulate == 0 {
             bail!("train.accumulate must be positive");
         }
@@ -165,7 +169,7 @@ impl TrainConfig {
         if model.align_corners.is_some() && !fuses {
             bail!("model.align_corners belongs to the tasks face and segmentation, not to {task}");
         }
-        let one_kernel = matches!(self.task, Task::BottomUp | Task::Classification) || self.is_ocr();
+        let one_kernel = matches!(self.task, Task::BottomUpPose | Task::Classification) || self.is_ocr();
         match model.kernel {
             Some(1) | None => {}
             Some(3) if !one_kernel => {}
@@ -182,7 +186,7 @@ impl TrainConfig {
             }
             _ => {}
         }
-        let outputs = if self.is_ocr() || self.task == Task::BottomUp { 2 } else { 1 };
+        let outputs = if self.is_ocr() || self.task == Task::BottomUpPose { 2 } else { 1 };
         let weights = &train.loss_weights;
         if !weights.is_empty() && weights.len() != outputs {
             bail!("train.loss_weights has {} values; the network has {outputs} outputs", weights.len());
@@ -221,10 +225,11 @@ impl TrainConfig {
         let head = match self.task {
             Task::Face => Head::Landmark { points: outputs, kernel },
             Task::Pose => Head::Pose { joints: outputs * self.maps_per_point(), kernel, branch: 0 },
-            Task::BottomUp => Head::Higher { joints: outputs },
+            Task::BottomUpPose => Head::Higher { joints: outputs },
             Task::Segmentation if self.is_ocr() => Head::Ocr { classes: outputs },
             Task::Segmentation => Head::Segment { classes: outputs, kernel },
             Task::Classification => Head::Classify { classes: outputs, bias: true },
+            task @ (Task::Detection | Task::Features) => return Err(untrained(task)),
         };
         Ok(Model { arch: self.arch()?, head })
     }
@@ -234,9 +239,10 @@ impl TrainConfig {
         let variant = &section.variant;
         let family = match self.task {
             Task::Face => "face",
-            Task::Pose | Task::BottomUp => "pose",
+            Task::Pose | Task::BottomUpPose => "pose",
             Task::Segmentation => "seg",
             Task::Classification => "cls",
+            task @ (Task::Detection | Task::Features) => return Err(untrained(task)),
         };
         let entry = zoo::find(&format!("{family} {variant}")).or_else(|| zoo::find(variant)).with_context(|| {
             format!("model.variant = '{variant}': not a known variant; try w18-small-v1, w18, w32 (hrnet info list)")
@@ -244,7 +250,8 @@ impl TrainConfig {
         let align_corners = section.align_corners.unwrap_or(self.is_ocr());
         let fuse = match self.task {
             Task::Face | Task::Segmentation => Fuse::Bilinear { align_corners },
-            Task::Pose | Task::Classification | Task::BottomUp => Fuse::Nearest,
+            Task::Pose | Task::Classification | Task::BottomUpPose => Fuse::Nearest,
+            task @ (Task::Detection | Task::Features) => return Err(untrained(task)),
         };
         let mut arch = entry.model.arch.fuse(fuse).bn_momentum(section.bn_momentum.unwrap_or(0.1));
         arch.width = section.width.unwrap_or(arch.width);

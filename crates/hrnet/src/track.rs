@@ -7,7 +7,8 @@ mod one_euro;
 
 use crate::result::{FrameTime, ImageResult, Instance, Predicted};
 use hrnet_data::codec::bottom_up::assign;
-use hrnet_data::metric::oks::{COCO_SIGMAS, PoseCandidate, oks};
+use hrnet_data::metric::oks::{PoseCandidate, oks};
+use hrnet_data::sets::COCO17;
 
 pub use one_euro::{OneEuro, Smoother, Smoothing};
 
@@ -158,9 +159,9 @@ impl Tracker {
         if chosen.len() < 2 {
             chosen = (0..n).filter(|&i| finite(i)).collect();
         }
-        let sigma = |i: usize| match (self.options.sigmas.get(i), n == COCO_SIGMAS.len()) {
+        let sigma = |i: usize| match (self.options.sigmas.get(i), n == COCO17.count) {
             (Some(&s), _) => s,
-            (None, true) => COCO_SIGMAS[i],
+            (None, true) => COCO17.sigmas[i],
             (None, false) => SIGMA,
         };
         let sigmas: Vec<f64> = chosen.iter().map(|&i| sigma(i)).collect();

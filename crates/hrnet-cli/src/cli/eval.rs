@@ -1,10 +1,11 @@
 //! `hrnet eval` as it is typed.
 
 use super::segmentation::Segmentation;
-use super::{BottomUp, Classify, Compute, Points, Protocol, Task};
+use super::{BottomUp, Classify, Compute, Points, Protocol, tasks};
 use clap::Args;
 use hrnet::tasks::pose::measure::Metric;
 use hrnet::tasks::{Options, PointOptions};
+use hrnet_ir::Task;
 use std::path::PathBuf;
 
 /// `hrnet eval`
@@ -18,7 +19,7 @@ pub struct Eval {
     #[arg(long)]
     pub images: Option<PathBuf>,
     /// What to measure [default: what the model is for]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = tasks())]
     pub task: Option<Task>,
     /// Model file [default: the built-in one for the task]
     #[arg(long, short)]

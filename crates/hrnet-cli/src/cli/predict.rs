@@ -1,7 +1,7 @@
 //! `hrnet predict` as it is typed.
 
 use super::segmentation::Segmentation;
-use super::{BottomUp, Classify, Compute, Points, Protocol, Task, named, parse_box};
+use super::{BottomUp, Classify, Compute, Points, Protocol, named, parse_box, tasks};
 use clap::Args;
 use clap::builder::TypedValueParser;
 use hrnet::output::Format;
@@ -9,6 +9,7 @@ use hrnet::source::{self, BoxOptions};
 use hrnet::tasks::{Options, PointOptions};
 use hrnet::track::{Follow, Likeness, Smoothing, TrackOptions};
 use hrnet_image::Exif;
+use hrnet_ir::Task;
 use std::path::PathBuf;
 
 /// `hrnet predict`
@@ -18,7 +19,7 @@ pub struct Predict {
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
     /// What to look for [default: what the model is for; without a model, faces]
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = tasks())]
     pub task: Option<Task>,
     /// Model file [default: the built-in one for the task]
     #[arg(long, short)]

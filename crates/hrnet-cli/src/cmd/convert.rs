@@ -23,6 +23,8 @@ pub(super) fn run(args: &Convert) -> Outcome {
         ..Default::default()
     };
     let mut loaded = LoadedModel::open(&args.input, &options)?;
+    let remarks = loaded.name_facts(&args.facts.named(), true)?;
+    remarks.iter().for_each(|remark| eprintln!("remark: {remark}"));
     if loaded.recipe.source.is_none() {
         loaded.recipe.source = args.input.file_name().map(|n| n.to_string_lossy().into_owned());
     }
@@ -40,12 +42,15 @@ pub(super) fn run(args: &Convert) -> Outcome {
         say!(
             "{}",
             json!({"input": args.input, "output": args.output, "bytes": bytes.len(), "model": loaded.model.to_string(),
-                "tensors": loaded.weights.len(), "recipe": loaded.recipe, "report": super::report_json(&loaded.report)})
+                "tensors": loaded.weights.len(), "recipe": loaded.recipe, "points": super::facts_json(&loaded.recipe, loaded.has_recipe), "report": super::report_json(&loaded.report)})
         );
         return Ok(());
     }
     say!("{}: {}", args.input.display(), loaded.model);
     for line in super::remarks(&loaded.report) {
+        say!("  {line}");
+    }
+    for line in super::facts(&loaded.recipe, loaded.has_recipe) {
         say!("  {line}");
     }
     let from = if loaded.has_recipe { "kept from the file" } else { "from the defaults of the family" };

@@ -33,7 +33,9 @@ pub(super) fn run(args: &Eval) -> Outcome {
     let mut done = if let Some(results) = &args.results {
         pose::of_results(args, results)?
     } else {
-        let loaded = LoadedModel::for_task(args.model.as_deref(), args.task.map(Into::into))?;
+        let mut loaded = LoadedModel::for_task(args.model.as_deref(), args.task)?;
+        let remarks = loaded.name_facts(&args.points.named(), false)?;
+        remarks.iter().for_each(|remark| eprintln!("remark: {remark}"));
         let pool = Arc::new(Pool::new(args.compute.threads()));
         match loaded.recipe.task {
             Task::Face => face::run(args, loaded, pool, pictures)?,

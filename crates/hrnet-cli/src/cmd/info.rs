@@ -7,11 +7,11 @@ use crate::outcome::{Failure, Outcome};
 use crate::say;
 use hrnet::config::TrainConfig;
 use hrnet::error::Context;
-use hrnet::model::created_by;
+use hrnet::model::{LoadedModel, created_by, recipe_of, remarks_on};
 use hrnet::yacs::Imported;
 use hrnet_formats::{LoadOptions, Recipe, inspect_path, load_path};
 use hrnet_ir::summary::Summary;
-use hrnet_ir::{Model, zoo};
+use hrnet_ir::{Model, Weights, zoo};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -74,9 +74,29 @@ fn file(args: &Info, path: &Path) -> Outcome {
         }
     }
     problems.dedup();
+    report.notes.extend(remarks_on(&inspection.meta));
     let summary = match &inspection.model {
         Some(model) => {
-            let recipe = inspection.recipe.clone().unwrap_or_else(|| Recipe::for_model(model, created_by()));
+            let recipe = match inspection.recipe.clone() {
+                Some(recipe) => Ok(recipe),
+                None => recipe_of(model, &inspection.meta),
+            };
+            // A file that contradicts itself is described as its family is.
+            let recipe = recipe.unwrap_or_else(|error| {
+                problems.push(error.to_string());
+                Recipe::for_model(model, created_by())
+            });
+            let mut named = LoadedModel {
+                weights: Weights::new(),
+                model: *model,
+                recipe,
+                has_recipe: inspection.recipe.is_some(),
+                report: report.clone(),
+            };
+            report.notes.extend(
+                named.name_facts(&args.facts.named(), true)?.into_iter().filter(|r| r.starts_with("--")),
+            );
+            let recipe = named.recipe;
             let (h, w) = recipe.input_size;
             Some((model, summarise(model, args.input_size.unwrap_or([h, w]))?, recipe))
         }
@@ -87,6 +107,10 @@ fn file(args: &Info, path: &Path) -> Outcome {
             Some((model, summary, recipe)) => {
                 let mut object = describe_json(model, summary);
                 object.insert("recipe".into(), json!(recipe));
+                object.insert(
+                    "points_and_decoder".into(),
+                    super::facts_json(recipe, inspection.recipe.is_some()),
+                );
                 object.insert("recipe_in_file".into(), json!(inspection.recipe.is_some()));
                 object
             }
@@ -100,12 +124,15 @@ fn file(args: &Info, path: &Path) -> Outcome {
         say!("{}", Value::Object(object));
         return unrecognised(path, summary.is_none(), &problems);
     }
-    if let Some((model, summary, _)) = &summary {
+    if let Some((model, summary, recipe)) = &summary {
         say!("{shown}: {model}");
         let container = report.container.map_or_else(String::new, |c| c.to_string());
         let scheme = report.scheme.map_or_else(String::new, |s| format!(", {s} names"));
         say!("{container}{scheme}, {} tensors, {} bytes", inspection.tensors.len(), inspection.size);
         for line in super::remarks(&report) {
+            say!("  {line}");
+        }
+        for line in super::facts(recipe, inspection.recipe.is_some()) {
             say!("  {line}");
         }
         say!();

@@ -15,7 +15,7 @@ mod yacs;
 
 use crate::cli::{Cli, Compute, Verb};
 use crate::outcome::Outcome;
-use hrnet_formats::LoadReport;
+use hrnet_formats::{LoadReport, Origin, Recipe};
 use serde_json::{Value, json};
 
 /// Runs the verb of a command line.
@@ -71,7 +71,36 @@ fn remarks(report: &LoadReport) -> Vec<String> {
     lines
 }
 
-/// The same as JSON.
+/// The set of points or classes and the decoder, and where they come from.
+fn facts(recipe: &Recipe, in_file: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    if recipe.task.has_points() || !recipe.names.is_empty() {
+        lines.push(recipe.names_from(in_file));
+    }
+    if recipe.decoder.is_of_heatmaps() {
+        lines.push(recipe.decoder_from(in_file));
+    }
+    lines
+}
+
+/// The same as JSON: the set's name, the names' origin, whether it is a guess, the decoder and its origin.
+fn facts_json(recipe: &Recipe, in_file: bool) -> Value {
+    let origin = |origin: Option<Origin>| match origin {
+        Some(origin) => json!(origin),
+        None if in_file => json!("recipe"),
+        None => Value::Null,
+    };
+    json!({
+        "set": recipe.set_name(),
+        "from": origin(recipe.origins.names),
+        "guessed": recipe.origins.names == Some(Origin::Guess),
+        "said": facts(recipe, in_file),
+        "decoder": recipe.decoder.name(),
+        "decoder_from": origin(recipe.origins.decoder),
+    })
+}
+
+/// What loading did, as JSON.
 fn report_json(report: &LoadReport) -> Value {
     let ignored: Vec<Value> =
         report.ignored.iter().map(|i| json!({"name": i.name, "reason": i.reason})).collect();

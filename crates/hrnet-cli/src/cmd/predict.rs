@@ -45,7 +45,9 @@ pub(super) fn run(args: &Predict) -> Outcome {
     let total = sources.count();
     // The first image is decoded while the model is loaded, the next ones while the network runs.
     let frames = sources.frames();
-    let loaded = LoadedModel::for_task(args.model.as_deref(), args.task.map(Into::into))?;
+    let mut loaded = LoadedModel::for_task(args.model.as_deref(), args.task)?;
+    let remarks = loaded.name_facts(&args.points.named(), false)?;
+    remarks.iter().for_each(|remark| eprintln!("remark: {remark}"));
     let pool = Arc::new(Pool::new(args.compute.threads()));
     let options = Options { boxes: single.then_some(args.boxes.len().max(1)), ..args.task_options() };
     let predictor = Predictor::new(loaded, pool, options)?;
@@ -114,7 +116,7 @@ impl<'a> Job<'a> {
         }
         let options = WriterOptions {
             image_ids: args.annotations.as_deref().map(output::ids_of_annotations).transpose()?,
-            palette: palette(&predictor.schema().names).colours().to_vec(),
+            palette: palette(predictor.schema()).colours().to_vec(),
             ..WriterOptions::default()
         };
         let mut writers = Vec::new();

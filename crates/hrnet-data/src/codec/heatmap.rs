@@ -2,9 +2,10 @@
 //! pixel centres at integers; [`crate::geometry`] maps them to the image.
 //!
 //! Default: a full Gaussian at the real-valued position, decoded by a weighted fit of a paraboloid to the logarithm of the
-//! map about its maximum ([`Decoder::LogQuadratic`]), which is exact on such a Gaussian and averages noise.
+//! map about its maximum ([`SubPixel::LogQuadratic`]), which is exact on such a Gaussian and averages noise.
 //! The other decoders are the published ones.
 
+use hrnet_ir::Decoder;
 use serde::{Deserialize, Serialize};
 
 pub(crate) mod dark;
@@ -32,10 +33,10 @@ impl Peak {
     }
 }
 
-/// How a position is read off a map.
+/// How a position is read off a map: a [`Decoder`] with its numbers. The serialised names are those of configurations.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Decoder {
+pub enum SubPixel {
     /// The pixel of the maximum.
     Argmax,
     /// A quarter pixel towards the larger neighbour (the official pose decoder).
@@ -56,7 +57,33 @@ pub enum Decoder {
     LogQuadratic,
 }
 
-impl std::fmt::Display for Decoder {
+impl SubPixel {
+    /// The reading of a decoder of heat maps, with that blur; `None` for decoders of other outputs. UDP's three maps per point
+    /// ([`super::udp::decode_combined`]) take the kernel of [`SubPixel::Udp`].
+    pub fn of(decoder: Decoder, kernel: usize) -> Option<Self> {
+        match decoder {
+            Decoder::ArgMax => Some(Self::Argmax),
+            Decoder::ArgMaxQuarter => Some(Self::QuarterOffset),
+            Decoder::Dark => Some(Self::Dark { kernel }),
+            Decoder::Udp | Decoder::UdpCombined => Some(Self::Udp { kernel }),
+            Decoder::LogQuadratic => Some(Self::LogQuadratic),
+            Decoder::Associative | Decoder::ArgMaxClass | Decoder::TopK | Decoder::None => None,
+        }
+    }
+
+    /// The decoder that recipes write for it.
+    pub fn decoder(self) -> Decoder {
+        match self {
+            Self::Argmax => Decoder::ArgMax,
+            Self::QuarterOffset => Decoder::ArgMaxQuarter,
+            Self::Dark { .. } => Decoder::Dark,
+            Self::Udp { .. } => Decoder::Udp,
+            Self::LogQuadratic => Decoder::LogQuadratic,
+        }
+    }
+}
+
+impl std::fmt::Display for SubPixel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Argmax => f.write_str("maximum"),
@@ -84,7 +111,7 @@ pub fn argmax(map: &[f32]) -> (usize, f32) {
 ///
 /// # Panics
 /// When `maps` is not a whole number of maps.
-pub fn decode(maps: &[f32], height: usize, width: usize, decoder: Decoder) -> Vec<Peak> {
+pub fn decode(maps: &[f32], height: usize, width: usize, decoder: SubPixel) -> Vec<Peak> {
     let size = height * width;
     assert!(
         size > 0 && maps.len().is_multiple_of(size),
@@ -92,7 +119,7 @@ pub fn decode(maps: &[f32], height: usize, width: usize, decoder: Decoder) -> Ve
         maps.len()
     );
     let taps = match decoder {
-        Decoder::Dark { kernel } | Decoder::Udp { kernel } => dark::taps(kernel),
+        SubPixel::Dark { kernel } | SubPixel::Udp { kernel } => dark::taps(kernel),
         _ => Vec::new(),
     };
     maps.chunks_exact(size)
@@ -103,11 +130,11 @@ pub fn decode(maps: &[f32], height: usize, width: usize, decoder: Decoder) -> Ve
             }
             let (x, y) = (index % width, index / width);
             let [dx, dy] = match decoder {
-                Decoder::Argmax => [0.0; 2],
-                Decoder::QuarterOffset => quarter_offset(map, height, width, x, y),
-                Decoder::Dark { .. } => dark::classic(map, height, width, x, y, score, &taps),
-                Decoder::Udp { .. } => dark::udp(map, height, width, x, y, score, &taps),
-                Decoder::LogQuadratic => log_quadratic_offset(map, height, width, x, y)
+                SubPixel::Argmax => [0.0; 2],
+                SubPixel::QuarterOffset => quarter_offset(map, height, width, x, y),
+                SubPixel::Dark { .. } => dark::classic(map, height, width, x, y, score, &taps),
+                SubPixel::Udp { .. } => dark::udp(map, height, width, x, y, score, &taps),
+                SubPixel::LogQuadratic => log_quadratic_offset(map, height, width, x, y)
                     .unwrap_or_else(|| quarter_offset(map, height, width, x, y)),
             };
             Peak { x: x as f64 + dx, y: y as f64 + dy, score }

@@ -1,7 +1,7 @@
 //! Unbiased data processing (UDP, Huang et al. 2020): targets of its two heads, and the decoder of the offset head.
 //!
 //! Points are heat-map pixels in UDP's measure: input coordinates divided by `(in - 1) / (map - 1)`
-//! ([`input_to_heatmap`]). The Gaussian head is decoded by [`super::heatmap::Decoder::Udp`].
+//! ([`input_to_heatmap`]). The Gaussian head is decoded by [`super::heatmap::SubPixel::Udp`].
 //!
 //! The combined head has three maps per joint, `[joints, 3, h, w]`: a disc of radius `r = factor * max(w, h)` about the
 //! joint, and the offsets `dx / r`, `dy / r` to it.

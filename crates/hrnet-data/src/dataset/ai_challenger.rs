@@ -26,7 +26,7 @@ use super::model::{
     Category, DataError, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader, Seen,
     Visibility, read_bytes, text,
 };
-use super::skeletons::AIC14;
+use crate::sets::AIC14;
 
 #[derive(Deserialize)]
 struct Raw {
@@ -96,7 +96,7 @@ fn person(
 ) -> Result<PoseSample, DataError> {
     let bad = |problem: String, fix| DataError::entry(reader.path, place.clone(), problem, fix);
     let (triples, rest) = numbers.as_chunks::<3>();
-    if triples.len() != AIC14.points.len() || !rest.is_empty() {
+    if triples.len() != AIC14.count || !rest.is_empty() {
         return Err(bad(format!("{name} has {} numbers", numbers.len()), "give x, y, v of 14 points"));
     }
     let mut points = Vec::with_capacity(triples.len());

@@ -33,6 +33,7 @@ use super::model::{
 };
 use super::open::face_category;
 use super::skeletons;
+use crate::sets::PointSet;
 
 /// Nodes of a document; a COCO-sized set has some ten million.
 const MAX_NODES: u32 = 50_000_000;
@@ -314,12 +315,8 @@ pub(super) fn complete(c: &mut Category) {
     if let PairSource::Known(_) = c.pairs_from {
         return;
     }
-    if c.points == crate::points::COCO17.names() {
-        c.skeleton = skeletons::lines_of(&crate::points::COCO17);
-        c.flip_pairs = crate::points::COCO17.flip_pairs.to_vec();
-        c.pairs_from = PairSource::Known(crate::points::COCO17.name);
-    } else if let Some(known) = skeletons::by_names(&c.points) {
-        c.skeleton = known.skeleton.to_vec();
+    if let Some(known) = PointSet::by_points(&c.points) {
+        c.skeleton = known.drawn_lines();
         c.flip_pairs = known.flip_pairs.to_vec();
         c.pairs_from = PairSource::Known(known.name);
     } else {

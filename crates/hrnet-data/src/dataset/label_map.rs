@@ -26,11 +26,9 @@
     clippy::panic
 )]
 
-mod names;
-
 use std::borrow::Cow;
 
-use names::{ADE20K_NAMES, CITYSCAPES_NAMES, COCO_STUFF_NAMES, PASCAL_NAMES};
+use crate::sets::{self, ClassSet};
 
 /// The class id of pixels that count for nothing.
 pub const IGNORE: u8 = 255;
@@ -135,17 +133,13 @@ const fn less_one<const N: usize>() -> [u8; N] {
     out
 }
 
-const fn map(
-    name: &'static str,
-    classes: &'static [&'static str],
-    table: &'static [u8],
-    flip_pairs: &'static [(u8, u8)],
-) -> LabelMap {
+/// The rule for the label images of a set.
+const fn map(set: &ClassSet, table: &'static [u8]) -> LabelMap {
     LabelMap {
-        name: Cow::Borrowed(name),
-        classes: Cow::Borrowed(classes),
+        name: Cow::Borrowed(set.name),
+        classes: Cow::Borrowed(set.classes),
         table: Cow::Borrowed(table),
-        flip_pairs,
+        flip_pairs: set.flip_pairs,
     }
 }
 
@@ -162,7 +156,7 @@ const CITYSCAPES_TABLE: [u8; 34] = {
 };
 
 /// Cityscapes, `*_labelIds.png`.
-pub static CITYSCAPES: LabelMap = map("cityscapes", &CITYSCAPES_NAMES, &CITYSCAPES_TABLE, &[]);
+pub static CITYSCAPES: LabelMap = map(&sets::CITYSCAPES, &CITYSCAPES_TABLE);
 
 /// Weights of the classes in the official loss.
 pub const CITYSCAPES_WEIGHTS: [f32; 19] = [
@@ -178,63 +172,19 @@ const CAMVID_TABLE: [u8; 12] = {
 };
 
 /// CamVid with the 11 classes of SegNet.
-pub static CAMVID: LabelMap = map(
-    "camvid",
-    &[
-        "Sky",
-        "Building",
-        "Pole",
-        "Road",
-        "Pavement",
-        "Tree",
-        "SignSymbol",
-        "Fence",
-        "Car",
-        "Pedestrian",
-        "Bicyclist",
-    ],
-    &CAMVID_TABLE,
-    &[],
-);
+pub static CAMVID: LabelMap = map(&sets::CAMVID, &CAMVID_TABLE);
 
 /// Look into Person.
-pub static LIP: LabelMap = map(
-    "lip",
-    &[
-        "background",
-        "hat",
-        "hair",
-        "glove",
-        "sunglasses",
-        "upper clothes",
-        "dress",
-        "coat",
-        "socks",
-        "pants",
-        "jumpsuits",
-        "scarf",
-        "skirt",
-        "face",
-        "left arm",
-        "right arm",
-        "left leg",
-        "right leg",
-        "left shoe",
-        "right shoe",
-    ],
-    &same::<20>(),
-    &[(14, 15), (16, 17), (18, 19)],
-);
+pub static LIP: LabelMap = map(&sets::LIP, &same::<20>());
 
 /// ADE20K, 150 classes.
-pub static ADE20K: LabelMap = map("ade20k", &ADE20K_NAMES, &less_one::<151>(), &[]);
+pub static ADE20K: LabelMap = map(&sets::ADE20K, &less_one::<151>());
 
 /// PASCAL-Context without background.
-pub static PASCAL_CONTEXT_59: LabelMap =
-    map("pascal-context-59", PASCAL_NAMES.split_first().unwrap().1, &less_one::<60>(), &[]);
+pub static PASCAL_CONTEXT_59: LabelMap = map(&sets::PASCAL_CONTEXT_59, &less_one::<60>());
 
 /// PASCAL-Context with background as class 0.
-pub static PASCAL_CONTEXT_60: LabelMap = map("pascal-context-60", &PASCAL_NAMES, &same::<60>(), &[]);
+pub static PASCAL_CONTEXT_60: LabelMap = map(&sets::PASCAL_CONTEXT_60, &same::<60>());
 
 /// The numbers of PASCAL-Context's own 459 classes that the 60 are made of. Both lists are alphabetical, so that the
 /// class of a number is its place (the official loader sorts the numbers for that).
@@ -264,7 +214,7 @@ const COCO_STUFF_TABLE: [u8; 183] = {
 };
 
 /// COCO-Stuff, 171 classes: 80 things and 91 kinds of stuff.
-pub static COCO_STUFF: LabelMap = map("coco-stuff", &COCO_STUFF_NAMES, &COCO_STUFF_TABLE, &[]);
+pub static COCO_STUFF: LabelMap = map(&sets::COCO_STUFF, &COCO_STUFF_TABLE);
 
 /// PASCAL-Context's own label files, whose numbers go to 459: class ids of the 60 classes, or of the 59 without background.
 pub fn pascal_context_raw(background: bool) -> LabelMap {

@@ -34,6 +34,7 @@ use super::model::{
 };
 use super::open::face_category;
 use super::skeletons;
+use crate::sets::PointSet;
 
 #[derive(Deserialize)]
 struct RawFile {
@@ -238,16 +239,14 @@ impl Builder {
 
 /// The names in the order of a known set that has them all, or `point_0`, `point_1`, ... by number.
 fn known_order(names: &[String]) -> Option<Vec<String>> {
-    use crate::points::{AFLW19, COCO17, COFW29, FACE68, MPII16, WFLW98};
     let spelled: Vec<String> = names.iter().map(|n| skeletons::normal(n)).collect();
     let same = |known: &[String]| known.len() >= names.len() && spelled.iter().all(|n| known.contains(n));
     // Some points of a set may occur nowhere, but not most.
     let fits =
         |known: &[String]| names.len() > 2 && same(known) && known.len() <= names.len().saturating_mul(2);
-    let sets = [&COCO17, &MPII16, &AFLW19, &COFW29, &FACE68, &WFLW98].map(|s| s.names());
-    let listed = skeletons::ALL.map(|k| k.points.iter().map(ToString::to_string).collect::<Vec<_>>());
-    if let Some(known) = sets.into_iter().chain(listed).filter(|k| fits(k)).min_by_key(Vec::len) {
-        return Some(known);
+    let normal = |s: &PointSet| s.names().iter().map(|n| skeletons::normal(n)).collect::<Vec<_>>();
+    if let Some(known) = PointSet::all().filter(|s| fits(&normal(s))).min_by_key(|s| s.count) {
+        return Some(known.names());
     }
     let number = |n: &String| n.strip_prefix("point_").unwrap_or(n).parse::<usize>().ok();
     let mut numbered: Vec<(usize, &String)> =

@@ -24,7 +24,7 @@ use super::model::{
     Base, Category, DataError, PairSource, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions,
     Reader, Visibility, ordinal, read_bytes,
 };
-use super::skeletons::{Known, LSP14};
+use crate::sets::{LSP14, PointSet};
 
 /// How to read a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,12 +42,12 @@ impl Default for LspOptions {
 }
 
 /// A category with the points of a known set.
-pub(super) fn known_category(known: &Known) -> Category {
+pub(super) fn known_category(known: &PointSet) -> Category {
     Category {
         id: 1,
-        name: "person".into(),
-        points: known.points.iter().map(ToString::to_string).collect(),
-        skeleton: known.skeleton.to_vec(),
+        name: known.category.into(),
+        points: known.names(),
+        skeleton: known.drawn_lines(),
         flip_pairs: known.flip_pairs.to_vec(),
         pairs_from: PairSource::Known(known.name),
         sigmas: None,

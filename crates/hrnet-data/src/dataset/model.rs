@@ -160,7 +160,7 @@ pub struct Category {
 impl Category {
     /// The index of each point in the mirrored image.
     pub fn flip_permutation(&self) -> Vec<usize> {
-        crate::points::flip_permutation(self.points.len(), &self.flip_pairs)
+        crate::sets::flip_permutation(self.points.len(), &self.flip_pairs)
     }
 }
 

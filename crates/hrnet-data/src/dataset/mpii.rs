@@ -33,8 +33,7 @@ use super::model::{
     Category, DataError, PairSource, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader,
     Seen, Visibility, read_bytes, text,
 };
-use super::skeletons::lines_of;
-use crate::points::MPII16;
+use crate::sets::MPII16;
 
 /// The share of the head box's diagonal that PCKh calls the head size (`SC_BIAS`).
 pub const HEAD_BIAS: f64 = 0.6;
@@ -56,7 +55,7 @@ pub fn category() -> Category {
         id: 1,
         name: "person".into(),
         points: MPII16.names(),
-        skeleton: lines_of(&MPII16),
+        skeleton: MPII16.drawn_lines(),
         flip_pairs: MPII16.flip_pairs.to_vec(),
         pairs_from: PairSource::Known(MPII16.name),
         sigmas: None,

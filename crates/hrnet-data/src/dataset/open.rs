@@ -41,10 +41,10 @@ use super::model::{
     PosePoint, PoseSample, PoseSet, ReadOptions, SegSet, Visibility, read_bytes,
 };
 use super::{
-    ai_challenger, classification, coco, cofw, cvat, labelme, landmark_csv, lsp, mpii, segmentation,
-    skeletons, vw300, w300, wflw, yolo,
+    ai_challenger, classification, coco, cofw, cvat, labelme, landmark_csv, lsp, mpii, segmentation, vw300,
+    w300, wflw, yolo,
 };
-use crate::points::PointSet;
+use crate::sets::PointSet;
 use hrnet_image::{DecodeOptions, Image, Limits, decode};
 
 pub use detect::detect;
@@ -465,7 +465,7 @@ pub fn faces(path: &Path, samples: Vec<LandmarkSample>, skipped: Vec<DataError>)
 
 /// The category of a face with so many points.
 pub fn face_category(count: usize) -> Category {
-    let set = PointSet::of_count(count).filter(|s| s.count == count && ![16, 17].contains(&count));
+    let set = PointSet::guess(count).filter(|s| s.is_face());
     Category {
         id: 1,
         name: "face".into(),
@@ -473,7 +473,7 @@ pub fn face_category(count: usize) -> Category {
             Some(set) => set.names(),
             None => (0..count).map(|i| format!("point_{i}")).collect(),
         },
-        skeleton: set.map(skeletons::lines_of).unwrap_or_default(),
+        skeleton: set.map(PointSet::drawn_lines).unwrap_or_default(),
         flip_pairs: set.map(|s| s.flip_pairs.to_vec()).unwrap_or_default(),
         pairs_from: set.map_or(PairSource::None, |s| PairSource::Known(s.name)),
         sigmas: None,

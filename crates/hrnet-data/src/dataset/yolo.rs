@@ -167,7 +167,7 @@ fn find_yaml(folder: &Path) -> Result<PathBuf, DataError> {
 }
 
 fn categories(header: &Header) -> Vec<Category> {
-    let known = crate::points::COCO17.names();
+    let known = crate::sets::COCO17.names();
     let names = match &header.point_names {
         Some(names) => names.clone(),
         None if header.points == known.len() => known,

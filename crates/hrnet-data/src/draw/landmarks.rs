@@ -3,7 +3,7 @@
 //! Sizes follow the drawn face. Points are coloured discs in a white ring, so they show on any background.
 
 use super::shape::{WHITE, disc, stroke};
-use crate::points::PointSet;
+use crate::sets::PointSet;
 use hrnet_image::Image;
 
 /// How points and lines look.
@@ -111,7 +111,7 @@ fn default_radius(points: &[[f64; 2]]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::points::FACE68;
+    use crate::sets::FACE68;
 
     #[test]
     fn every_point_of_a_face_is_visible() {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::colour::from_oklch;
 use crate::dataset::label_map::{IGNORE, LabelMap};
+use crate::sets::{ClassColours, ClassSet, voc_colour};
 
 /// A colour for each class id. Ids beyond the list take a generated colour, so every id has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,17 +23,15 @@ impl Palette {
     /// The published colours of a data set, by the names that the label tables use; the bit-interleaved colours for sets that have
     /// none of their own (PASCAL-Context, COCO-Stuff), as the official code does.
     pub fn named(name: &str) -> Option<Self> {
-        let colours: &'static [[u8; 3]] = match name.to_lowercase().replace(['-', ' '], "_").as_str() {
-            "cityscapes" => &CITYSCAPES,
-            "camvid" => &CAMVID,
-            "ade20k" => &ADE20K,
-            "lip" => &LIP,
-            n if n == "voc" || n.starts_with("pascal") || n.starts_with("coco_stuff") || n == "cocostuff" => {
-                return Some(Self::voc(256));
-            }
-            _ => return None,
-        };
-        Some(Self { colours: Cow::Borrowed(colours), ignored: [0; 3] })
+        ClassSet::by_name(name).map(Self::of_set)
+    }
+
+    /// The colours of a set.
+    pub fn of_set(set: &ClassSet) -> Self {
+        match set.colours {
+            ClassColours::Own(colours) => Self { colours: Cow::Borrowed(colours), ignored: [0; 3] },
+            ClassColours::Bits => Self::voc(256),
+        }
     }
 
     /// The colours by which the masks of a set are told apart: its own, PASCAL VOC's where it has none, or where two of its
@@ -116,115 +115,11 @@ impl Palette {
     }
 }
 
-fn voc_colour(class: usize) -> [u8; 3] {
-    let mut rgb = [0u8; 3];
-    let mut rest = class;
-    for shift in (0..8).rev() {
-        for (c, channel) in rgb.iter_mut().enumerate() {
-            *channel |= u8::from(rest >> c & 1 == 1) << shift;
-        }
-        rest >>= 3;
-    }
-    rgb
-}
-
 /// Hues a golden angle apart, in five lightnesses: hues come near each other again after 8, 13, 21, 34 and 55 steps.
 fn distinct_colour(class: usize) -> [u8; 3] {
     let lightness = [0.66, 0.5, 0.8, 0.58, 0.73][class % 5];
     let chroma = [0.17, 0.14][class / 5 % 2];
     from_oklch(lightness, chroma, 25.0 + class as f64 * 137.507_764)
-}
-
-/// Cityscapes, by train id.
-const CITYSCAPES: [[u8; 3]; 19] = [
-    [128, 64, 128],
-    [244, 35, 232],
-    [70, 70, 70],
-    [102, 102, 156],
-    [190, 153, 153],
-    [153, 153, 153],
-    [250, 170, 30],
-    [220, 220, 0],
-    [107, 142, 35],
-    [152, 251, 152],
-    [70, 130, 180],
-    [220, 20, 60],
-    [255, 0, 0],
-    [0, 0, 142],
-    [0, 0, 70],
-    [0, 60, 100],
-    [0, 80, 100],
-    [0, 0, 230],
-    [119, 11, 32],
-];
-
-/// CamVid with the 11 classes of SegNet: sky, building, pole, road, pavement, tree, sign, fence, car, pedestrian, bicyclist.
-const CAMVID: [[u8; 3]; 11] = [
-    [128, 128, 128],
-    [128, 0, 0],
-    [192, 192, 128],
-    [128, 64, 128],
-    [60, 40, 222],
-    [128, 128, 0],
-    [192, 128, 128],
-    [64, 64, 128],
-    [64, 0, 128],
-    [64, 64, 0],
-    [0, 128, 192],
-];
-
-/// LIP: background and 19 parts of clothing and body.
-const LIP: [[u8; 3]; 20] = [
-    [0, 0, 0],
-    [128, 0, 0],
-    [255, 0, 0],
-    [0, 85, 0],
-    [170, 0, 51],
-    [255, 85, 0],
-    [0, 0, 85],
-    [0, 119, 221],
-    [85, 85, 0],
-    [0, 85, 85],
-    [85, 51, 0],
-    [52, 86, 128],
-    [0, 128, 0],
-    [0, 0, 255],
-    [51, 170, 221],
-    [0, 255, 255],
-    [85, 255, 170],
-    [170, 255, 85],
-    [255, 255, 0],
-    [255, 170, 0],
-];
-
-/// ADE20K: 150 classes in the order of their ids, as red, green and blue bytes.
-const ADE20K: [[u8; 3]; 150] = bytes([
-    0x787878, 0xb47878, 0x06e6e6, 0x503232, 0x04c803, 0x787850, 0x8c8c8c, 0xcc05ff, 0xe6e6e6, 0x04fa07,
-    0xe005ff, 0xebff07, 0x96053d, 0x787846, 0x08ff33, 0xff0652, 0x8fff8c, 0xccff04, 0xff3307, 0xcc4603,
-    0x0066c8, 0x3de6fa, 0xff0633, 0x0b66ff, 0xff0747, 0xff09e0, 0x0907e6, 0xdcdcdc, 0xff095c, 0x7009ff,
-    0x08ffd6, 0x07ffe0, 0xffb806, 0x0aff47, 0xff290a, 0x07ffff, 0xe0ff08, 0x6608ff, 0xff3d06, 0xffc207,
-    0xff7a08, 0x00ff14, 0xff0829, 0xff0599, 0x0633ff, 0xeb0cff, 0xa09614, 0x00a3ff, 0x8c8c8c, 0xfa0a0f,
-    0x14ff00, 0x1fff00, 0xff1f00, 0xffe000, 0x99ff00, 0x0000ff, 0xff4700, 0x00ebff, 0x00adff, 0x1f00ff,
-    0x0bc8c8, 0xff5200, 0x00fff5, 0x003dff, 0x00ff70, 0x00ff85, 0xff0000, 0xffa300, 0xff6600, 0xc2ff00,
-    0x008fff, 0x33ff00, 0x0052ff, 0x00ff29, 0x00ffad, 0x0a00ff, 0xadff00, 0x00ff99, 0xff5c00, 0xff00ff,
-    0xff00f5, 0xff0066, 0xffad00, 0xff0014, 0xffb8b8, 0x001fff, 0x00ff3d, 0x0047ff, 0xff00cc, 0x00ffc2,
-    0x00ff52, 0x000aff, 0x0070ff, 0x3300ff, 0x00c2ff, 0x007aff, 0x00ffa3, 0xff9900, 0x00ff0a, 0xff7000,
-    0x8fff00, 0x5200ff, 0xa3ff00, 0xffeb00, 0x08b8aa, 0x8500ff, 0x00ff5c, 0xb800ff, 0xff001f, 0x00b8ff,
-    0x00d6ff, 0xff0070, 0x5cff00, 0x00e0ff, 0x70e0ff, 0x46b8a0, 0xa300ff, 0x9900ff, 0x47ff00, 0xff00a3,
-    0xffcc00, 0xff008f, 0x00ffeb, 0x85ff00, 0xff00eb, 0xf500ff, 0xff007a, 0xfff500, 0x0abed4, 0xd6ff00,
-    0x00ccff, 0x1400ff, 0xffff00, 0x0099ff, 0x0029ff, 0x00ffcc, 0x2900ff, 0x29ff00, 0xad00ff, 0x00f5ff,
-    0x4700ff, 0x7a00ff, 0x00ffb8, 0x005cff, 0xb8ff00, 0x0085ff, 0xffd600, 0x19c2c2, 0x66ff00, 0x5c00ff,
-]);
-
-const fn bytes<const N: usize>(numbers: [u32; N]) -> [[u8; 3]; N] {
-    let mut out = [[0; 3]; N];
-    let mut i = 0;
-    while i < N {
-        let [_, r, g, b] = numbers[i].to_be_bytes();
-        out[i] = [r, g, b];
-        i += 1;
-    }
-    out
 }
 
 #[cfg(test)]

@@ -178,7 +178,7 @@ fn frame(image: &mut Image, [x, y, w, h]: [f64; 4], width: f64, rgb: [u8; 3], al
 mod tests {
     use super::*;
     use crate::draw::{Style, draw_landmarks};
-    use crate::points::FACE68;
+    use crate::sets::FACE68;
 
     #[test]
     fn shapes_cover_what_they_should() {

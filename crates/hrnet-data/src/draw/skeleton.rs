@@ -10,8 +10,8 @@ use super::landmarks::{Style, draw_landmarks};
 use super::shape::{WHITE, disc, draw_box, ring, stroke};
 use super::text::{Anchor, draw_label};
 use crate::dataset::model::Category;
-use crate::dataset::skeletons::{Known, lines_of, pairs_from_names};
-use crate::points::PointSet;
+use crate::dataset::skeletons::pairs_from_names;
+use crate::sets::PointSet;
 use hrnet_image::Image;
 
 /// What the points are and how they hang together. Anything may be empty.
@@ -42,19 +42,9 @@ impl<'a> Schema<'a> {
     pub fn of_set(set: &'a PointSet) -> Self {
         Self {
             names: Cow::Owned(set.names()),
-            skeleton: Cow::Owned(lines_of(set)),
+            skeleton: Cow::Owned(set.drawn_lines()),
             flip_pairs: Cow::Borrowed(set.flip_pairs),
             set: Some(set),
-        }
-    }
-
-    /// The schema of a known set of a data set.
-    pub fn of_known(known: &'a Known) -> Self {
-        Self {
-            names: Cow::Owned(known.points.iter().map(|n| (*n).to_string()).collect()),
-            skeleton: Cow::Borrowed(known.skeleton),
-            flip_pairs: Cow::Borrowed(known.flip_pairs),
-            set: None,
         }
     }
 
@@ -252,7 +242,7 @@ fn extent(person: &Person<'_>, scores_at_least: f32) -> f64 {
 
 fn draw_points(image: &mut Image, schema: &Schema<'_>, person: &Person<'_>, style: &PoseStyle, rim: [u8; 3]) {
     let points = person.points;
-    if let Some(set) = schema.set.filter(|s| s.joints.is_empty() && s.count == points.len()) {
+    if let Some(set) = schema.set.filter(|s| s.is_face() && s.count == points.len()) {
         let below = if style.weak == Weak::Hollow { style.threshold } else { f32::NEG_INFINITY };
         let face = Style {
             radius: style.radius,
@@ -331,8 +321,7 @@ fn confidence(score: f32, threshold: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::skeletons::{ALL, AP10K17, LSP14};
-    use crate::points::{COCO17, FACE68};
+    use crate::sets::{AP10K17, COCO17, FACE68, LSP14, PointSet};
 
     const BOTH: [[f64; 2]; 2] = [[20.0, 30.0], [80.0, 30.0]];
 
@@ -361,8 +350,8 @@ mod tests {
         // One name of a pair is enough; without names the first is left.
         assert_eq!(pair(["x", "left_y"]).sides(2), [Right, Left]);
         assert_eq!(pair(["x", "y"]).sides(2), [Left, Right]);
-        for known in ALL {
-            let sides = Schema::of_known(known).sides(known.points.len());
+        for known in PointSet::all() {
+            let sides = Schema::of_set(known).sides(known.count);
             for &(a, b) in known.flip_pairs {
                 assert!(sides[a] != sides[b] && sides[a] != Middle, "{} {a} {b}", known.name);
             }
@@ -424,7 +413,7 @@ mod tests {
             for schema in [
                 Schema::of_set(&COCO17),
                 Schema::of_set(&FACE68),
-                Schema::of_known(&AP10K17),
+                Schema::of_set(&AP10K17),
                 Schema::default(),
             ] {
                 for bbox in odd.map(|v| Some([v, 1.0, v, v])) {
@@ -444,6 +433,6 @@ mod tests {
         }
         let names = vec!["left_x".to_string(), "right_x".to_string()];
         assert_eq!(Schema::of_names(&names).flip_pairs.to_vec(), [(0, 1)]);
-        assert_eq!(Schema::of_known(&LSP14).names.len(), 14);
+        assert_eq!(Schema::of_set(&LSP14).names.len(), 14);
     }
 }

@@ -8,8 +8,8 @@ use crate::augment::{self, Draw, LandmarkAugment};
 use crate::codec::heatmap::encode_gaussian;
 use crate::dataset::landmark_csv::{self, CsvError, CsvOptions, LandmarkSample};
 use crate::geometry::{Crop, input_to_heatmap};
-use crate::points::{PointSet, flip_permutation};
 use crate::rng::{Purpose, Rng};
+use crate::sets::{PointSet, flip_permutation};
 use hrnet_image::Image;
 use hrnet_image::warp::{Affine, ColourMap, warp_bilinear_f32};
 
@@ -90,7 +90,7 @@ impl LandmarkSet {
                 }
                 Some(permutation)
             }
-            None => PointSet::of_count(points).map(PointSet::flip_permutation),
+            None => PointSet::guess(points).map(PointSet::flip_permutation),
         };
         Ok(Self { samples, images, image_of, points, flip, skipped, options })
     }

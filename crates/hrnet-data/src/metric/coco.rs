@@ -27,7 +27,8 @@ mod file;
 
 pub use file::{CrowdFigures, Dataset, FileError, ResultRow, evaluate};
 
-use super::{Protocol, mean, numpy_sum, oks::COCO_SIGMAS};
+use super::{Protocol, mean, numpy_sum};
+use crate::sets::COCO17;
 use accumulate::{Areas, Labelled, Matched, THRESHOLDS, accumulate, match_image};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -56,7 +57,7 @@ pub struct Params {
 impl Params {
     /// COCO key points: 17 points, 20 detections.
     pub fn coco_keypoints() -> Self {
-        Self::keypoints(COCO_SIGMAS.to_vec())
+        Self::keypoints(COCO17.sigmas.to_vec())
     }
 
     /// Key points with own deviations.

@@ -1,26 +1,5 @@
 //! Object keypoint similarity (OKS) between poses, and the suppression of duplicates by it.
 
-/// Deviations of the 17 COCO points, divided as pycocotools does it (0.26 / 10 is not the nearest number to 0.026).
-pub const COCO_SIGMAS: [f64; 17] = [
-    0.26 / 10.0,
-    0.25 / 10.0,
-    0.25 / 10.0,
-    0.35 / 10.0,
-    0.35 / 10.0,
-    0.79 / 10.0,
-    0.79 / 10.0,
-    0.72 / 10.0,
-    0.72 / 10.0,
-    0.62 / 10.0,
-    0.62 / 10.0,
-    1.07 / 10.0,
-    1.07 / 10.0,
-    0.87 / 10.0,
-    0.87 / 10.0,
-    0.89 / 10.0,
-    0.89 / 10.0,
-];
-
 /// A candidate pose.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoseCandidate {
@@ -106,16 +85,17 @@ pub fn rescore(box_score: f64, point_scores: &[f64], threshold: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sets::COCO17;
 
     #[test]
     fn similarity_by_hand() {
         let pose = |x: f64, score: f64| PoseCandidate { points: vec![[x, 0.0]; 17], score, area: 400.0 };
-        assert_eq!(oks(&pose(3.0, 1.0), &pose(3.0, 1.0), &COCO_SIGMAS), 1.0);
+        assert_eq!(oks(&pose(3.0, 1.0), &pose(3.0, 1.0), COCO17.sigmas), 1.0);
         // One point, sigma 1/2: exp(-d² / 1 / 400 / 2).
         let one = |x: f64| PoseCandidate { points: vec![[x, 0.0]], score: 0.0, area: 400.0 };
         assert!((oks(&one(0.0), &one(20.0), &[0.5]) - (-0.5f64).exp()).abs() < 1e-12);
-        assert_eq!(oks_nms(&[pose(0.0, 0.5), pose(0.0, 0.9), pose(90.0, 0.7)], &COCO_SIGMAS, 0.9), [1, 2]);
-        assert_eq!(oks_nms(&[], &COCO_SIGMAS, 0.9), [0usize; 0]);
+        assert_eq!(oks_nms(&[pose(0.0, 0.5), pose(0.0, 0.9), pose(90.0, 0.7)], COCO17.sigmas, 0.9), [1, 2]);
+        assert_eq!(oks_nms(&[], COCO17.sigmas, 0.9), [0usize; 0]);
     }
 
     #[test]
@@ -123,12 +103,12 @@ mod tests {
         let pose = |x: f64, score: f64| PoseCandidate { points: vec![[x, 0.0]; 17], score, area: 400.0 };
         // The duplicate of the best keeps exp(-1 / 0.9) of its score and falls behind the far one.
         let poses = [pose(0.0, 0.8), pose(0.0, 0.9), pose(1e4, 0.5)];
-        let kept = soft_oks_nms(&poses, &COCO_SIGMAS, 0.9, 20);
+        let kept = soft_oks_nms(&poses, COCO17.sigmas, 0.9, 20);
         assert_eq!(kept.iter().map(|k| k.0).collect::<Vec<_>>(), [1, 2, 0]);
         assert_eq!((kept[0].1, kept[1].1), (0.9, 0.5));
         assert!((kept[2].1 - 0.8 * (-1.0f64 / 0.9).exp()).abs() < 1e-12);
-        assert_eq!(soft_oks_nms(&poses, &COCO_SIGMAS, 0.9, 2), kept[..2]);
-        assert_eq!(soft_oks_nms(&[], &COCO_SIGMAS, 0.9, 20), []);
+        assert_eq!(soft_oks_nms(&poses, COCO17.sigmas, 0.9, 2), kept[..2]);
+        assert_eq!(soft_oks_nms(&[], COCO17.sigmas, 0.9, 20), []);
     }
 
     #[test]

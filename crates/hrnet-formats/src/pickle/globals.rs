@@ -29,6 +29,11 @@ pub enum Global {
     Inert,
     /// `argparse.Namespace`, made by the NEWOBJ opcode; equally unread.
     Namespace,
+    /// `getattr` of that module, by which mmengine's record of losses names its own methods. Nothing is looked up: with that class
+    /// and a text it gives an unread object, with anything else it is refused.
+    Getattr(&'static str),
+    /// `mmengine.logging.history_buffer.HistoryBuffer`: as `Namespace`, and what [`Global::Getattr`] may stand with.
+    HistoryBuffer,
 }
 
 /// The allowed global of that exact module and name.
@@ -63,8 +68,14 @@ pub(super) fn lookup(module: &str, name: &str) -> Option<Global> {
         "_codecs" => (name == "encode").then_some(Global::Inert),
         "datetime" => matches!(name, "datetime" | "date" | "time" | "timedelta").then_some(Global::Inert),
         "__builtin__" | "builtins" => {
-            matches!(name, "set" | "frozenset" | "complex").then_some(Global::Inert)
+            let module = if module == "builtins" { "builtins" } else { "__builtin__" };
+            match name {
+                "set" | "frozenset" | "complex" => Some(Global::Inert),
+                "getattr" => Some(Global::Getattr(module)),
+                _ => None,
+            }
         }
+        "mmengine.logging.history_buffer" => (name == "HistoryBuffer").then_some(Global::HistoryBuffer),
         "argparse" => (name == "Namespace").then_some(Global::Namespace),
         _ => None,
     }

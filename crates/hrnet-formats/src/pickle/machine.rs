@@ -30,6 +30,8 @@ pub(super) struct Machine<'a> {
     max_memo: usize,
     max_objects: usize,
     pub(super) max_rank: usize,
+    /// A `getattr` that has not stood with the one class that may have it: its module and place.
+    pub(super) getattr: Option<(&'static str, usize)>,
 }
 
 pub(super) type Step<T = ()> = Result<T, PickleError>;
@@ -62,6 +64,7 @@ impl<'a> Machine<'a> {
             max_memo: limits.pickle_memo,
             max_objects: limits.pickle_objects.min(u32::MAX as usize),
             max_rank: limits.rank,
+            getattr: None,
         };
         let empty = Value::Tuple(Span { start: 0, len: 0 });
         for value in [Value::None, Value::Bool(true), Value::Bool(false), empty] {
@@ -85,6 +88,9 @@ impl<'a> Machine<'a> {
         let root = self.pop()?;
         if !self.stack.is_empty() {
             return Err(PickleError::Unfinished { problem: "more than one value", offset: self.op });
+        }
+        if let Some((module, offset)) = self.getattr {
+            return Err(self.refused(module, "getattr", offset));
         }
         self.out.root = root;
         self.out.length = self.at;

@@ -168,6 +168,12 @@ impl<'a> Pickle<'a> {
         }
     }
 
+    /// Elements of a tuple.
+    pub fn tuple(&self, span: Span) -> &[Id] {
+        let start = span.start as usize;
+        self.elements.get(start..start.saturating_add(span.len as usize)).unwrap_or_default()
+    }
+
     /// Elements of a list.
     pub fn list(&self, list: u32) -> &[Id] {
         self.lists.get(list as usize).map_or(&[], Vec::as_slice)

@@ -11,13 +11,22 @@ use crate::dtype::DType;
 impl Machine<'_> {
     pub(super) fn global(&mut self, module: &str, name: &str) -> Step {
         match lookup(module, name) {
+            Some(Global::Getattr(module)) => {
+                // Until it stands with its class it may be anything: see `reduce` and `Machine::run`.
+                self.getattr.get_or_insert((module, self.op));
+                self.push_new(Value::Global(Global::Getattr(module)), 0)
+            }
             Some(global) => self.push_new(Value::Global(global), 0),
-            None => Err(PickleError::GlobalRefused {
-                module: module.chars().take(200).collect(),
-                name: name.chars().take(200).collect(),
-                offset: self.op,
-                advice: advice(module, name),
-            }),
+            None => Err(self.refused(module, name, self.op)),
+        }
+    }
+
+    pub(super) fn refused(&self, module: &str, name: &str, offset: usize) -> PickleError {
+        PickleError::GlobalRefused {
+            module: module.chars().take(200).collect(),
+            name: name.chars().take(200).collect(),
+            offset,
+            advice: advice(module, name),
         }
     }
 
@@ -48,7 +57,21 @@ impl Machine<'_> {
                 _ => Err(self.operand("torch.Size", "other arguments", "one tuple")),
             },
             Global::Inert => self.push_new(Value::Inert, 0),
-            Global::Storage(_) | Global::UntypedStorage | Global::DType(_) | Global::Namespace => {
+            Global::Getattr(module) => {
+                let of = self.tuple_elements(args).iter().map(|&id| self.out.value(id)).collect::<Vec<_>>();
+                match *of.as_slice() {
+                    [Value::Global(Global::HistoryBuffer), Value::Str(_)] => {
+                        self.getattr = None;
+                        self.push_new(Value::Inert, 0)
+                    }
+                    _ => Err(self.refused(module, "getattr", self.op)),
+                }
+            }
+            Global::Storage(_)
+            | Global::UntypedStorage
+            | Global::DType(_)
+            | Global::Namespace
+            | Global::HistoryBuffer => {
                 Err(self.operand("REDUCE", "a class that is never called", "a known function"))
             }
         }
@@ -87,9 +110,10 @@ impl Machine<'_> {
         let args = self.pop()?;
         let class = self.pop()?;
         match (self.out.value(class), self.out.value(args)) {
-            (Value::Global(Global::Namespace), Value::Tuple(Span { len: 0, .. })) => {
+            (Value::Global(Global::Namespace | Global::HistoryBuffer), Value::Tuple(Span { len: 0, .. })) => {
                 self.push_new(Value::Inert, 0)
             }
+            (Value::Global(Global::Getattr(module)), _) => Err(self.refused(module, "getattr", self.op)),
             (class, _) => Err(self.operand("NEWOBJ", class.kind(), "argparse.Namespace without arguments")),
         }
     }
@@ -137,6 +161,7 @@ impl Machine<'_> {
         let dtype = match class {
             Global::Storage(dtype) => Some(dtype),
             Global::UntypedStorage => None,
+            Global::Getattr(module) => return Err(self.refused(module, "getattr", self.op)),
             _ => return Err(self.operand("BINPERSID", "a class that is no storage", wanted)),
         };
         if self.out.text(tag) != "storage" {

@@ -3,9 +3,11 @@
 use super::TrainConfig;
 use super::losses::{FreezeSection, LossSection, MapLoss};
 use super::sections::*;
+use super::untrained;
 use crate::error::{Result, bail, err};
 use hrnet_data::augment::{BottomUpAugment, ClassAugment, LandmarkAugment, SegmentAugment};
 use hrnet_data::geometry::{IMAGENET_MEAN, IMAGENET_STD};
+use hrnet_ir::Task;
 use hrnet_train::loss::{BottomUp, CrossEntropy, PixelCrossEntropy};
 use hrnet_train::mix::Mix;
 use hrnet_train::{Decay, HeatmapLoss, HeatmapMse, LayerRate, OptimizerConfig, Schedule, Warmup};
@@ -16,6 +18,7 @@ use serde::de::DeserializeOwned;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw<A, L> {
+    #[serde(with = "task_key")]
     task: Task,
     #[serde(default = "one")]
     seed: u64,
@@ -163,6 +166,7 @@ fn complete(text: &str, overrides: &Overrides) -> Result<String> {
 pub(super) fn config(text: &str, overrides: &Overrides) -> Result<TrainConfig> {
     #[derive(Deserialize)]
     struct OnlyTask {
+        #[serde(with = "task_key")]
         task: Task,
     }
     let text = &complete(text, overrides)?;
@@ -172,25 +176,26 @@ pub(super) fn config(text: &str, overrides: &Overrides) -> Result<TrainConfig> {
             let raw: Raw<LandmarkAugment, MapLoss> = read(text)?;
             let usual = HeatmapMse { foreground: 10.0, ..HeatmapMse::new(HeatmapLoss::Weighted) };
             let loss = |l: Option<MapLoss>| LossSection::Maps(l.unwrap_or(MapLoss::Mse(usual.clone())));
-            Ok(raw.finish(|a| AugmentSection::Points(a.unwrap_or_default()), loss))
+            raw.finish(|a| AugmentSection::Points(a.unwrap_or_default()), loss)
         }
-        Task::BottomUp => {
+        Task::BottomUpPose => {
             let mut raw: Raw<BottomUpAugment, BottomUp> = read(text)?;
             // The published deviation.
             raw.target.get_or_insert(TargetSection { sigma: 2.0, ..TargetSection::default() });
             let augment = |a: Option<BottomUpAugment>| AugmentSection::BottomUp(a.unwrap_or_default());
-            Ok(raw.finish(augment, |l| LossSection::People(l.unwrap_or_default())))
+            raw.finish(augment, |l| LossSection::People(l.unwrap_or_default()))
         }
         Task::Segmentation => {
             let raw: Raw<SegmentAugment, PixelCrossEntropy> = read(text)?;
             let augment = |a: Option<SegmentAugment>| AugmentSection::Segmentation(a.unwrap_or_default());
-            Ok(raw.finish(augment, |l| LossSection::Pixels(l.unwrap_or_default())))
+            raw.finish(augment, |l| LossSection::Pixels(l.unwrap_or_default()))
         }
         Task::Classification => {
             let raw: Raw<ClassAugment, CrossEntropy> = read(text)?;
             let augment = |a: Option<ClassAugment>| AugmentSection::Classification(a.unwrap_or_default());
-            Ok(raw.finish(augment, |l| LossSection::Class(l.unwrap_or_default())))
+            raw.finish(augment, |l| LossSection::Class(l.unwrap_or_default()))
         }
+        Task::Detection | Task::Features => Err(untrained(task)),
     }
 }
 
@@ -199,26 +204,28 @@ impl<A, L> Raw<A, L> {
         self,
         augment: impl Fn(Option<A>) -> AugmentSection,
         loss: impl Fn(Option<L>) -> LossSection,
-    ) -> TrainConfig {
+    ) -> Result<TrainConfig> {
         let size = match self.task {
             Task::Face => [256, 256],
             Task::Pose => [256, 192],
-            Task::BottomUp => [512, 512],
+            Task::BottomUpPose => [512, 512],
             Task::Segmentation => [384, 384],
             Task::Classification => [224, 224],
+            Task::Detection | Task::Features => return Err(untrained(self.task)),
         };
         let (epochs, batch) = match self.task {
             Task::Face | Task::Pose => (60, 16),
-            Task::BottomUp => (100, 8),
+            Task::BottomUpPose => (100, 8),
             Task::Segmentation => (100, 8),
             Task::Classification => (60, 32),
+            Task::Detection | Task::Features => return Err(untrained(self.task)),
         };
         let epochs = self.train.epochs.unwrap_or(epochs);
         let batch = self.train.batch.unwrap_or(batch);
         let RawTrain { optimizer, schedule, ema, clip, checkpoint_steps, eval_epochs, patience, .. } =
             self.train;
         let RawTrain { loss_weights, accumulate, mix, freeze, layer_rates, .. } = self.train;
-        TrainConfig {
+        Ok(TrainConfig {
             task: self.task,
             seed: self.seed,
             model: self.model,
@@ -253,7 +260,7 @@ impl<A, L> Raw<A, L> {
                 patience,
             },
             about: self.about,
-        }
+        })
     }
 }
 

@@ -3,43 +3,40 @@
 use super::losses::{FreezeSection, LossSection};
 use crate::error::{Result, bail};
 use hrnet_data::augment::{BottomUpAugment, ClassAugment, LandmarkAugment, SegmentAugment};
-use hrnet_data::codec::heatmap::Decoder;
+use hrnet_data::codec::heatmap::SubPixel;
+use hrnet_ir::Task;
 use hrnet_train::mix::Mix;
 use hrnet_train::{Init, LayerRate, OptimizerConfig, Schedule};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Task {
-    /// A V1 network for the points of a person in a box.
-    Pose,
-    /// A V2 network for a class per pixel.
-    Segmentation,
-    /// A network for a class per picture.
-    Classification,
-    /// A V2 landmark network.
-    Face,
-    /// HigherHRNet: the points of all persons of a picture, without boxes.
-    BottomUp,
+/// The tasks that are trained, as configurations spell them.
+const TRAINED: [&str; 5] = ["pose", "segmentation", "classification", "face", "bottom_up"];
+
+/// The name of a task in configurations.
+pub(super) fn task_name(task: Task) -> String {
+    task.name().replace('-', "_")
 }
 
-impl Task {
-    /// Whether heat maps of one person or face are learned.
-    pub fn has_points(self) -> bool {
-        matches!(self, Task::Pose | Task::Face)
+/// An error for the tasks that have no training.
+pub(crate) fn untrained(task: Task) -> crate::error::Error {
+    crate::error::err!("there is no training for {}; task is one of {}", task.title(), TRAINED.join(", "))
+}
+
+/// `task = "..."` of a configuration.
+pub(super) mod task_key {
+    use super::{TRAINED, Task, task_name};
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(task: &Task, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&task_name(*task))
     }
 
-    /// Its name in configurations.
-    pub fn name(self) -> &'static str {
-        match self {
-            Task::Pose => "pose",
-            Task::Segmentation => "segmentation",
-            Task::Classification => "classification",
-            Task::Face => "face",
-            Task::BottomUp => "bottom_up",
-        }
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Task, D::Error> {
+        let name = String::deserialize(from)?;
+        let known = TRAINED.contains(&name.as_str());
+        known.then(|| Task::parse(&name)).flatten().ok_or_else(|| D::Error::unknown_variant(&name, &TRAINED))
     }
 }
 
@@ -231,7 +228,7 @@ fn budget() -> usize {
 impl DataSection {
     /// Only the keys of the task may be there.
     pub(super) fn check(&self, task: Task) -> Result<()> {
-        let people: &[Task] = &[Task::Pose, Task::BottomUp];
+        let people: &[Task] = &[Task::Pose, Task::BottomUpPose];
         let keys = [
             ("normaliser", self.normaliser.is_some(), &[Task::Face][..]),
             ("torso", self.torso.is_some(), &[Task::Pose]),
@@ -248,7 +245,7 @@ impl DataSection {
                 bail!(
                     "data.{key} belongs to the task {}; task = \"{}\" has no use for it",
                     owners.join(" and "),
-                    task.name()
+                    task_name(task)
                 )
             }
             None => Ok(()),
@@ -277,7 +274,7 @@ pub struct TargetSection {
     /// Deviation of the Gaussian in heat-map pixels.
     pub sigma: f64,
     /// How points are read off the maps.
-    pub decoder: Decoder,
+    pub decoder: SubPixel,
     /// Pose: sizes measured between pixel centres, and the decoder of UDP.
     #[serde(skip_serializing_if = "is_default")]
     pub udp: bool,
@@ -294,7 +291,7 @@ impl Default for TargetSection {
     fn default() -> Self {
         Self {
             sigma: 1.5,
-            decoder: Decoder::LogQuadratic,
+            decoder: SubPixel::LogQuadratic,
             udp: false,
             joint_weights: Vec::new(),
             stride: None,
@@ -305,14 +302,14 @@ impl Default for TargetSection {
 impl TargetSection {
     pub(super) fn check(&self, task: Task) -> Result<()> {
         let mut points = Self { stride: None, ..self.clone() };
-        if task == Task::BottomUp {
+        if task == Task::BottomUpPose {
             points.sigma = Self::default().sigma;
         }
-        if !task.has_points() && points != Self::default() {
+        if !task.is_top_down() && points != Self::default() {
             bail!(
                 "target.sigma, decoder, udp and joint_weights are for points in boxes (sigma for bottom_up too); \
                  task = \"{}\" has none",
-                task.name()
+                task_name(task)
             );
         }
         if task != Task::Segmentation && self.stride.is_some() {

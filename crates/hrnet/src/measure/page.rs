@@ -1,7 +1,6 @@
 //! What was measured as one HTML page.
 
 use super::{Curve, Measured, Table, Unit};
-use crate::model::task_name;
 use crate::report::{self, Figure, Picture, Report};
 use hrnet_data::draw::chart::{Axis, BarSeries, Chart, Series};
 use hrnet_image::{Image, ImageError};
@@ -20,7 +19,7 @@ pub fn page(measured: &Measured, title: &str, worst: &[(Image, String)]) -> Resu
     let settings = measured.settings.iter().map(|s| (s.key.replace('_', " "), s.value.clone()));
     let time: Vec<(&str, f64)> = measured.time.parts().iter().map(|&(k, t)| (k, t.as_secs_f64())).collect();
     let mut report = Report::new(title)
-        .subtitle(format!("{}: {} {}", task_name(measured.task), measured.samples, measured.samples_are))
+        .subtitle(format!("{}: {} {}", measured.task.title(), measured.samples, measured.samples_are))
         .figures(figures)
         .heading("How it was measured")
         .settings(settings)

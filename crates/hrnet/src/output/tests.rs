@@ -31,7 +31,7 @@ const COCO_NAMES: [&str; 17] = [
 
 fn schema(task: Task, names: &[&str]) -> Schema {
     let names = names.iter().map(|n| n.to_string()).collect();
-    Schema { task, names, skeleton: Vec::new(), flip_pairs: Vec::new() }
+    Schema { task, set: None, classes: None, names, skeleton: Vec::new(), flip_pairs: Vec::new() }
 }
 
 fn instance(points: usize, at: f64) -> Instance {

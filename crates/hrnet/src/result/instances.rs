@@ -145,13 +145,13 @@ pub fn draw_schema(schema: &Schema) -> draw::Schema<'_> {
         names: (&schema.names[..]).into(),
         skeleton: (&schema.skeleton[..]).into(),
         flip_pairs: (&schema.flip_pairs[..]).into(),
-        set: schema.point_set().filter(|_| crate::tasks::row(schema.task).drawing.outlines),
+        set: schema.point_set().filter(|s| s.is_face()),
     }
 }
 
 /// How instances of a task are drawn.
 pub fn style(schema: &Schema, boxed: bool) -> PoseStyle {
-    let threshold = crate::tasks::row(schema.task).drawing.threshold;
+    let threshold = crate::tasks::row(schema.task).threshold;
     PoseStyle { threshold, boxes: boxed, labels: boxed, ..PoseStyle::default() }
 }
 

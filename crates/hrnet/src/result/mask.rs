@@ -71,7 +71,7 @@ impl Mask {
     }
 
     pub(super) fn overlay(&self, image: &Image, schema: &Schema) -> Image {
-        let (colours, style) = (palette(&schema.names), MaskStyle::default());
+        let (colours, style) = (palette(schema), MaskStyle::default());
         match mask::Mask::new(self.width, self.height, &self.classes) {
             Some(mask) => overlay_with_legend(image, &mask, &colours, &schema.names, &style),
             None => image.clone(),
@@ -103,15 +103,7 @@ pub(super) fn wide_columns(schema: &Schema) -> Vec<String> {
     header
 }
 
-/// The colours of the classes: those that a data set publishes where the names are its own.
-pub fn palette(names: &[String]) -> Palette {
-    let has = |name: &str| names.iter().any(|n| n.eq_ignore_ascii_case(name));
-    let known = match names.len() {
-        19 if has("rider") && has("terrain") => Palette::named("cityscapes"),
-        11 if has("pavement") && has("bicyclist") => Palette::named("camvid"),
-        20 if has("upper-clothes") => Palette::named("lip"),
-        150 => Palette::named("ade20k"),
-        _ => None,
-    };
-    known.unwrap_or_else(|| Palette::distinct(names.len()))
+/// The colours of the classes: those that their set publishes, where they are of a known one.
+pub fn palette(schema: &Schema) -> Palette {
+    schema.class_set().map_or_else(|| Palette::distinct(schema.names.len()), Palette::of_set)
 }

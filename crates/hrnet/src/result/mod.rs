@@ -14,9 +14,10 @@ pub use mask::{Mask, palette};
 
 use crate::error::Result;
 use crate::timing::TimeSplit;
-use hrnet_data::points::{PointSet, flip_permutation};
-use hrnet_formats::{Recipe, Task};
+use hrnet_data::sets::{ClassSet, PointSet, flip_permutation};
+use hrnet_formats::Recipe;
 use hrnet_image::Image;
+use hrnet_ir::Task;
 use serde_json::{Map, Value};
 
 /// What the numbers of a result stand for; one per model.
@@ -24,6 +25,10 @@ use serde_json::{Map, Value};
 pub struct Schema {
     /// What the model is for.
     pub task: Task,
+    /// The known set of the points: as the recipe names it, or by its names.
+    pub set: Option<&'static PointSet>,
+    /// The known set of the classes, where the recipe names it.
+    pub classes: Option<&'static ClassSet>,
     /// Names of the points or classes, one per output.
     pub names: Vec<String>,
     /// Lines between points, for drawing; 0-based.
@@ -37,33 +42,38 @@ impl Schema {
     pub fn of(recipe: &Recipe, outputs: usize) -> Self {
         let names = match crate::tasks::kind(recipe.task) {
             _ if recipe.names.len() == outputs => recipe.names.clone(),
-            Some(Kind::Instances) => point_names(outputs),
+            Some(Kind::Instances) => (0..outputs).map(|i| format!("point_{i}")).collect(),
             Some(Kind::Mask | Kind::Classes) | None => (0..outputs).map(|i| format!("class_{i}")).collect(),
         };
         let inside = |&[a, b]: &[usize; 2]| a < outputs && b < outputs;
         Self {
             task: recipe.task,
+            set: recipe.point_set(),
+            classes: recipe
+                .classes
+                .as_deref()
+                .and_then(ClassSet::by_name)
+                .filter(|c| c.classes.len() == outputs),
             names,
             skeleton: recipe.skeleton.iter().filter(|l| inside(l)).copied().collect(),
             flip_pairs: recipe.flip_pairs.iter().filter(|p| inside(p)).map(|&[a, b]| (a, b)).collect(),
         }
     }
 
-    /// The known point set of this size, whose outlines the drawing uses.
+    /// The known point set, whose outlines the drawing uses.
     pub fn point_set(&self) -> Option<&'static PointSet> {
-        PointSet::of_count(self.names.len())
+        self.set.or_else(|| PointSet::by_points(&self.names)).filter(|_| self.task.has_points())
+    }
+
+    /// The known class set, whose colours the drawing uses.
+    pub fn class_set(&self) -> Option<&'static ClassSet> {
+        self.classes.or_else(|| ClassSet::by_classes(&self.names)).filter(|_| !self.task.has_points())
     }
 
     /// The index of each point in the mirrored image.
     pub fn flip_permutation(&self) -> Vec<usize> {
         flip_permutation(self.names.len(), &self.flip_pairs)
     }
-}
-
-/// Names of points: those of a known set, or their numbers.
-pub fn point_names(points: usize) -> Vec<String> {
-    PointSet::of_count(points)
-        .map_or_else(|| (0..points).map(|i| format!("point_{i}")).collect(), PointSet::names)
 }
 
 /// What a task finds.

@@ -17,25 +17,15 @@ pub use points::{BoxPredictions, Convention, Place, PointOptions, Stages, TopDow
 pub use segmentation::{MEMORY, Resize, Scores, SegmentOptions, Segmenter, WORKING, Windows};
 
 use crate::error::{Result, bail};
-use crate::model::{LoadedModel, task_name};
+use crate::model::LoadedModel;
 use crate::result::{Kind, Predicted, Schema};
 use crate::timing::TimeSplit;
-use hrnet_formats::{Recipe, Task};
+use hrnet_formats::Recipe;
 use hrnet_image::Image;
+use hrnet_ir::Task;
 use hrnet_kernels::Pool;
 use row::Row;
 use std::sync::Arc;
-
-/// The tasks, in the order of the type.
-pub(crate) const ALL: [Task; 7] = [
-    Task::Pose,
-    Task::BottomUpPose,
-    Task::Face,
-    Task::Segmentation,
-    Task::Classification,
-    Task::Detection,
-    Task::Features,
-];
 
 /// What the library knows of a task. This is where a task is entered: the compiler asks for its row.
 pub(crate) fn row(task: Task) -> &'static Row {
@@ -114,7 +104,7 @@ impl Predictor {
         match row(task).predict {
             Some((_, load)) => load(loaded, pool, options),
             None => {
-                bail!("models for {} run through `hrnet run`, not through this verb", task_name(task))
+                bail!("models for {} run through `hrnet run`, not through this verb", task.title())
             }
         }
     }

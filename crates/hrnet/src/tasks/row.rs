@@ -16,20 +16,6 @@ pub(crate) struct Row {
     pub bundled: Option<(&'static str, &'static [u8])>,
     /// What its results are and what makes them; nothing where a network has no results of its own.
     pub predict: Option<(Kind, Load)>,
-    /// How points are drawn.
-    pub drawing: Drawing,
-}
-
-/// How points are drawn.
-#[derive(Clone, Copy)]
-pub(crate) struct Drawing {
-    /// Points with a lower score are hollow, and lines to them are left out.
+    /// Points with a lower score are drawn hollow, and lines to them left out.
     pub threshold: f32,
-    /// Whether the outlines of a known point set are drawn.
-    pub outlines: bool,
-}
-
-impl Drawing {
-    /// Of persons, and where there are no points.
-    pub const USUAL: Self = Self { threshold: 0.2, outlines: false };
 }

@@ -4,10 +4,11 @@
 //! is bounded; of the others it is known that they are there. A resumed run checks again where the data have changed since.
 
 use super::plots::read_log;
-use crate::config::{Task, TrainConfig};
+use crate::config::{TrainConfig, untrained};
 use crate::error::Result;
 use hrnet_data::check::{self, CheckOptions, Finding, Report, Severity};
 use hrnet_data::dataset::open::{Kind, LabelSet, OpenOptions, open};
+use hrnet_ir::Task;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
@@ -68,12 +69,13 @@ fn sets(config: &TrainConfig) -> Result<(Vec<LabelSet>, Vec<&'static str>)> {
     let read = |path: &Path, images: Option<&Path>| -> Result<LabelSet> {
         let (kind, images) = match config.task {
             Task::Face => (Kind::LandmarkCsv, Some(super::image_folder(images, path))),
-            Task::Pose | Task::BottomUp => {
+            Task::Pose | Task::BottomUpPose => {
                 (Kind::Coco, Some(crate::tasks::pose::train::image_root(path, images)))
             }
             Task::Segmentation => (Kind::SegList, images.map(Path::to_path_buf)),
             Task::Classification if path.is_dir() => (Kind::ClassFolder, None),
             Task::Classification => (Kind::ClassTable, images.map(Path::to_path_buf)),
+            task @ (Task::Detection | Task::Features) => return Err(untrained(task)),
         };
         Ok(open(path, &OpenOptions { kind: Some(kind), images, ..OpenOptions::default() })?)
     };

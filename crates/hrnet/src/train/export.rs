@@ -1,20 +1,19 @@
 //! A trained network as one file with its recipe.
 
 use super::job::Facts;
-use crate::config::{Task, TrainConfig};
+use crate::config::TrainConfig;
 use crate::error::Result;
-use hrnet_data::codec::heatmap::Decoder;
-use hrnet_formats::{self as formats, LoadOptions, Metric, Precision, Recipe, load, to_safetensors};
-use hrnet_ir::{Model, Weights};
+use hrnet_formats::{LoadOptions, Metric, Origins, Precision, Recipe, load, to_safetensors};
+use hrnet_ir::sets::{ClassSet, PointSet};
+use hrnet_ir::{Decoder, Model, Task, Weights};
 
 /// How the maps of a run are read.
-pub(crate) fn decoder(config: &TrainConfig) -> formats::Decoder {
-    match config.target.decoder {
-        _ if config.target.udp => formats::Decoder::Udp,
-        Decoder::LogQuadratic => formats::Decoder::LogQuadratic,
-        Decoder::Dark { .. } => formats::Decoder::Dark,
-        Decoder::Udp { .. } => formats::Decoder::Udp,
-        Decoder::Argmax | Decoder::QuarterOffset => formats::Decoder::ArgMaxQuarter,
+pub(crate) fn decoder(config: &TrainConfig) -> Decoder {
+    match config.target.decoder.decoder() {
+        _ if config.target.udp => Decoder::Udp,
+        // Kept as the reading that is trained by default: the maximum alone is for looking.
+        Decoder::ArgMax => Decoder::ArgMaxQuarter,
+        decoder => decoder,
     }
 }
 
@@ -25,7 +24,7 @@ pub(crate) fn recipe(config: &TrainConfig, model: &Model, facts: &Facts, metric:
     recipe.input_size = (h, w);
     recipe.mean = config.input.mean.map(widen);
     recipe.std = config.input.std.map(widen);
-    if config.task.has_points() {
+    if config.task.is_top_down() {
         recipe.padding = config.input.padding;
         recipe.sigma = Some(config.target.sigma);
         recipe.decoder = decoder(config);
@@ -36,7 +35,15 @@ pub(crate) fn recipe(config: &TrainConfig, model: &Model, facts: &Facts, metric:
         recipe.skeleton = facts.skeleton.clone();
         recipe.outlines = Vec::new();
     }
-    if config.task == Task::BottomUp {
+    // Whoever trains knows: nothing of it is a guess.
+    recipe.origins = Origins::default();
+    (recipe.points, recipe.classes) = (None, None);
+    if config.task.has_points() {
+        recipe.points = PointSet::by_points(&recipe.names).map(|s| s.name.to_string());
+    } else {
+        recipe.classes = ClassSet::by_classes(&recipe.names).map(|s| s.name.to_string());
+    }
+    if config.task == Task::BottomUpPose {
         recipe.sigma = Some(config.target.sigma);
     }
     let text = |s: &str| (!s.is_empty()).then(|| s.to_string());

@@ -3,11 +3,12 @@
 use super::network::largest;
 use super::{Case, Check, Setup};
 use crate::error::{Context, Result, bail, ensure};
-use hrnet_data::codec::heatmap::{Decoder, argmax, decode, encode_official_pose};
+use hrnet_data::codec::heatmap::{SubPixel, argmax, decode, encode_official_pose};
 use hrnet_data::geometry::{
     CropRule, IMAGENET_MEAN, IMAGENET_STD, pose_affine, pose_box_to_centre_scale, to_tensor,
 };
-use hrnet_data::metric::oks::{COCO_SIGMAS, PoseCandidate, oks_nms};
+use hrnet_data::metric::oks::{PoseCandidate, oks_nms};
+use hrnet_data::sets::COCO17;
 use hrnet_image::warp::warp_opencv5_u8;
 use hrnet_image::{DecodeOptions, Exif, Image, Limits, decode as decode_image};
 use serde::Deserialize;
@@ -121,8 +122,8 @@ pub(super) fn verify_decode(name: String, path: &Path, bytes: &[u8]) -> Result<C
         ensure!(counts == [joints; 3], "{}: {joints} maps, {counts:?} results", case.heatmaps);
         let rule = CropRule { centre: case.center, scale: case.scale_200px };
         let back = pose_affine(&rule, 0.0, w, h).and_then(|a| a.inverse()).context("a box without size")?;
-        let plain = decode(maps.data(), h, w, Decoder::Argmax);
-        let quarter = decode(maps.data(), h, w, Decoder::QuarterOffset);
+        let plain = decode(maps.data(), h, w, SubPixel::Argmax);
+        let quarter = decode(maps.data(), h, w, SubPixel::QuarterOffset);
         for j in 0..joints {
             different += usize::from((plain[j].point(), plain[j].score) != (case.argmax[j], case.scores[j]));
             let [x, y] = back.apply(quarter[j].point());
@@ -207,7 +208,7 @@ pub(super) fn verify_oks_nms(name: String, path: &Path, bytes: &[u8]) -> Result<
             let points = found.keypoints.chunks_exact(3).map(|p| [p[0], p[1]]).collect();
             poses.push(PoseCandidate { points, score: found.score, area: case.area });
         }
-        different += usize::from(oks_nms(&poses, &COCO_SIGMAS, case.threshold) != case.keep);
+        different += usize::from(oks_nms(&poses, COCO17.sigmas, case.threshold) != case.keep);
     }
     let checks = vec![Check::count(format!("images with other survivors, of {}", cases.len()), different)];
     Ok(Case { name, kind: "OKS NMS", checks })

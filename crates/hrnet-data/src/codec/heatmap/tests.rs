@@ -1,11 +1,11 @@
 use super::*;
-use crate::points::COCO17;
 use crate::rng::{Purpose, Rng};
+use crate::sets::COCO17;
 
 const SIDE: usize = 32;
 
 /// The mean distance of a decoder from the truth over Gaussians at random places, with noise.
-fn error(decoder: Decoder, sigma: f64, noise: f64) -> f64 {
+fn error(decoder: SubPixel, sigma: f64, noise: f64) -> f64 {
     let mut rng = Rng::new(3, Purpose::Other, 0, 0);
     let n = 400;
     let mut total = 0.0;
@@ -25,13 +25,13 @@ fn error(decoder: Decoder, sigma: f64, noise: f64) -> f64 {
 #[test]
 fn the_default_decoder_is_exact_on_its_own_target() {
     for sigma in [1.0, 1.5, 2.0, 3.0] {
-        assert!(error(Decoder::LogQuadratic, sigma, 0.0) < 1e-4);
+        assert!(error(SubPixel::LogQuadratic, sigma, 0.0) < 1e-4);
     }
     // Also at the very edge, where the window is cut.
     for c in [[0.3, 0.2], [-0.4, 31.3], [31.4, 15.5]] {
         let mut map = vec![0.0; SIDE * SIDE];
         encode_gaussian(c, 1.5, SIDE, SIDE, &mut map);
-        let p = decode(&map, SIDE, SIDE, Decoder::default())[0];
+        let p = decode(&map, SIDE, SIDE, SubPixel::default())[0];
         assert!((p.x - c[0]).hypot(p.y - c[1]) < 1e-4, "{c:?} {p:?}");
     }
 }
@@ -40,11 +40,11 @@ fn the_default_decoder_is_exact_on_its_own_target() {
 fn sub_pixel_decoders_beat_the_quarter_offset_also_under_noise() {
     for sigma in [1.5, 2.0] {
         for noise in [0.0, 0.01, 0.03] {
-            let quarter = error(Decoder::QuarterOffset, sigma, noise);
-            let argmax = error(Decoder::Argmax, sigma, noise);
-            let dark = error(Decoder::Dark { kernel: 11 }, sigma, noise);
-            let fit = error(Decoder::LogQuadratic, sigma, noise);
-            let udp = error(Decoder::Udp { kernel: 11 }, sigma, noise);
+            let quarter = error(SubPixel::QuarterOffset, sigma, noise);
+            let argmax = error(SubPixel::Argmax, sigma, noise);
+            let dark = error(SubPixel::Dark { kernel: 11 }, sigma, noise);
+            let fit = error(SubPixel::LogQuadratic, sigma, noise);
+            let udp = error(SubPixel::Udp { kernel: 11 }, sigma, noise);
             assert!(
                 quarter < argmax && dark < quarter && udp < quarter && fit < quarter / 2.0,
                 "{sigma} {noise}: {argmax} {quarter} {dark} {udp} {fit}"
@@ -57,13 +57,13 @@ fn sub_pixel_decoders_beat_the_quarter_offset_also_under_noise() {
 fn odd_maps_decode_without_a_panic() {
     for fill in [0.0, -1.0, 1.0, f32::NAN, f32::INFINITY, f32::MAX, 1e-40] {
         for decoder in [
-            Decoder::Argmax,
-            Decoder::QuarterOffset,
-            Decoder::Dark { kernel: 11 },
-            Decoder::Dark { kernel: 0 },
-            Decoder::Udp { kernel: 11 },
-            Decoder::Udp { kernel: 1 },
-            Decoder::LogQuadratic,
+            SubPixel::Argmax,
+            SubPixel::QuarterOffset,
+            SubPixel::Dark { kernel: 11 },
+            SubPixel::Dark { kernel: 0 },
+            SubPixel::Udp { kernel: 11 },
+            SubPixel::Udp { kernel: 1 },
+            SubPixel::LogQuadratic,
         ] {
             for (h, w) in [(1, 1), (1, 7), (5, 2), (8, 8)] {
                 let map = vec![fill; h * w];
@@ -81,7 +81,7 @@ fn odd_maps_decode_without_a_panic() {
     }
     // The first of equal maxima wins; a map without a positive value says (0, 0).
     assert_eq!(argmax(&[1.0, 3.0, 3.0]), (1, 3.0));
-    assert_eq!(decode(&[-2.0, -1.0], 1, 2, Decoder::Argmax)[0], Peak { x: 0.0, y: 0.0, score: -1.0 });
+    assert_eq!(decode(&[-2.0, -1.0], 1, 2, SubPixel::Argmax)[0], Peak { x: 0.0, y: 0.0, score: -1.0 });
 }
 
 #[test]

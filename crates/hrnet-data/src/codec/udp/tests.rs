@@ -1,5 +1,5 @@
 use super::*;
-use crate::codec::heatmap::{Decoder, decode};
+use crate::codec::heatmap::{SubPixel, decode};
 use crate::rng::{Purpose, Rng};
 
 const SIDE: usize = 48;
@@ -35,8 +35,8 @@ fn both_heads_are_nearer_to_the_truth_than_a_quarter() {
         let error = |p: Peak| (p.x - c[0]).hypot(p.y - c[1]);
         let mut map = vec![0.0; SIDE * SIDE];
         encode_gaussian(c, 2.0, SIDE, SIDE, &mut map);
-        quarter += error(decode(&map, SIDE, SIDE, Decoder::QuarterOffset)[0]);
-        dark += error(decode(&map, SIDE, SIDE, Decoder::Udp { kernel: 11 })[0]);
+        quarter += error(decode(&map, SIDE, SIDE, SubPixel::QuarterOffset)[0]);
+        dark += error(decode(&map, SIDE, SIDE, SubPixel::Udp { kernel: 11 })[0]);
         let mut maps = vec![0.0; 3 * SIDE * SIDE];
         assert_eq!(encode_combined(c, RADIUS_FACTOR, SIDE, SIDE, &mut maps), 1.0);
         combined += error(decode_combined(&maps, SIDE, SIDE, 11, RADIUS_FACTOR)[0]);

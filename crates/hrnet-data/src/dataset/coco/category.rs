@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::{Id, Notes, duplicate, entry};
 use crate::dataset::model::{Broken, Category, DataError, PairSource, Place, Reader, Seen, short};
 use crate::dataset::skeletons;
-use crate::points::PointSet;
+use crate::sets::{COCO_WHOLEBODY133, PointSet};
 
 #[derive(Deserialize)]
 struct RawCategory {
@@ -93,20 +93,12 @@ impl Categories {
             // The joined form of COCO-WholeBody repeats the 17 names of COCO.
             let is_body = category.points.len() == 17 && count == 133;
             if is_body {
-                let w = skeletons::whole_body();
-                (category.points, category.skeleton, category.flip_pairs) =
-                    (w.points, w.skeleton, w.flip_pairs);
-                category.pairs_from = PairSource::Known("coco_wholebody133");
+                take(category, &COCO_WHOLEBODY133);
             }
             return is_body;
         }
-        match PointSet::of_count(count).filter(|s| s.count == count) {
-            Some(set) => {
-                category.points = set.names();
-                category.skeleton = skeletons::lines_of(set);
-                category.flip_pairs = set.flip_pairs.to_vec();
-                category.pairs_from = PairSource::Known(set.name);
-            }
+        match PointSet::guess(count) {
+            Some(set) => take(category, set),
             None => category.points = (0..count).map(|i| format!("point_{i}")).collect(),
         }
         true
@@ -129,6 +121,14 @@ impl Categories {
         }
         self.list
     }
+}
+
+/// Gives a category the points of a set.
+fn take(category: &mut Category, set: &'static PointSet) {
+    category.points = set.names();
+    category.skeleton = set.drawn_lines();
+    category.flip_pairs = set.flip_pairs.to_vec();
+    category.pairs_from = PairSource::Known(set.name);
 }
 
 fn category(
@@ -156,7 +156,7 @@ fn category(
             return Err(bad(problem, "give every point its own name"));
         }
     }
-    let known = skeletons::by_names(&raw.keypoints);
+    let known = PointSet::by_points(&raw.keypoints);
     let line = |&[a, b]: &[i64; 2]| -> Option<[usize; 2]> {
         let of = |v: i64| usize::try_from(v.checked_sub(1)?).ok().filter(|&i| i < n);
         Some([of(a)?, of(b)?])
@@ -171,7 +171,7 @@ fn category(
         };
         match known {
             Some(k) => {
-                skeleton = k.skeleton.to_vec();
+                skeleton = k.drawn_lines();
                 notes.add(format!("{why}: the lines of {} are used instead", k.name), place);
             }
             None => notes.add(format!("{why}: those lines are left out"), place),
@@ -179,7 +179,7 @@ fn category(
     } else if skeleton.is_empty()
         && let Some(k) = known
     {
-        skeleton = k.skeleton.to_vec();
+        skeleton = k.drawn_lines();
     }
     let (flip_pairs, pairs_from) = match raw.flip_pairs {
         Some(pairs) => match checked_pairs(&pairs, n) {

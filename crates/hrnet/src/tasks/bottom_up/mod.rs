@@ -6,15 +6,14 @@ pub(crate) mod train;
 pub use predict::{BottomUp, Options, Persons};
 
 use super::Predictor;
-use super::row::{Drawing, Row};
+use super::row::Row;
 use crate::error::Result;
 use crate::model::LoadedModel;
 use crate::result::Kind;
 use hrnet_kernels::Pool;
 use std::sync::Arc;
 
-pub(super) const TASK: Row =
-    Row { bundled: None, predict: Some((Kind::Instances, load)), drawing: Drawing::USUAL };
+pub(super) const TASK: Row = Row { bundled: None, predict: Some((Kind::Instances, load)), threshold: 0.2 };
 
 fn load(loaded: LoadedModel, pool: Arc<Pool>, options: super::Options) -> Result<Predictor> {
     let model = BottomUp::new(loaded.weights, loaded.recipe, pool, options.bottom_up)?;

@@ -120,7 +120,7 @@ impl BottomUp {
         if options.flip && pairs.is_empty() && joints > 1 {
             bail!("the recipe has no flip pairs for its {joints} points: turn the flip test off");
         }
-        let flip = hrnet_data::points::flip_permutation(joints, &pairs);
+        let flip = hrnet_data::sets::flip_permutation(joints, &pairs);
         let net = recipe.model.build()?;
         let runner = Runner::new(&net, weights, pool)?;
         let schema = Schema::of(&recipe, joints);

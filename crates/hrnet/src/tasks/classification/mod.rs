@@ -6,7 +6,7 @@ pub(crate) mod train;
 
 pub use predict::{Classifier, ClassifyOptions};
 
-use super::row::{Drawing, Row};
+use super::row::Row;
 use super::{Options, Predictor};
 use crate::error::Result;
 use crate::model::LoadedModel;
@@ -14,8 +14,7 @@ use crate::result::Kind;
 use hrnet_kernels::Pool;
 use std::sync::Arc;
 
-pub(super) const TASK: Row =
-    Row { bundled: None, predict: Some((Kind::Classes, load)), drawing: Drawing::USUAL };
+pub(super) const TASK: Row = Row { bundled: None, predict: Some((Kind::Classes, load)), threshold: 0.2 };
 
 fn load(loaded: LoadedModel, pool: Arc<Pool>, options: Options) -> Result<Predictor> {
     let model = Classifier::new(loaded.weights, loaded.recipe, pool, options.classify)?;

@@ -120,10 +120,10 @@ impl Classifier {
     /// A model from weights and their recipe.
     pub fn new(weights: Weights, recipe: Recipe, pool: Arc<Pool>, options: ClassifyOptions) -> Result<Self> {
         let Head::Classify { classes, .. } = recipe.model.head else {
-            bail!("this is a model for {}, not for classification", crate::model::task_name(recipe.task));
+            bail!("this is a model for {}, not for classification", recipe.task.title());
         };
         if recipe.task != Task::Classification {
-            bail!("the recipe says {}, the network classifies", crate::model::task_name(recipe.task));
+            bail!("the recipe says {}, the network classifies", recipe.task.title());
         }
         let input = CentreInput::new(&recipe, &options)?;
         let net = recipe.model.build()?;

@@ -20,7 +20,7 @@ use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::cofw::CofwFile;
 use hrnet_data::dataset::model::{LandmarkSample, ReadOptions};
 use hrnet_data::metric::nme::{MeanShape, Nme, Normaliser};
-use hrnet_data::points::PointSet;
+use hrnet_data::sets::PointSet;
 use hrnet_formats::Task;
 use hrnet_image::{Image, Limits};
 use std::collections::HashMap;
@@ -227,7 +227,7 @@ impl FaceSet {
         if !self.parts.is_empty() {
             out.tables.push(self.parts_table(&predicted)?);
         }
-        let names = PointSet::of_count(self.points)
+        let names = PointSet::guess(self.points)
             .map_or_else(|| (0..self.points).map(|i| format!("point_{i}")).collect(), PointSet::names);
         out.tables.push(Table {
             key: "points",

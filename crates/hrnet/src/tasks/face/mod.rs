@@ -4,12 +4,12 @@ pub mod measure;
 pub(crate) mod train;
 
 use super::points;
-use super::row::{Drawing, Row};
+use super::row::Row;
 use crate::result::Kind;
 
 pub(super) const TASK: Row = Row {
     bundled: Some(("face68", include_bytes!("../../../models/face68.safetensors"))),
     predict: Some((Kind::Instances, points::load)),
     // Landmark maps have peaks even where nothing is seen; hollow points mark the least certain ones.
-    drawing: Drawing { threshold: 0.3, outlines: true },
+    threshold: 0.3,
 };

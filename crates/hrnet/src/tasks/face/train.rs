@@ -11,7 +11,7 @@ use evaluate::Evaluator;
 use hrnet_data::draw::{Style, Tile, draw_landmarks};
 use hrnet_data::geometry::Crop;
 use hrnet_data::loader::{BatchPlan, LandmarkSet, Landmarks, SampleSpec, SetOptions};
-use hrnet_data::points::PointSet;
+use hrnet_data::sets::PointSet;
 use hrnet_image::Image;
 use hrnet_image::warp::warp_bilinear_u8;
 use hrnet_ir::{Model, Weights};
@@ -107,7 +107,7 @@ impl Judge for FaceJudge {
             let mut image = warp_bilinear_u8(&*set.image(i)?, &map, TILE, TILE);
             let at =
                 |points: &[[f64; 2]]| -> Vec<[f64; 2]> { points.iter().map(|p| map.apply(*p)).collect() };
-            let points = PointSet::of_count(set.points());
+            let points = PointSet::guess(set.points());
             let plain = Style { colour: Some([255; 3]), lines: false, ..Style::default() };
             draw_landmarks(&mut image, &at(&set.samples()[i].points), None, points, &plain);
             draw_landmarks(&mut image, &at(&self.1[i]), None, points, &Style::default());

@@ -4,6 +4,6 @@ mod predict;
 
 pub use predict::Features;
 
-use super::row::{Drawing, Row};
+use super::row::Row;
 
-pub(super) const TASK: Row = Row { bundled: None, predict: None, drawing: Drawing::USUAL };
+pub(super) const TASK: Row = Row { bundled: None, predict: None, threshold: 0.2 };

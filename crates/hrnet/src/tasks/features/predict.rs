@@ -41,9 +41,8 @@ impl Features {
         let input = CentreInput::new(&recipe, &options)?;
         let [h, w] = input.size();
         net.shapes([1, 3, h, w]).context("the input size does not suit the network")?;
-        let runner = Runner::new(&net, weights, pool).with_context(|| {
-            format!("the trunk of a network for {}", crate::model::task_name(recipe.task))
-        })?;
+        let runner = Runner::new(&net, weights, pool)
+            .with_context(|| format!("the trunk of a network for {}", recipe.task.title()))?;
         Ok(Self { runner, input, channels: std::array::from_fn(|b| model.arch.channels(b)) })
     }
 

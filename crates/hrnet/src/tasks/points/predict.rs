@@ -21,17 +21,17 @@ use crate::result::{Instance, Point, Predicted, Schema};
 use crate::runner::Runner;
 use crate::tasks::{Options, Prediction, Request};
 use crate::timing::TimeSplit;
-use hrnet_data::codec::heatmap::{self, Decoder};
+use hrnet_data::codec::heatmap::{self, SubPixel};
 use hrnet_data::codec::{Protocol, udp};
 pub use hrnet_data::geometry::Convention;
 use hrnet_data::geometry::{
     Crop, CropRule, crop_face_official, input_to_heatmap, pose_affine, pose_box_to_centre_scale, to_tensor,
     udp_affine,
 };
-use hrnet_formats::{self as formats, Recipe, Task};
+use hrnet_formats::{self as formats, Recipe};
 use hrnet_image::Image;
 use hrnet_image::warp::{Affine, ColourMap, warp_bilinear_f32, warp_opencv_u8};
-use hrnet_ir::{Net, Tensor, Weights};
+use hrnet_ir::{Decoder, Net, Task, Tensor, Weights};
 use hrnet_kernels::Pool;
 use std::sync::Arc;
 use std::time::Instant;
@@ -47,7 +47,7 @@ pub struct PointOptions {
     /// Published crop and decoding, quirks included.
     pub protocol: Protocol,
     /// Instead of the recipe's decoder.
-    pub decoder: Option<Decoder>,
+    pub decoder: Option<SubPixel>,
     /// Move the maps of the mirrored crop by one pixel, or not; by the convention when `None`.
     pub shift: Option<bool>,
 }
@@ -108,7 +108,7 @@ pub struct TopDown {
     recipe: Recipe,
     schema: Schema,
     /// The recipe's decoder.
-    decoder: Decoder,
+    decoder: SubPixel,
     convention: Convention,
     /// Three maps per point: disc and offsets of UDP.
     combined: bool,
@@ -133,16 +133,17 @@ impl TopDown {
     }
 
     fn with(recipe: Recipe, batch: usize, runner: impl FnOnce(&Net) -> Result<Runner>) -> Result<Self> {
-        if !matches!(recipe.task, Task::Face | Task::Pose) {
-            bail!("this is a model for {:?}, not for points in boxes", recipe.task);
+        if !recipe.task.is_top_down() {
+            bail!("this is a model for {}, not for points in boxes", recipe.task.title());
         }
         let net = recipe.model.build()?;
         let (h, w) = recipe.input_size;
         let shapes = net.shapes([1, 3, h, w])?;
         let [_, maps, map_h, map_w] = shapes[net.outputs()[0].value.index()];
         let decoder = decoder_of(&recipe);
-        let combined = matches!(decoder, Decoder::Udp { .. }) && maps == 3 * recipe.names.len();
-        let schema = Schema::of(&recipe, if combined { maps / 3 } else { maps });
+        let points = recipe.point_count();
+        let combined = matches!(decoder, SubPixel::Udp { .. }) && points != maps;
+        let schema = Schema::of(&recipe, points);
         let convention = convention_of(recipe.task, recipe.decoder);
         let (runner, flip) = (runner(&net)?, schema.flip_permutation());
         Ok(Self { runner, schema, decoder, convention, combined, flip, maps: [map_h, map_w], recipe, batch })
@@ -174,9 +175,9 @@ impl TopDown {
     }
 
     /// The decoder that is used for these options.
-    pub fn decoder(&self, how: &PointOptions) -> Decoder {
+    pub fn decoder(&self, how: &PointOptions) -> SubPixel {
         let published = match (how.protocol, self.decoder) {
-            (Protocol::Official, Decoder::LogQuadratic) => Decoder::QuarterOffset,
+            (Protocol::Official, SubPixel::LogQuadratic) => SubPixel::QuarterOffset,
             (_, decoder) => decoder,
         };
         how.decoder.unwrap_or(published)
@@ -300,7 +301,8 @@ impl TopDown {
         if self.combined {
             udp::merge_flip_combined(maps, mirrored, h, w, &self.flip);
         } else {
-            let shift = how.shift.unwrap_or(self.convention == Convention::Corners);
+            let shift =
+                how.shift.or(self.recipe.flip_shift).unwrap_or(self.convention == Convention::Corners);
             heatmap::merge_flip(maps, mirrored, h, w, &self.flip, shift);
         }
     }
@@ -387,7 +389,9 @@ impl TopDown {
         let back = to_map.inverse().context("the box has no size")?;
         let decoder = self.decoder(how);
         let peaks = match (self.combined, decoder) {
-            (true, Decoder::Udp { kernel }) => udp::decode_combined(maps, mh, mw, kernel, udp::RADIUS_FACTOR),
+            (true, SubPixel::Udp { kernel }) => {
+                udp::decode_combined(maps, mh, mw, kernel, udp::RADIUS_FACTOR)
+            }
             (true, _) => bail!("a model with UDP's combined head has one decoder, udp"),
             (false, decoder) => heatmap::decode(maps, mh, mw, decoder),
         };
@@ -414,24 +418,25 @@ fn refined(found: &Instance, before: Place) -> Place {
 }
 
 /// The convention of a model by what it is for and how its maps are read.
-pub(crate) fn convention_of(task: Task, decoder: formats::Decoder) -> Convention {
+pub(crate) fn convention_of(task: Task, decoder: Decoder) -> Convention {
     match (task, decoder) {
-        (Task::Face, _) | (_, formats::Decoder::LogQuadratic) => Convention::Centres,
-        (_, formats::Decoder::Udp) => Convention::Unbiased,
-        _ => Convention::Corners,
+        (Task::Face, _) | (_, Decoder::LogQuadratic) => Convention::Centres,
+        (_, Decoder::Udp | Decoder::UdpCombined) => Convention::Unbiased,
+        (_, Decoder::ArgMax | Decoder::ArgMaxQuarter | Decoder::Dark) => Convention::Corners,
+        (_, Decoder::Associative | Decoder::ArgMaxClass | Decoder::TopK | Decoder::None) => {
+            Convention::Corners
+        }
     }
 }
 
-/// The decoder that a recipe names, with the published kernel for its deviation.
-fn decoder_of(recipe: &Recipe) -> Decoder {
+/// The decoder that a recipe names, with its blur or the published one for its deviation.
+fn decoder_of(recipe: &Recipe) -> SubPixel {
     // 11 for a deviation of 2, 17 for 3 (docs/official.md 2.7).
-    let kernel = if recipe.sigma.is_some_and(|s| s >= 2.5) { 17 } else { 11 };
+    let published = if recipe.sigma.is_some_and(|s| s >= 2.5) { 17 } else { 11 };
+    let kernel = recipe.blur_kernel.unwrap_or(published);
     match recipe.decoder {
-        formats::Decoder::LogQuadratic => Decoder::LogQuadratic,
-        formats::Decoder::Dark => Decoder::Dark { kernel },
         // Faces know UDP's decoder only as DARK: their crops are areas.
-        formats::Decoder::Udp if recipe.task == Task::Face => Decoder::Dark { kernel },
-        formats::Decoder::Udp => Decoder::Udp { kernel },
-        _ => Decoder::QuarterOffset,
+        Decoder::Udp if recipe.task == Task::Face => SubPixel::Dark { kernel },
+        decoder => SubPixel::of(decoder, kernel).unwrap_or(SubPixel::QuarterOffset),
     }
 }

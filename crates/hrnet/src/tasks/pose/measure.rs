@@ -26,7 +26,7 @@ use hrnet_data::dataset::model::{PoseSample, PoseSet};
 use hrnet_data::geometry::pose_box_to_centre_scale;
 use hrnet_data::metric::coco::ResultRow;
 use hrnet_data::metric::oks::{PoseCandidate, oks_nms, rescore, soft_oks_nms};
-use hrnet_data::points::MPII16;
+use hrnet_data::sets::MPII16;
 use std::path::Path;
 use std::str::FromStr;
 

@@ -4,11 +4,11 @@ pub mod measure;
 pub(crate) mod train;
 
 use super::points;
-use super::row::{Drawing, Row};
+use super::row::Row;
 use crate::result::Kind;
 
 pub(super) const TASK: Row = Row {
     bundled: Some(("pose14", include_bytes!("../../../models/pose14.safetensors"))),
     predict: Some((Kind::Instances, points::load)),
-    drawing: Drawing::USUAL,
+    threshold: 0.2,
 };

@@ -45,7 +45,7 @@ pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
         form: map_form(config, &model)?,
         padding: config.input.padding,
         convention: crate::tasks::points::convention_of(
-            hrnet_formats::Task::Pose,
+            hrnet_ir::Task::Pose,
             crate::train::export::decoder(config),
         ),
         combined: loss.is_combined(),

@@ -6,7 +6,7 @@ pub(crate) mod train;
 
 pub use predict::{MEMORY, Resize, Scores, SegmentOptions, Segmenter, WORKING, Windows};
 
-use super::row::{Drawing, Row};
+use super::row::Row;
 use super::{Options, Predictor};
 use crate::error::Result;
 use crate::model::LoadedModel;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub(super) const TASK: Row = Row {
     bundled: Some(("camvid11", include_bytes!("../../../models/camvid11.safetensors"))),
     predict: Some((Kind::Mask, load)),
-    drawing: Drawing::USUAL,
+    threshold: 0.2,
 };
 
 fn load(loaded: LoadedModel, pool: Arc<Pool>, options: Options) -> Result<Predictor> {

@@ -166,7 +166,7 @@ impl Segmenter {
     /// A model from weights and their recipe.
     pub fn new(weights: Weights, recipe: Recipe, pool: Arc<Pool>, options: SegmentOptions) -> Result<Self> {
         if recipe.task != Task::Segmentation {
-            bail!("this is a model for {}, not for segmentation", crate::model::task_name(recipe.task));
+            bail!("this is a model for {}, not for segmentation", recipe.task.title());
         }
         let (Head::Segment { classes, .. } | Head::Ocr { classes }) = recipe.model.head else {
             bail!("the recipe says segmentation, the network's head is {}", recipe.model.head);
@@ -176,7 +176,7 @@ impl Segmenter {
         let schema = Schema::of(&recipe, classes);
         let mut flip = schema.flip_permutation();
         if is_lip(&recipe) && recipe.flip_pairs.is_empty() {
-            let pairs = hrnet_data::dataset::label_map::LIP.flip_pairs;
+            let pairs = hrnet_data::sets::LIP.flip_pairs;
             pairs.iter().for_each(|&(a, b)| flip.swap(usize::from(a), usize::from(b)));
         }
         let (mean, std) = (recipe.mean.map(|v| v as f32), recipe.std.map(|v| v as f32));

@@ -20,7 +20,7 @@ fn found(points: &[[f64; 2]], bbox: [f64; 4], score: f64) -> Instance {
 
 /// Two persons of 14 LSP points in one image, the second without hips.
 fn lsp() -> (PoseSet, Vec<[f64; 2]>) {
-    let names = hrnet_data::dataset::skeletons::LSP14.points;
+    let names = hrnet_data::sets::LSP14.joints;
     let points: Vec<[f64; 2]> =
         (0..14).map(|i| [10.0 + 5.0 * f64::from(i), 20.0 + f64::from(i % 5) * 8.0]).collect();
     let flat = |hips: bool| -> Vec<f64> {
@@ -130,7 +130,7 @@ fn figures_of_a_run_are_those_of_pycocotools_on_its_file() {
             continue;
         };
         let sigmas = match &case["sigmas"] {
-            Value::Null if count == 17 => json!(hrnet_data::metric::oks::COCO_SIGMAS),
+            Value::Null if count == 17 => json!(hrnet_data::sets::COCO17.sigmas),
             Value::Null => continue,
             own => own.clone(),
         };
@@ -179,7 +179,7 @@ fn suppression_keeps_the_best_of_a_person() {
     let points = |x: f64| (0..17).map(|i| [x + f64::from(i), 50.0]).collect::<Vec<_>>();
     let person = |x: f64, score: f64| found(&points(x), [x, 0.0, 60.0, 100.0], score);
     let all = || vec![person(10.0, 0.5), person(10.5, 0.8), person(300.0, 0.6)];
-    let sigmas = hrnet_data::metric::oks::COCO_SIGMAS;
+    let sigmas = hrnet_data::sets::COCO17.sigmas;
     let scores = |how, protocol| -> Vec<f64> {
         suppress(all(), how, &sigmas, [192, 256], protocol).iter().map(|i| i.score).collect()
     };
