@@ -32,10 +32,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("hrnet-cli", &["*"]),
     ("hrnet-testkit", &["*"]),
+    ("hrnet-bench", &["*"]),
     ("xtask", &[]),
 ];
 /// Crates that nothing which ships may use.
-const DEV_ONLY: &[&str] = &["hrnet-testkit", "xtask"];
+const DEV_ONLY: &[&str] = &["hrnet-testkit", "hrnet-bench", "xtask"];
 
 /// The crate that may hold unsafe code, and the file with the number of uses in its `src`.
 const UNSAFE_CRATE: &str = "crates/hrnet-kernels";
@@ -211,7 +212,7 @@ fn unfinished(source: &Source, report: &mut Report) {
             report.fail(format!("{}: ignored test", source.place(at)));
         }
     }
-    if !["crates/hrnet", "xtask"].contains(&source.file.package()) && !source.is_dev_only() {
+    if !["bench", "crates/hrnet-cli", "xtask"].contains(&source.file.package()) && !source.is_dev_only() {
         for name in ["print", "println", "eprint", "eprintln"] {
             for at in macros(&source.code, name) {
                 report.fail(format!("{}: {name}! in a library", source.place(at)));

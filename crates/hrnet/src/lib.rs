@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod error;
+mod front;
 pub mod io;
 pub mod measure;
 pub mod model;
@@ -24,4 +25,9 @@ pub mod verify;
 pub mod yacs;
 
 pub use error::{Error, ErrorKind, Result};
+pub use front::{
+    Builder, FeatureMap, FeatureModel, Frame, Frames, Image, Model, NamedClass, NamedPoint, Prediction,
+    Predictions, Training, Video,
+};
+pub use result::{FrameTime, Instance, Mask, Point, Predicted, Schema};
 pub use stop::{Interrupted, Stop, Watch};

@@ -1,8 +1,9 @@
 //! Prints GFLOP/s of the convolution kernels on a few shapes: forward, backward-data and weight gradient.
 //!
-//! `cargo run --release -p hrnet-kernels --example time_conv -- [threads] [batch] [case ...]`, a case being
+//! `cargo run --release -p hrnet-bench --bin time_conv -- [threads] [batch] [case ...]`, a case being
 //! for instance `ic64ih64iw48oc64k3s1p1`, with `x24` behind it: 24 of them with own weights, one after the other,
 //! as in a network whose weights are larger than the caches. The level follows `HRNET_ISA`.
+#![forbid(unsafe_code)]
 
 use hrnet_kernels::*;
 
