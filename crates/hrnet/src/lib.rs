@@ -29,5 +29,8 @@ pub use front::{
     Builder, FeatureMap, FeatureModel, Frame, Frames, Image, Model, NamedClass, NamedPoint, Prediction,
     Predictions, Training, Video,
 };
+pub use hrnet_data::codec::Protocol;
+pub use hrnet_image::{Exif, Limits};
+pub use hrnet_ir::{Decoder, Task};
 pub use result::{FrameTime, Instance, Mask, Point, Predicted, Schema};
 pub use stop::{Interrupted, Stop, Watch};
