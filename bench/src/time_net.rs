@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use hrnet_engine::{Engine, EngineOptions, Profile, Session};
-use hrnet_ir::{formula, zoo};
+use hrnet_ir::zoo;
 use hrnet_kernels::Pool;
+use hrnet_proof::formula;
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -5,8 +5,9 @@
 //! are printed: `bench/peers/train_step.py` alternates it with PyTorch.
 #![forbid(unsafe_code)]
 
-use hrnet_ir::{Arch, Fuse, Head, Model, formula};
+use hrnet_ir::{Arch, Fuse, Head, Model};
 use hrnet_kernels::{Isa, Pool};
+use hrnet_proof::formula;
 use hrnet_train::{
     Batch, HeatmapLoss, HeatmapMse, Init, Loss, OptimizerConfig, Target, TrainOptions, Trainer, init,
 };
