@@ -4,7 +4,7 @@
 //! `out/pose_in_boxes.png`.
 #![forbid(unsafe_code)]
 
-use hrnet::{Image, Model};
+use hrnet::{Error, ErrorKind, Image, Model};
 
 fn main() -> hrnet::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -12,9 +12,11 @@ fn main() -> hrnet::Result<()> {
     // x, y, width, height in pixels: from a detector, from labels, by hand.
     let mut boxes = Vec::new();
     for text in arguments {
-        let numbers: Result<Vec<f64>, _> = text.split(',').map(str::parse).collect();
-        let numbers = numbers?;
-        boxes.push([numbers[0], numbers[1], numbers[2], numbers[3]]);
+        let numbers: Vec<f64> = text.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        let [x, y, w, h] = numbers[..] else {
+            return Err(Error::new(ErrorKind::Invalid, format!("{text}: a box is X,Y,W,H")));
+        };
+        boxes.push([x, y, w, h]);
     }
     if boxes.is_empty() {
         boxes.push([0.0, 60.0, 345.0, 450.0]);

@@ -1,5 +1,6 @@
 //! modules beside it and says the same as the command line, to the bit.
 
+mod evaluation;
 mod features;
 mod open;
 mod picture;

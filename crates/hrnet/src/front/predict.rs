@@ -58,6 +58,10 @@ impl Model {
         Self { predictor, schema, pool }
     }
 
+    pub(super) fn predictor_mut(&mut self) -> &mut Predictor {
+        &mut self.predictor
+    }
+
     pub(super) fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
