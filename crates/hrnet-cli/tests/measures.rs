@@ -5,9 +5,9 @@ mod common;
 
 use common::Scratch;
 use hrnet::measure::Measured;
-use hrnet::measure::classification::{measure_classification, read_classes};
-use hrnet::measure::segmentation::{SegmentationMeasure, measure_segmentation, read_masks};
-use hrnet::task::{Classifier, ClassifyOptions, Features, SegmentOptions, Segmenter};
+use hrnet::tasks::classification::measure::{measure_classification, read_classes};
+use hrnet::tasks::segmentation::measure::{SegmentationMeasure, measure_segmentation, read_masks};
+use hrnet::tasks::{Classifier, ClassifyOptions, Features, SegmentOptions, Segmenter};
 use hrnet_data::dataset::label_map::CAMVID;
 use hrnet_formats::Recipe;
 use hrnet_image::mask_png::encode_ids;

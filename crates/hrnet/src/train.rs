@@ -1,23 +1,18 @@
 //! Training runs: the run folder, batches from a data set, progress and log.
 
-mod bottom_up;
-mod classification;
 mod data_check;
-mod export;
-mod face;
+pub(crate) mod export;
 mod folder;
 mod follower;
 mod group;
-mod job;
+pub(crate) mod job;
 mod kept;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod observer;
 mod plots;
-mod pose;
 mod rate;
-mod segmentation;
-mod source;
+pub(crate) mod source;
 mod start;
 mod tensorboard;
 
@@ -289,11 +284,19 @@ fn check_same_run(before: &str, now: &str) -> Result<()> {
 }
 
 /// Opens labels that are learned from.
-fn open_to_train(path: &Path, want: &'static [Content], images: Option<&Path>) -> Result<LabelSet> {
+pub(crate) fn open_to_train(
+    path: &Path,
+    want: &'static [Content],
+    images: Option<&Path>,
+) -> Result<LabelSet> {
     Ok(open(path, &OpenOptions::wanting(Purpose::Train, want, images))?)
 }
 
 /// Opens labels by which a run is judged.
-fn open_to_judge(path: &Path, want: &'static [Content], images: Option<&Path>) -> Result<LabelSet> {
+pub(crate) fn open_to_judge(
+    path: &Path,
+    want: &'static [Content],
+    images: Option<&Path>,
+) -> Result<LabelSet> {
     Ok(open(path, &OpenOptions::wanting(Purpose::Measure, want, images))?)
 }

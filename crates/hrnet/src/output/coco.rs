@@ -5,7 +5,7 @@
 use super::sink::Sink;
 use super::{WriterOptions, Written};
 use crate::error::{Context, Result, bail};
-use crate::result::{Found, ImageResult};
+use crate::result::{ImageResult, Predicted};
 use hrnet_data::dataset::open::{Content, OpenOptions, Purpose, file_name, open};
 use hrnet_data::metric::coco::ResultRow;
 use std::collections::{HashMap, HashSet};
@@ -30,7 +30,7 @@ impl Results {
     }
 
     pub(super) fn add(&mut self, result: &ImageResult) -> Result<()> {
-        let Found::Instances(instances) = &result.found else {
+        let Predicted::Instances(instances) = &result.predicted else {
             bail!("{}: COCO results are made of points", result.input)
         };
         if let Some(ids) = &self.ids

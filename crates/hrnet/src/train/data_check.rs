@@ -45,7 +45,7 @@ pub(super) fn before(config: &TrainConfig, resumed: Option<&Path>) -> Result<Opt
     }
     let mut options = CheckOptions { most_images: Some(MOST_IMAGES), ..CheckOptions::default() };
     if config.task == Task::Segmentation {
-        options.label_map = Some(super::segmentation::classes(config)?.0);
+        options.label_map = Some(crate::tasks::segmentation::train::classes(config)?.0);
     }
     let report = check::run(&sets, &options);
     let ruins = tell(&report, &names, started);
