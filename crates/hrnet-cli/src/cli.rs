@@ -14,7 +14,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hrnet::model::NamedFacts;
 use hrnet::source::check_box;
-use hrnet::task::{ClassifyOptions, Find, bottom_up};
+use hrnet::tasks::{ClassifyOptions, PointOptions, bottom_up};
 use hrnet_data::codec;
 use hrnet_data::codec::heatmap::SubPixel;
 use hrnet_image::resize::Filter;
@@ -216,11 +216,11 @@ impl Points {
     }
 
     /// The same for the tasks.
-    fn find(&self, flip: bool, protocol: Protocol) -> Find {
+    fn options(&self, flip: bool, protocol: Protocol) -> PointOptions {
         // The published width: 11 fits the usual deviation of 2 heat-map pixels.
         let kernel = self.blur.unwrap_or(11);
         let decoder = self.decoder.and_then(|decoder| SubPixel::of(decoder, kernel));
-        Find { flip, protocol: protocol.into(), decoder, shift: self.shift_heatmap }
+        PointOptions { flip, protocol: protocol.into(), decoder, shift: self.shift_heatmap }
     }
 }
 

@@ -5,7 +5,7 @@ mod common;
 
 use common::{FACE, Scratch, astronaut, bytes, hrnet};
 use hrnet::output::{Format, Target, Writer, WriterOptions};
-use hrnet::result::{Found, ImageResult, Instance, Mask, Point, Ranked, Schema};
+use hrnet::result::{ImageResult, Instance, Mask, Point, Predicted, Ranked, Schema};
 use hrnet::source::{Options, Sources};
 use hrnet::timing::TimeSplit;
 use hrnet_formats::Task;
@@ -134,12 +134,12 @@ fn every_format_of_every_task() {
     let points = vec![Point { at: [3.5, 4.25], score: 0.5 }; 68];
     let face = Instance { bbox: [1.0, 2.0, 30.0, 40.0], score: 0.5, points, track: None, raw: None };
     let cases = [
-        (schema(Task::Face, 68), Found::Instances(vec![face.clone(), face])),
+        (schema(Task::Face, 68), Predicted::Instances(vec![face.clone(), face])),
         (
             schema(Task::Segmentation, 3),
-            Found::Mask(Mask { width: 2, height: 2, classes: vec![0, 1, 2, 255] }),
+            Predicted::Mask(Mask { width: 2, height: 2, classes: vec![0, 1, 2, 255] }),
         ),
-        (schema(Task::Classification, 4), Found::Classes(vec![Ranked { class: 3, probability: 0.5 }])),
+        (schema(Task::Classification, 4), Predicted::Classes(vec![Ranked { class: 3, probability: 0.5 }])),
     ];
     let mut files = 0;
     for (case, (schema, found)) in cases.into_iter().enumerate() {
@@ -162,7 +162,7 @@ fn every_format_of_every_task() {
                     width: 2,
                     height: 2,
                     exif_orientation: 1,
-                    found: found.clone(),
+                    predicted: found.clone(),
                     time: TimeSplit::default(),
                 };
                 writer.add(&result).unwrap();

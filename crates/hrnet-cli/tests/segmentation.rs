@@ -1,7 +1,7 @@
 //! Segmentation through the library: against PyTorch, tiles against the whole, and the bound on memory.
 #![forbid(unsafe_code)]
 
-use hrnet::task::{Resize, SegmentOptions, Segmenter, Windows};
+use hrnet::tasks::{Resize, SegmentOptions, Segmenter, Windows};
 use hrnet_data::codec::Protocol;
 use hrnet_formats::Recipe;
 use hrnet_image::Image;

@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
-use hrnet::task::{MEMORY, Resize, SegmentOptions, Segmenter};
+use hrnet::tasks::{MEMORY, Resize, SegmentOptions, Segmenter};
 use hrnet::timing::peak_memory;
 use hrnet_formats::Recipe;
 use hrnet_image::Image;

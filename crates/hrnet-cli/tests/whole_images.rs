@@ -6,8 +6,8 @@ mod common;
 
 use common::{Scratch, bytes, hrnet, json_file};
 use hrnet::result::Instance;
-use hrnet::task::bottom_up::{BottomUp, Options};
-use hrnet::task::{Classifier, ClassifyOptions};
+use hrnet::tasks::bottom_up::{BottomUp, Options};
+use hrnet::tasks::{Classifier, ClassifyOptions};
 use hrnet_formats::{Precision, Recipe, to_safetensors};
 use hrnet_image::{Image, decode, encode_png};
 use hrnet_ir::{Arch, Head, Model, Weights};

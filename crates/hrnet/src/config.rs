@@ -3,13 +3,13 @@
 //! `task` decides which keys `[data]`, `[augment]`, `[target]` and `train.loss` may hold; an unknown key is an error that names
 //! the nearest known one.
 
+mod losses;
 mod parse;
-mod recipe;
 mod sections;
 
+pub use losses::{FreezeSection, LossSection, MapLoss, OtherMapLoss};
 pub use parse::Overrides;
 pub(crate) use parse::distance;
-pub use recipe::{FreezeSection, LossSection, MapLoss, OtherMapLoss};
 pub use sections::{
     AboutSection, AugmentSection, ClassNames, ClassWeights, DataSection, InputSection, ModelSection,
     PointMetric, SegmentHead, TargetSection, TrainSection,

@@ -1,17 +1,19 @@
 //! Models by path, and the ones that are built in.
 
 use crate::error::{Context, Result, bail};
+use crate::tasks::row;
 use hrnet_formats::{Checkpoint, LoadOptions, LoadReport, Meta, Origin, Recipe, load, load_path};
 use hrnet_ir::sets::PointSet;
 use hrnet_ir::{Decoder, Model, Task, Weights};
 use std::path::Path;
 
-/// The built-in models (see docs/models.md): task, name, file.
-const BUNDLED: [(Task, &str, &[u8]); 3] = [
-    (Task::Face, "face68", include_bytes!("../models/face68.safetensors")),
-    (Task::Pose, "pose14", include_bytes!("../models/pose14.safetensors")),
-    (Task::Segmentation, "camvid11", include_bytes!("../models/camvid11.safetensors")),
-];
+/// Task and name of every built-in model.
+pub fn bundled() -> impl Iterator<Item = (Task, &'static str)> {
+    // The first is the one for those who name no task.
+    let mut tasks = Task::ALL;
+    tasks.sort_by_key(|task| *task != Task::Face);
+    tasks.into_iter().filter_map(|task| Some((task, row(task).bundled?.0)))
+}
 
 /// Weights with the facts to use them.
 #[derive(Debug, Clone)]
@@ -37,17 +39,27 @@ impl LoadedModel {
 
     /// The built-in model of a task.
     pub fn bundled(task: Task) -> Result<Self> {
-        let Some((name, bytes)) = BUNDLED.iter().find(|(t, ..)| *t == task).map(|(_, n, b)| (n, b)) else {
-            let known: Vec<String> = BUNDLED.iter().map(|(t, n, _)| format!("{n} ({})", t.title())).collect();
+        let Some((name, bytes)) = row(task).bundled else {
+            let known: Vec<String> =
+                bundled().map(|(task, name)| format!("{name} ({})", task.title())).collect();
             bail!(
                 "there is no built-in model for {}; name a checkpoint with --model (built in: {})",
                 task.title(),
                 known.join(", ")
             );
         };
-        let checkpoint =
-            load(bytes, &LoadOptions::default()).with_context(|| format!("the built-in {name}"))?;
-        Self::from_checkpoint(checkpoint)
+        Self::from_bytes(bytes).with_context(|| format!("the built-in {name}"))
+    }
+
+    /// The built-in model of this name.
+    pub fn built_in(name: &str) -> Option<Result<Self>> {
+        let (task, _) = bundled().find(|(_, known)| *known == name)?;
+        Some(Self::bundled(task))
+    }
+
+    /// Reads a checkpoint held in memory.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::from_checkpoint(load(bytes, &LoadOptions::default())?)
     }
 
     /// The model of a path, which must be for the task if one is named; without a path the built-in model of the task, or

@@ -12,7 +12,7 @@ mod openpose;
 mod sink;
 
 use crate::error::{Result, bail};
-use crate::result::{Found, FrameTime, ImageResult, Schema};
+use crate::result::{FrameTime, ImageResult, Kind, Schema};
 use crate::timing::Timing;
 use hrnet_formats::Task;
 use std::collections::HashMap;
@@ -109,15 +109,16 @@ impl Format {
 
     /// Whether results of this task can be written so; the error says what can.
     pub fn check(self, task: Task) -> Result<()> {
-        let points = matches!(task, Task::Pose | Task::BottomUpPose | Task::Face);
+        let kind = crate::tasks::kind(task);
+        let (points, mask) = (kind == Some(Kind::Instances), kind == Some(Kind::Mask));
         let fits = match self {
             Self::Json | Self::Jsonl | Self::Csv | Self::CsvLong => true,
             Self::Coco | Self::Openpose | Self::Openpose18 => points,
-            Self::Masks | Self::PaletteMasks => task == Task::Segmentation,
+            Self::Masks | Self::PaletteMasks => mask,
         };
         if !fits {
             let what = if points { "points" } else { "no points" };
-            let masks = if task == Task::Segmentation { ", masks and palette-masks" } else { "" };
+            let masks = if mask { ", masks and palette-masks" } else { "" };
             let forms = if points { ", coco, openpose and openpose18" } else { masks };
             bail!(
                 "results of this model have {what} and cannot be written as {}; json, jsonl, csv, csv-long{forms} can",
@@ -168,11 +169,11 @@ impl Default for WriterOptions {
 
 /// Writes results in one format.
 pub struct Writer {
-    kind: Kind,
+    form: Form,
     schema: Schema,
 }
 
-enum Kind {
+enum Form {
     Json(json::Whole),
     Jsonl(json::Lines),
     Csv(csv::Table),
@@ -200,22 +201,22 @@ impl Writer {
             }
             Target::Path(path) => crate::io::create_folder(path).map(|()| path.clone()),
         };
-        let kind = match format {
-            Format::Json => Kind::Json(json::Whole::new(sink::Sink::whole(to)?, schema)),
-            Format::Jsonl => Kind::Jsonl(json::Lines::new(sink::Sink::streaming(to)?)),
-            Format::Csv => Kind::Csv(csv::Table::wide(sink::Sink::whole(to)?, schema, options.top)?),
-            Format::CsvLong => Kind::Csv(csv::Table::long(sink::Sink::whole(to)?, schema)?),
-            Format::Coco => Kind::Coco(coco::Results::new(sink::Sink::whole(to)?, options)),
+        let form = match format {
+            Format::Json => Form::Json(json::Whole::new(sink::Sink::whole(to)?, schema)),
+            Format::Jsonl => Form::Jsonl(json::Lines::new(sink::Sink::streaming(to)?)),
+            Format::Csv => Form::Csv(csv::Table::wide(sink::Sink::whole(to)?, schema, options.top)?),
+            Format::CsvLong => Form::Csv(csv::Table::long(sink::Sink::whole(to)?, schema)?),
+            Format::Coco => Form::Coco(coco::Results::new(sink::Sink::whole(to)?, options)),
             Format::Openpose => {
-                Kind::Openpose(openpose::Folder::new(folder()?, Layout::Body25, options.min_point_score))
+                Form::Openpose(openpose::Folder::new(folder()?, Layout::Body25, options.min_point_score))
             }
             Format::Openpose18 => {
-                Kind::Openpose(openpose::Folder::new(folder()?, Layout::Coco18, options.min_point_score))
+                Form::Openpose(openpose::Folder::new(folder()?, Layout::Coco18, options.min_point_score))
             }
-            Format::Masks => Kind::Masks(masks::Folder::ids(folder()?)),
-            Format::PaletteMasks => Kind::Masks(masks::Folder::palette(folder()?, &options.palette)),
+            Format::Masks => Form::Masks(masks::Folder::ids(folder()?)),
+            Format::PaletteMasks => Form::Masks(masks::Folder::palette(folder()?, &options.palette)),
         };
-        Ok(Self { kind, schema: schema.clone() })
+        Ok(Self { form, schema: schema.clone() })
     }
 
     /// Adds the result of the next image.
@@ -225,76 +226,40 @@ impl Writer {
 
     /// Adds the result of the next image; `overlay` is the picture that was made of it, which the JSON names.
     pub fn add_with(&mut self, result: &ImageResult, overlay: Option<&Path>) -> Result<()> {
-        check(result, &self.schema)?;
-        match &mut self.kind {
-            Kind::Json(w) => w.add(result, &self.schema, overlay),
-            Kind::Jsonl(w) => w.add(result, &self.schema, overlay),
-            Kind::Csv(w) => w.add(result, &self.schema),
-            Kind::Coco(w) => w.add(result),
-            Kind::Openpose(w) => w.add(result, &self.schema),
-            Kind::Masks(w) => w.add(result),
+        result.predicted.check(&self.schema, &result.input)?;
+        match &mut self.form {
+            Form::Json(w) => w.add(result, &self.schema, overlay),
+            Form::Jsonl(w) => w.add(result, &self.schema, overlay),
+            Form::Csv(w) => w.add(result, &self.schema),
+            Form::Coco(w) => w.add(result),
+            Form::Openpose(w) => w.add(result, &self.schema),
+            Form::Masks(w) => w.add(result),
         }
     }
 
     /// Notes an input that could not be read. JSON and JSON lines list it; the other formats have no place for it.
     pub fn failed(&mut self, input: &str, frame: Option<FrameTime>, error: &str) -> Result<()> {
-        match &mut self.kind {
-            Kind::Json(w) => {
+        match &mut self.form {
+            Form::Json(w) => {
                 w.failed(input, frame, error);
                 Ok(())
             }
-            Kind::Jsonl(w) => w.failed(input, frame, error),
-            Kind::Csv(_) | Kind::Coco(_) | Kind::Openpose(_) | Kind::Masks(_) => Ok(()),
+            Form::Jsonl(w) => w.failed(input, frame, error),
+            Form::Csv(_) | Form::Coco(_) | Form::Openpose(_) | Form::Masks(_) => Ok(()),
         }
     }
 
     /// Puts the file in place. A writer that is dropped instead leaves no file (JSON lines: what was written).
     pub fn finish(self, timing: Option<&Timing>) -> Result<Written> {
-        match self.kind {
-            Kind::Json(w) => w.finish(timing),
-            Kind::Jsonl(w) => w.finish(),
-            Kind::Csv(w) => w.finish(),
-            Kind::Coco(w) => w.finish(),
-            Kind::Openpose(w) => Ok(w.finish()),
-            Kind::Masks(w) => Ok(w.finish()),
+        match self.form {
+            Form::Json(w) => w.finish(timing),
+            Form::Jsonl(w) => w.finish(),
+            Form::Csv(w) => w.finish(),
+            Form::Coco(w) => w.finish(),
+            Form::Openpose(w) => Ok(w.finish()),
+            Form::Masks(w) => Ok(w.finish()),
         }
     }
-}
-
-/// A result that does not fit its schema is a mistake of the caller; it must not become a file with shifted columns.
-fn check(result: &ImageResult, schema: &Schema) -> Result<()> {
-    let names = schema.names.len();
-    match &result.found {
-        Found::Instances(instances) => {
-            for (i, instance) in instances.iter().enumerate() {
-                let raw = instance.raw.as_ref().map_or(names, Vec::len);
-                if instance.points.len() != names || raw != names {
-                    let found = instance.points.len();
-                    bail!(
-                        "{}: instance {i} has {found} points ({raw} unsmoothed), the model has {names}",
-                        result.input
-                    );
-                }
-            }
-        }
-        Found::Mask(mask) => {
-            if mask.width.checked_mul(mask.height) != Some(mask.classes.len()) {
-                bail!(
-                    "{}: a mask of {}x{} has {} pixels",
-                    result.input,
-                    mask.width,
-                    mask.height,
-                    mask.classes.len()
-                );
-            }
-        }
-        Found::Classes(ranked) => {
-            if let Some(r) = ranked.iter().find(|r| r.class >= names) {
-                bail!("{}: class {} of a model with {names} classes", result.input, r.class);
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

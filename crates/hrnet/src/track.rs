@@ -5,7 +5,7 @@
 
 mod one_euro;
 
-use crate::result::{Found, FrameTime, ImageResult, Instance};
+use crate::result::{FrameTime, ImageResult, Instance, Predicted};
 use hrnet_data::codec::bottom_up::assign;
 use hrnet_data::metric::oks::{PoseCandidate, oks};
 use hrnet_data::sets::COCO17;
@@ -256,7 +256,8 @@ impl Follow {
     /// to no video are left alone.
     pub fn update(&mut self, clip: Option<usize>, result: &mut ImageResult) {
         let (Some(clip), Some(FrameTime { index, seconds })) = (clip, result.frame) else { return };
-        let (Some(tracker), Found::Instances(instances)) = (&mut self.tracker, &mut result.found) else {
+        let (Some(tracker), Predicted::Instances(instances)) = (&mut self.tracker, &mut result.predicted)
+        else {
             return;
         };
         if self.clip != Some(clip) {

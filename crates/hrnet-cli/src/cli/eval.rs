@@ -3,8 +3,8 @@
 use super::segmentation::Segmentation;
 use super::{BottomUp, Classify, Compute, Points, Protocol, tasks};
 use clap::Args;
-use hrnet::measure::pose::Metric;
-use hrnet::task::{Find, Options};
+use hrnet::tasks::pose::measure::Metric;
+use hrnet::tasks::{Options, PointOptions};
 use hrnet_ir::Task;
 use std::path::PathBuf;
 
@@ -98,15 +98,15 @@ Examples:
 
 impl Eval {
     /// How boxes are looked at.
-    pub fn find(&self) -> Find {
-        self.points.find(self.flip, self.protocol)
+    pub fn point_options(&self) -> PointOptions {
+        self.points.options(self.flip, self.protocol)
     }
 
     /// How images are looked at.
     pub fn task_options(&self) -> Options {
         let protocol = self.protocol.into();
         Options {
-            find: self.find(),
+            points: self.point_options(),
             bottom_up: self.bottom_up.options(self.flip, protocol, &self.segmentation.scales),
             segment: self.segmentation.options(self.flip, protocol),
             classify: self.classify.options(),

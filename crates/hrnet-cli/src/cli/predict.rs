@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::TypedValueParser;
 use hrnet::output::Format;
 use hrnet::source::{self, BoxOptions};
-use hrnet::task::{Find, Options};
+use hrnet::tasks::{Options, PointOptions};
 use hrnet::track::{Follow, Likeness, Smoothing, TrackOptions};
 use hrnet_image::Exif;
 use hrnet_ir::Task;
@@ -114,7 +114,7 @@ impl Predict {
     pub fn task_options(&self) -> Options {
         let protocol = self.protocol.into();
         Options {
-            find: self.find(),
+            points: self.point_options(),
             refine: self.refine,
             keep_stages: self.dump_stages.is_some() || self.heat_maps,
             boxes: None,
@@ -124,8 +124,8 @@ impl Predict {
         }
     }
 
-    fn find(&self) -> Find {
-        self.points.find(self.flip, self.protocol)
+    fn point_options(&self) -> PointOptions {
+        self.points.options(self.flip, self.protocol)
     }
 }
 

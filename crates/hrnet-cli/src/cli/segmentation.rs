@@ -2,7 +2,7 @@
 
 use super::parse_size;
 use clap::Args;
-use hrnet::task::{MEMORY, Resize, SegmentOptions, WORKING, Windows};
+use hrnet::tasks::{MEMORY, Resize, SegmentOptions, WORKING, Windows};
 use hrnet_data::codec::Protocol;
 
 /// Options of segmentation.

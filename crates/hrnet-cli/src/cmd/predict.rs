@@ -16,12 +16,12 @@ use hrnet::io;
 use hrnet::model::LoadedModel;
 use hrnet::npy;
 use hrnet::output::{self, Format, Target, Writer, WriterOptions, json};
-use hrnet::result::{Found, ImageResult, Schema};
+use hrnet::result::{ImageResult, Kind, Predicted, Schema, palette};
 use hrnet::source::{self, Boxes, Failed, Frame, Sources};
-use hrnet::task::{Answer, Ask, Options, Predictor, Stages};
+use hrnet::tasks::points::show;
+use hrnet::tasks::{self, Options, Prediction, Predictor, Request, Stages};
 use hrnet::timing::{TimeSplit, Timing, ms};
 use hrnet::track::Follow;
-use hrnet::view;
 use hrnet_formats::Task;
 use hrnet_image::encode_png;
 use hrnet_kernels::Pool;
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Predict) -> Outcome {
     let mut group = Vec::new();
     for item in frames {
         match item {
-            Ok(frame) => group.push(job.wanted(frame)),
+            Ok(frame) => group.push(job.with_boxes(frame)),
             Err(failed) => group.push(Err(failed)),
         }
         if group.len() >= WAITING || job.is_full(&group) {
@@ -71,7 +71,7 @@ pub(super) fn run(args: &Predict) -> Outcome {
 }
 
 /// A frame with the boxes to look in.
-struct Wanted {
+struct Pending {
     frame: Frame,
     /// Nothing for the whole image.
     boxes: Option<Vec<[f64; 4]>>,
@@ -86,7 +86,7 @@ struct Job<'a> {
     /// A JSON file beside each picture.
     beside: bool,
     /// JSON lines, which begin with the first result, so that a video that cannot be read leaves no file.
-    lines_wanted: bool,
+    lines_due: bool,
     overlays: bool,
     video: Option<io::Staged>,
     bar: ProgressBar,
@@ -111,12 +111,12 @@ impl<'a> Job<'a> {
         let mut formats = args.formats.clone();
         formats.dedup();
         let beside = formats.is_empty() && !video;
-        if beside && predictor.schema().task == Task::Segmentation {
+        if beside && tasks::kind(predictor.schema().task) == Some(Kind::Mask) {
             formats.push(Format::PaletteMasks);
         }
         let options = WriterOptions {
             image_ids: args.annotations.as_deref().map(output::ids_of_annotations).transpose()?,
-            palette: view::palette(predictor.schema()).colours().to_vec(),
+            palette: palette(predictor.schema()).colours().to_vec(),
             ..WriterOptions::default()
         };
         let mut writers = Vec::new();
@@ -139,7 +139,7 @@ impl<'a> Job<'a> {
             follow: args.follow(),
             writers,
             beside,
-            lines_wanted: args.formats.is_empty() && video,
+            lines_due: args.formats.is_empty() && video,
             overlays: !args.no_overlay && (beside || args.overlay),
             video: overlay_video,
             bar,
@@ -150,9 +150,9 @@ impl<'a> Job<'a> {
     }
 
     /// The frame with its boxes, or why they cannot be had.
-    fn wanted(&self, frame: Frame) -> Result<Wanted, Failed> {
+    fn with_boxes(&self, frame: Frame) -> Result<Pending, Failed> {
         match self.boxes_of(&frame) {
-            Ok(boxes) => Ok(Wanted { frame, boxes }),
+            Ok(boxes) => Ok(Pending { frame, boxes }),
             Err(error) => Err(Failed { input: frame.input, time: frame.time, error }),
         }
     }
@@ -178,36 +178,36 @@ impl<'a> Job<'a> {
     }
 
     /// Whether a group fills the batches of the network.
-    fn is_full(&self, group: &[Result<Wanted, Failed>]) -> bool {
+    fn is_full(&self, group: &[Result<Pending, Failed>]) -> bool {
         let boxes: usize = group.iter().flatten().map(|w| w.boxes.as_ref().map_or(1, Vec::len)).sum();
         boxes >= self.predictor.batch()
     }
 
     /// Looks at a group together and hands out its results in order.
-    fn group(&mut self, group: Vec<Result<Wanted, Failed>>) -> Outcome {
-        let asks: Vec<Ask> = group
+    fn group(&mut self, group: Vec<Result<Pending, Failed>>) -> Outcome {
+        let requests: Vec<Request> = group
             .iter()
             .flatten()
-            .map(|w| Ask { image: &w.frame.image, boxes: w.boxes.as_deref() })
+            .map(|w| Request { image: &w.frame.image, boxes: w.boxes.as_deref() })
             .collect();
-        let mut answers: Vec<Result<Answer>> = match self.predictor.look(&asks) {
-            Ok(answers) => answers.into_iter().map(Ok).collect(),
+        let mut predictions: Vec<Result<Prediction>> = match self.predictor.predict(&requests) {
+            Ok(predictions) => predictions.into_iter().map(Ok).collect(),
             // One of them is the reason: each on its own tells which.
-            Err(_) if asks.len() > 1 => asks
+            Err(_) if requests.len() > 1 => requests
                 .iter()
-                .map(|&ask| self.predictor.look(&[ask]).map(|mut only| only.swap_remove(0)))
+                .map(|&request| self.predictor.predict(&[request]).map(|mut only| only.swap_remove(0)))
                 .collect(),
             Err(error) => vec![Err(error)],
         };
-        drop(asks);
-        answers.reverse();
+        drop(requests);
+        predictions.reverse();
         for item in group {
             self.done += 1;
             let failed = match item {
-                Ok(wanted) => {
-                    let (input, time) = (wanted.frame.input.clone(), wanted.frame.time);
-                    let answer = answers.pop().context("an answer for every image").and_then(|a| a);
-                    match answer.and_then(|answer| self.result(wanted, answer)) {
+                Ok(pending) => {
+                    let (input, time) = (pending.frame.input.clone(), pending.frame.time);
+                    let prediction = predictions.pop().context("an answer for every image").and_then(|a| a);
+                    match prediction.and_then(|prediction| self.result(pending, prediction)) {
                         Ok(()) => None,
                         Err(error) => Some(Failed { input, time, error }),
                     }
@@ -228,10 +228,10 @@ impl<'a> Job<'a> {
     }
 
     /// Writes and says what was found in a frame.
-    fn result(&mut self, wanted: Wanted, answer: Answer) -> Result<()> {
-        let Wanted { frame, boxes } = wanted;
+    fn result(&mut self, pending: Pending, prediction: Prediction) -> Result<()> {
+        let Pending { frame, boxes } = pending;
         self.timing.result();
-        let time = TimeSplit { read: frame.read, ..answer.time };
+        let time = TimeSplit { read: frame.read, ..prediction.time };
         self.timing.images += time;
         let mut result = ImageResult {
             input: frame.input,
@@ -240,13 +240,13 @@ impl<'a> Job<'a> {
             width: frame.image.width(),
             height: frame.image.height(),
             exif_orientation: frame.exif_orientation,
-            found: answer.found,
+            predicted: prediction.predicted,
             time,
         };
         for note in &frame.notes {
             self.bar.suspend(|| eprintln!("{}: {note}", result.input));
         }
-        if boxes.is_none() && self.is_unsure(&result.found) {
+        if boxes.is_none() && self.is_unsure(&result.predicted) {
             let input = &result.input;
             self.bar.suspend(|| {
                 eprintln!(
@@ -255,7 +255,7 @@ impl<'a> Job<'a> {
             });
         }
         self.follow.update(frame.clip, &mut result);
-        if std::mem::take(&mut self.lines_wanted) {
+        if std::mem::take(&mut self.lines_due) {
             let schema = self.predictor.schema();
             self.writers.insert(0, writer(self.args, Format::Jsonl, schema, &WriterOptions::default())?);
         }
@@ -264,9 +264,10 @@ impl<'a> Job<'a> {
         let mut overlay = None;
         if self.overlays || self.video.is_some() {
             let boxed = boxes.is_some() || !self.predictor.takes_boxes();
-            let picture = view::overlay(&frame.image, schema, &result.found, boxed);
+            let picture = result.predicted.overlay(&frame.image, schema, boxed);
             if self.overlays {
-                let path = self.args.out.join(format!("{}.{}.png", result.stem, picture_name(&result.found)));
+                let path =
+                    self.args.out.join(format!("{}.{}.png", result.stem, result.predicted.overlay_name()));
                 io::write_atomic(&path, &encode_png(&picture)?)?;
                 shown = Some(path.clone());
                 overlay = Some(path);
@@ -281,17 +282,17 @@ impl<'a> Job<'a> {
             io::write_atomic(&path, &serde_json::to_vec_pretty(&document)?)?;
             shown.get_or_insert(path);
         }
-        for (i, stages) in answer.stages.iter().enumerate() {
+        for (i, stages) in prediction.stages.iter().enumerate() {
             let name = format!("{}.{i}", result.stem);
             if self.args.heat_maps
                 && let Some(size) = self.predictor.map_size()
-                && let Some(sheet) = view::heat_maps(stages, self.predictor.recipe(), schema, size)
+                && let Some(sheet) = show::heat_maps(stages, self.predictor.recipe(), schema, size)
             {
                 let path = self.args.out.join(format!("{name}.heatmaps.png"));
                 io::write_atomic(&path, &encode_png(&sheet)?)?;
             }
             if let Some(folder) = &self.args.dump_stages {
-                self.dump(folder, &name, stages, &result.found, i)?;
+                self.dump(folder, &name, stages, &result.predicted, i)?;
             }
         }
         for writer in &mut self.writers {
@@ -299,24 +300,31 @@ impl<'a> Job<'a> {
         }
         if !self.args.json && (self.beside || frame.clip.is_none()) {
             self.bar.suspend(|| {
-                lines(&result, &self.predictor, shown.as_deref()).iter().for_each(|l| say!("{l}"))
+                lines(&result, self.predictor.schema(), shown.as_deref()).iter().for_each(|l| say!("{l}"))
             });
         }
         Ok(())
     }
 
     /// A whole picture taken for a face that probably is none.
-    fn is_unsure(&self, found: &Found) -> bool {
+    fn is_unsure(&self, predicted: &Predicted) -> bool {
         let face = self.predictor.schema().task == Task::Face;
-        match found {
-            Found::Instances(instances) if face && self.args.refine == 0 => {
+        match predicted {
+            Predicted::Instances(instances) if face && self.args.refine == 0 => {
                 instances.iter().any(|i| i.score < UNSURE)
             }
             _ => false,
         }
     }
 
-    fn dump(&self, folder: &Path, name: &str, stages: &Stages, found: &Found, index: usize) -> Result<()> {
+    fn dump(
+        &self,
+        folder: &Path,
+        name: &str,
+        stages: &Stages,
+        predicted: &Predicted,
+        index: usize,
+    ) -> Result<()> {
         let recipe = self.predictor.recipe();
         let (h, w) = recipe.input_size;
         npy::write(&folder.join(format!("{name}.input.npy")), &[1, 3, h, w], &stages.input)?;
@@ -324,9 +332,9 @@ impl<'a> Job<'a> {
             let maps = stages.heatmaps.len() / (mh * mw);
             npy::write(&folder.join(format!("{name}.heatmaps.npy")), &[1, maps, mh, mw], &stages.heatmaps)?;
         }
-        let crop = view::crop_image(stages, recipe);
+        let crop = show::crop_image(stages, recipe);
         io::write_atomic(&folder.join(format!("{name}.crop.png")), &encode_png(&crop)?)?;
-        let Found::Instances(instances) = found else { return Ok(()) };
+        let Predicted::Instances(instances) = predicted else { return Ok(()) };
         let points = instances.get(index).map(|i| i.points.as_slice()).unwrap_or_default();
         let (points, scores): (Vec<[f64; 2]>, Vec<f32>) = points.iter().map(|p| (p.at, p.score)).unzip();
         let text = serde_json::to_vec_pretty(
@@ -370,48 +378,10 @@ fn writer(args: &Predict, format: Format, schema: &Schema, options: &WriterOptio
     Writer::create(format, &Target::Path(path), schema, options)
 }
 
-/// What an overlay is called.
-fn picture_name(found: &Found) -> &'static str {
-    match found {
-        Found::Instances(_) => "points",
-        Found::Mask(_) => "overlay",
-        Found::Classes(_) => "classes",
-    }
-}
-
 /// What was found, for people.
-fn lines(result: &ImageResult, predictor: &Predictor, shown: Option<&Path>) -> Vec<String> {
-    let names = &predictor.schema().names;
-    let name = |class: usize| names.get(class).map_or("?", String::as_str);
+fn lines(result: &ImageResult, schema: &Schema, shown: Option<&Path>) -> Vec<String> {
     let end = shown.map_or_else(String::new, |p| format!(" -> {}", p.display()));
     let time = format!("{:.1} ms", ms(result.time.network));
-    let input = &result.input;
-    match &result.found {
-        Found::Instances(instances) if instances.is_empty() => vec![format!("{input}: nobody found, {time}{end}")],
-        Found::Instances(instances) => instances
-            .iter()
-            .map(|i| {
-                let [x, y, w, h] = i.bbox;
-                let (points, score) = (i.points.len(), i.score);
-                format!("{input}: {points} points in box {x:.0},{y:.0},{w:.0},{h:.0}, mean score {score:.2}, {time}{end}")
-            })
-            .collect(),
-        Found::Mask(mask) => {
-            let total = mask.classes.len().max(1) as f64;
-            let mut shares: Vec<(usize, u64)> = mask.histogram(names.len()).into_iter().enumerate().collect();
-            shares.retain(|s| s.1 > 0);
-            shares.sort_by_key(|s| std::cmp::Reverse(s.1));
-            let parts: Vec<String> = shares
-                .iter()
-                .take(4)
-                .map(|&(class, n)| format!("{} {:.0} %", name(class), 100.0 * n as f64 / total))
-                .collect();
-            vec![format!("{input}: {} classes, most of it {}, {time}{end}", shares.len(), parts.join(", "))]
-        }
-        Found::Classes(ranked) => {
-            let parts: Vec<String> =
-                ranked.iter().map(|r| format!("{} {:.1} %", name(r.class), 100.0 * r.probability)).collect();
-            vec![format!("{input}: {}, {time}{end}", parts.join(", "))]
-        }
-    }
+    let line = |found: String| format!("{}: {found}, {time}{end}", result.input);
+    result.predicted.lines(schema).into_iter().map(line).collect()
 }

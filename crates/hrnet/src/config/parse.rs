@@ -1,7 +1,7 @@
 //! From text to [`TrainConfig`]: the task first, then the sections that it has, with their defaults.
 
 use super::TrainConfig;
-use super::recipe::{FreezeSection, LossSection, MapLoss};
+use super::losses::{FreezeSection, LossSection, MapLoss};
 use super::sections::*;
 use super::untrained;
 use crate::error::{Result, bail, err};

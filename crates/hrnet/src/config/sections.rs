@@ -1,6 +1,6 @@
 //! The sections of the configuration.
 
-use super::recipe::{FreezeSection, LossSection};
+use super::losses::{FreezeSection, LossSection};
 use crate::error::{Result, bail};
 use hrnet_data::augment::{BottomUpAugment, ClassAugment, LandmarkAugment, SegmentAugment};
 use hrnet_data::codec::heatmap::SubPixel;

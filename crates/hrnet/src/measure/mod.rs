@@ -1,11 +1,7 @@
 //! What measuring a model on labelled data gives, for every task: the figures with how they were measured, tables, curves,
 //! the worst samples and where the time went. The verb `eval` prints it, writes it as JSON and shows it in a report.
 
-pub mod classification;
-pub mod face;
 mod page;
-pub mod pose;
-pub mod segmentation;
 
 pub use page::page;
 
@@ -351,10 +347,10 @@ mod tests {
                     "num_keypoints": 3, "bbox": [5, 5, 20, 20], "keypoints": [6, 6, 2, 20, 8, 2, 9, 19, 2]}],
             });
             std::fs::write(&labels, set.to_string()).unwrap();
-            let set = pose::read::open(&labels, None, &Default::default()).unwrap();
+            let set = crate::tasks::pose::measure::read::open(&labels, None, &Default::default()).unwrap();
             let read = read_labelled(&photo, set.images[0].size, &Limits::default()).unwrap();
             assert_eq!([read.width(), read.height()], want, "{size}");
-            let faces = face::FaceSet::open(&labels, &Default::default()).unwrap();
+            let faces = crate::tasks::face::measure::FaceSet::open(&labels, &Default::default()).unwrap();
             let read = faces.image(0).unwrap();
             assert_eq!([read.width(), read.height()], want, "{size}");
         }

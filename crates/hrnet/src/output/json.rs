@@ -3,7 +3,7 @@
 use super::Written;
 use super::sink::Sink;
 use crate::error::Result;
-use crate::result::{Found, FrameTime, ImageResult, Instance, Mask, Ranked, Schema};
+use crate::result::{FrameTime, ImageResult, Schema};
 use crate::timing::Timing;
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -28,50 +28,6 @@ fn insert_frame(object: &mut Map<String, Value>, frame: Option<FrameTime>) {
     object.insert("seconds".into(), json!(frame.map(|f| f.seconds)));
 }
 
-fn instance_fields(instance: &Instance, schema: &Schema) -> Map<String, Value> {
-    let points: Vec<Value> = instance
-        .points
-        .iter()
-        .enumerate()
-        .map(|(i, p)| {
-            let mut point =
-                json!({"name": schema.names.get(i), "x": p.at[0], "y": p.at[1], "score": p.score});
-            if let Some([x, y]) = instance.raw.as_ref().and_then(|raw| raw.get(i)) {
-                point["raw_x"] = json!(x);
-                point["raw_y"] = json!(y);
-            }
-            point
-        })
-        .collect();
-    let mut object = Map::new();
-    object.insert("box".into(), json!(instance.bbox));
-    object.insert("score".into(), json!(instance.score));
-    object.insert("track".into(), json!(instance.track));
-    object.insert("points".into(), json!(points));
-    object
-}
-
-fn mask_fields(mask: &Mask, schema: &Schema) -> Value {
-    let classes: Vec<Value> = mask
-        .histogram(1 << 16)
-        .into_iter()
-        .enumerate()
-        .filter(|&(_, pixels)| pixels > 0)
-        .map(|(class, pixels)| {
-            let share = pixels as f64 / mask.classes.len() as f64;
-            json!({"class": class, "name": schema.names.get(class), "pixels": pixels, "share": share})
-        })
-        .collect();
-    json!({"width": mask.width, "height": mask.height, "classes": classes})
-}
-
-fn class_fields(ranked: &[Ranked], schema: &Schema) -> Value {
-    ranked
-        .iter()
-        .map(|r| json!({"class": r.class, "name": schema.names.get(r.class), "probability": r.probability}))
-        .collect()
-}
-
 fn ending(object: &mut Map<String, Value>, result: &ImageResult, overlay: Option<&Path>) {
     object.insert("overlay".into(), json!(overlay));
     object.insert("timings".into(), Value::Object(result.time.json_ms()));
@@ -85,13 +41,7 @@ pub fn entries(result: &ImageResult, schema: &Schema, overlay: Option<&Path>) ->
         ending(&mut object, result, overlay);
         Value::Object(object)
     };
-    match &result.found {
-        Found::Instances(instances) => instances.iter().map(|i| entry(instance_fields(i, schema))).collect(),
-        Found::Mask(mask) => vec![entry(Map::from_iter([("mask".into(), mask_fields(mask, schema))]))],
-        Found::Classes(ranked) => {
-            vec![entry(Map::from_iter([("classes".into(), class_fields(ranked, schema))]))]
-        }
-    }
+    result.predicted.json_entries(schema).into_iter().map(entry).collect()
 }
 
 /// The document of one image, for a file beside its picture.
@@ -109,19 +59,7 @@ pub fn document(result: &ImageResult, schema: &Schema, overlay: Option<&Path>) -
 pub fn line(result: &ImageResult, schema: &Schema, overlay: Option<&Path>) -> Value {
     let mut object = Map::from_iter([("schema".to_string(), json!(SCHEMA))]);
     object.extend(image_fields(result));
-    match &result.found {
-        Found::Instances(instances) => {
-            let list: Vec<Value> =
-                instances.iter().map(|i| Value::Object(instance_fields(i, schema))).collect();
-            object.insert("instances".into(), json!(list));
-        }
-        Found::Mask(mask) => {
-            object.insert("mask".into(), mask_fields(mask, schema));
-        }
-        Found::Classes(ranked) => {
-            object.insert("classes".into(), class_fields(ranked, schema));
-        }
-    }
+    object.extend([result.predicted.json_whole(schema)]);
     ending(&mut object, result, overlay);
     Value::Object(object)
 }
@@ -138,12 +76,8 @@ pub fn failure(input: &str, frame: Option<FrameTime>, error: &str) -> Value {
 
 /// An input that was read, with the number of its entries: so that an image in which nothing was found is seen too.
 fn input(result: &ImageResult) -> Value {
-    let count = match &result.found {
-        Found::Instances(instances) => instances.len(),
-        Found::Mask(_) | Found::Classes(_) => 1,
-    };
     let mut object = image_fields(result);
-    object.insert("count".into(), json!(count));
+    object.insert("count".into(), json!(result.predicted.count()));
     Value::Object(object)
 }
 

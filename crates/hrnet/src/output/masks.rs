@@ -3,7 +3,7 @@
 use super::Written;
 use crate::error::{Context, Result, bail};
 use crate::io;
-use crate::result::{Found, ImageResult};
+use crate::result::{ImageResult, Predicted};
 use hrnet_data::draw::palette::Palette;
 use hrnet_image::mask_png::{encode_ids, encode_indexed};
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ impl Folder {
     }
 
     pub(super) fn add(&mut self, result: &ImageResult) -> Result<()> {
-        let Found::Mask(mask) = &result.found else { bail!("{}: no mask to write", result.input) };
+        let Predicted::Mask(mask) = &result.predicted else { bail!("{}: no mask to write", result.input) };
         let png = match &self.palette {
             None => encode_ids(mask.width, mask.height, &mask.classes),
             Some(colours) => encode_indexed(mask.width, mask.height, &mask.classes, colours),

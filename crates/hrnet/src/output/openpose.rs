@@ -8,7 +8,7 @@
 use super::Written;
 use crate::error::{Result, bail};
 use crate::io;
-use crate::result::{Found, ImageResult, Instance, Schema};
+use crate::result::{ImageResult, Instance, Predicted, Schema};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -102,7 +102,7 @@ impl Folder {
     }
 
     pub(super) fn add(&mut self, result: &ImageResult, schema: &Schema) -> Result<()> {
-        let Found::Instances(instances) = &result.found else {
+        let Predicted::Instances(instances) = &result.predicted else {
             bail!("{}: OpenPose files are made of points", result.input)
         };
         let path = self.folder.join(format!("{}_keypoints.json", result.stem));

@@ -1,7 +1,7 @@
 //! Every format read back with another reader than the one that wrote it; the JSON field by field against `docs/output.md`.
 
 use super::*;
-use crate::result::{Instance, Mask, Point, Ranked};
+use crate::result::{Instance, Mask, Point, Predicted, Ranked};
 use crate::timing::TimeSplit;
 use hrnet_data::dataset::coco::parse_detections;
 use hrnet_data::dataset::model::ReadOptions;
@@ -41,11 +41,11 @@ fn instance(points: usize, at: f64) -> Instance {
     Instance { bbox: [at, at + 1.0, 30.5, 40.0], score: 0.75, points, track: None, raw: None }
 }
 
-fn result(input: &str, found: Found) -> ImageResult {
+fn result(input: &str, predicted: Predicted) -> ImageResult {
     let stem = Path::new(input).file_stem().unwrap().to_string_lossy().into_owned();
     let time = TimeSplit { network: Duration::from_millis(12), ..Default::default() };
     let input = input.into();
-    ImageResult { input, stem, frame: None, width: 64, height: 48, exif_orientation: 1, found, time }
+    ImageResult { input, stem, frame: None, width: 64, height: 48, exif_orientation: 1, predicted, time }
 }
 
 fn frame(mut result: ImageResult, index: u64) -> ImageResult {
@@ -109,8 +109,8 @@ fn json_has_the_documented_fields() {
     tracked.track = Some(4);
     tracked.raw = Some(vec![[1.0, 2.0], [3.0, 4.0]]);
     let results = [
-        result("a/one.jpg", Found::Instances(vec![instance(2, 5.0), tracked])),
-        result("a/none.jpg", Found::Instances(Vec::new())),
+        result("a/one.jpg", Predicted::Instances(vec![instance(2, 5.0), tracked])),
+        result("a/none.jpg", Predicted::Instances(Vec::new())),
     ];
     let (text, _) = written(Format::Json, &pose, &results, &WriterOptions::default());
     let document: Value = serde_json::from_str(&text).unwrap();
@@ -143,7 +143,7 @@ fn json_has_the_documented_fields() {
     assert_eq!(document["failed"], json!([{"input": "b/missing.jpg", "error": "no such file"}]));
 
     // One entry stands at the top level too.
-    let one = [result("a/one.jpg", Found::Instances(vec![instance(2, 5.0)]))];
+    let one = [result("a/one.jpg", Predicted::Instances(vec![instance(2, 5.0)]))];
     let (text, _) = written(Format::Json, &pose, &one, &WriterOptions::default());
     let document: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(document["points"], document["images"][0]["points"]);
@@ -154,7 +154,7 @@ fn json_has_the_documented_fields() {
 fn json_of_masks_and_classes() {
     let seg = schema(Task::Segmentation, &["road", "sky", "car"]);
     let mask = Mask { width: 4, height: 2, classes: vec![0, 0, 0, 0, 0, 0, 2, 255] };
-    let results = [result("m.png", Found::Mask(mask))];
+    let results = [result("m.png", Predicted::Mask(mask))];
     let (text, _) = written(Format::Json, &seg, &results, &WriterOptions::default());
     let document: Value = serde_json::from_str(&text).unwrap();
     let found = &document["images"][0]["mask"];
@@ -167,8 +167,12 @@ fn json_of_masks_and_classes() {
 
     let cls = schema(Task::Classification, &["cat", "dog"]);
     let ranked = vec![Ranked { class: 1, probability: 0.75 }, Ranked { class: 0, probability: 0.25 }];
-    let (text, _) =
-        written(Format::Json, &cls, &[result("c.png", Found::Classes(ranked))], &WriterOptions::default());
+    let (text, _) = written(
+        Format::Json,
+        &cls,
+        &[result("c.png", Predicted::Classes(ranked))],
+        &WriterOptions::default(),
+    );
     let document: Value = serde_json::from_str(&text).unwrap();
     let classes = &document["images"][0]["classes"];
     assert_eq!(classes[0], json!({"class": 1, "name": "dog", "probability": 0.75}));
@@ -187,7 +191,7 @@ fn json_lines_are_there_at_once() {
         text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
     };
     for index in 0..3 {
-        let found = Found::Instances(vec![instance(1, 1.0), instance(1, 2.0)]);
+        let found = Predicted::Instances(vec![instance(1, 1.0), instance(1, 2.0)]);
         writer.add(&frame(result("film.y4m", found), index)).unwrap();
         assert_eq!(lines().len() as u64, index + 1);
     }
@@ -220,8 +224,8 @@ fn csv_wide_and_long() {
     unsure.track = Some(7);
     unsure.raw = Some(vec![[1.5, 2.5], [3.0, 4.0]]);
     let results = [
-        result("with, comma \"quoted\".jpg", Found::Instances(vec![instance(2, 5.0)])),
-        frame(result("film.y4m", Found::Instances(vec![unsure])), 3),
+        result("with, comma \"quoted\".jpg", Predicted::Instances(vec![instance(2, 5.0)])),
+        frame(result("film.y4m", Predicted::Instances(vec![unsure])), 3),
     ];
     let (text, _) = written(Format::Csv, &pose, &results, &WriterOptions::default());
     assert!(text.ends_with("\r\n") && text.lines().count() == 3);
@@ -272,7 +276,7 @@ fn csv_wide_and_long() {
         let (text, _) = written(
             format,
             &pose,
-            &[result("x.png", Found::Instances(Vec::new()))],
+            &[result("x.png", Predicted::Instances(Vec::new()))],
             &WriterOptions::default(),
         );
         assert_eq!(csv_rows(&text).len(), 1);
@@ -283,7 +287,7 @@ fn csv_wide_and_long() {
 fn csv_of_masks_and_classes() {
     let seg = schema(Task::Segmentation, &["road", "sky"]);
     let mask = Mask { width: 2, height: 2, classes: vec![0, 0, 1, 9] };
-    let results = [result("m.png", Found::Mask(mask))];
+    let results = [result("m.png", Predicted::Mask(mask))];
     let rows = csv_rows(&written(Format::Csv, &seg, &results, &WriterOptions::default()).0);
     assert_eq!(rows[0], ["input", "frame", "seconds", "width", "height", "road_pixels", "sky_pixels"]);
     assert_eq!(rows[1], ["m.png", "", "", "2", "2", "2", "1"]);
@@ -299,7 +303,7 @@ fn csv_of_masks_and_classes() {
 
     let cls = schema(Task::Classification, &["cat", "dog", "eel"]);
     let ranked = vec![Ranked { class: 2, probability: 0.5 }];
-    let results = [result("c.png", Found::Classes(ranked))];
+    let results = [result("c.png", Predicted::Classes(ranked))];
     let options = WriterOptions { top: 2, ..Default::default() };
     let rows = csv_rows(&written(Format::Csv, &cls, &results, &options).0);
     assert_eq!(rows[0][3..], ["class_1", "name_1", "probability_1", "class_2", "name_2", "probability_2"]);
@@ -337,8 +341,8 @@ fn coco_results_evaluate() {
     let ids = ids_of_annotations(&file).unwrap();
     assert_eq!((ids["val/b.jpg"], ids["b.jpg"], ids["000000000139.jpg"]), (7, 7, 42));
     let results = [
-        result("elsewhere/000000000139.jpg", Found::Instances(vec![people[0].clone()])),
-        result("elsewhere/b.jpg", Found::Instances(vec![people[1].clone()])),
+        result("elsewhere/000000000139.jpg", Predicted::Instances(vec![people[0].clone()])),
+        result("elsewhere/b.jpg", Predicted::Instances(vec![people[1].clone()])),
     ];
     let options = WriterOptions { image_ids: Some(ids), ..Default::default() };
     let (text, done) = written(Format::Coco, &pose, &results, &options);
@@ -355,7 +359,7 @@ fn coco_results_evaluate() {
     // An image that the annotations do not list has no id.
     let mut writer =
         Writer::create(Format::Coco, &Target::of(&dir.path().join("r")), &pose, &options).unwrap();
-    let error = writer.add(&result("other.jpg", Found::Instances(Vec::new()))).unwrap_err().to_string();
+    let error = writer.add(&result("other.jpg", Predicted::Instances(Vec::new()))).unwrap_err().to_string();
     assert!(error.contains("other.jpg"), "{error}");
 }
 
@@ -364,7 +368,7 @@ fn coco_ids_without_annotations() {
     let pose = schema(Task::Pose, &["nose"]);
     let ids = |names: &[&str]| -> (Vec<i64>, String) {
         let results: Vec<_> =
-            names.iter().map(|n| result(n, Found::Instances(vec![instance(1, 1.0)]))).collect();
+            names.iter().map(|n| result(n, Predicted::Instances(vec![instance(1, 1.0)]))).collect();
         let (text, done) = written(Format::Coco, &pose, &results, &WriterOptions::default());
         let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
         (rows.iter().map(|r| r["image_id"].as_i64().unwrap()).collect(), done.notes.concat())
@@ -385,7 +389,7 @@ fn coco_ids_without_annotations() {
     let (text, done) = written(
         Format::Coco,
         &pose,
-        &[result("1.jpg", Found::Instances(vec![lost]))],
+        &[result("1.jpg", Predicted::Instances(vec![lost]))],
         &WriterOptions::default(),
     );
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap()[0]["keypoints"], json!([0.0, 0.0, 0.0]));
@@ -498,14 +502,14 @@ fn a_file_per_image() {
     let folder = Target::of(&dir.path().join("sub/out"));
     let pose = schema(Task::Pose, &COCO_NAMES);
     let mut writer = Writer::create(Format::Openpose, &folder, &pose, &WriterOptions::default()).unwrap();
-    writer.add(&result("p.jpg", Found::Instances(vec![instance(17, 1.0)]))).unwrap();
+    writer.add(&result("p.jpg", Predicted::Instances(vec![instance(17, 1.0)]))).unwrap();
     assert_eq!(writer.finish(None).unwrap().files, [dir.path().join("sub/out/p_keypoints.json")]);
 
     let seg = schema(Task::Segmentation, &["a", "b"]);
     let mask = Mask { width: 3, height: 1, classes: vec![0, 1, 2] };
     for (format, colour) in [(Format::Masks, [1; 3]), (Format::PaletteMasks, [128, 0, 0])] {
         let mut writer = Writer::create(format, &folder, &seg, &WriterOptions::default()).unwrap();
-        writer.add(&result("m.jpg", Found::Mask(mask.clone()))).unwrap();
+        writer.add(&result("m.jpg", Predicted::Mask(mask.clone()))).unwrap();
         let files = writer.finish(None).unwrap().files;
         assert_eq!(files, [dir.path().join("sub/out/m.mask.png")]);
         let bytes = std::fs::read(&files[0]).unwrap();
@@ -531,9 +535,11 @@ fn what_cannot_be_written_is_said() {
     let path = dir.path().join("out.csv");
     let mut writer =
         Writer::create(Format::Csv, &Target::of(&path), &pose, &WriterOptions::default()).unwrap();
-    assert!(writer.add(&result("a.jpg", Found::Instances(vec![instance(3, 0.0)]))).is_err());
+    assert!(writer.add(&result("a.jpg", Predicted::Instances(vec![instance(3, 0.0)]))).is_err());
     assert!(
-        writer.add(&result("a.jpg", Found::Classes(vec![Ranked { class: 2, probability: 1.0 }]))).is_err()
+        writer
+            .add(&result("a.jpg", Predicted::Classes(vec![Ranked { class: 2, probability: 1.0 }])))
+            .is_err()
     );
     drop(writer);
     assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "a dropped writer leaves no file");

@@ -110,7 +110,7 @@ pub(super) struct Pipe {
 }
 
 /// What is asked of it.
-pub(super) struct Ask<'a> {
+pub(super) struct Query<'a> {
     /// As [`super::Kind::Ffmpeg`].
     pub input: &'a [String],
     pub exif: Exif,
@@ -120,17 +120,17 @@ pub(super) struct Ask<'a> {
 }
 
 impl Ffmpeg {
-    fn command(&self, ask: &Ask<'_>) -> Command {
+    fn command(&self, query: &Query<'_>) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["-nostdin", "-hide_banner", "-loglevel", "error"]);
-        if ask.exif == Exif::Ignore {
+        if query.exif == Exif::Ignore {
             command.arg("-noautorotate");
         }
-        if ask.start > 0.0 {
-            command.args(["-ss", &format!("{:.6}", ask.start)]);
+        if query.start > 0.0 {
+            command.args(["-ss", &format!("{:.6}", query.start)]);
         }
-        command.args(ask.input);
-        if let Some(seconds) = ask.duration {
+        command.args(query.input);
+        if let Some(seconds) = query.duration {
             command.args(["-t", &format!("{seconds:.6}")]);
         }
         // All colours in one known form, whatever the video has.
@@ -142,8 +142,8 @@ impl Ffmpeg {
     }
 
     /// Starts it and waits for the size of the frames. `handle` gets the running program.
-    pub(super) fn open(&self, ask: &Ask<'_>, handle: &Handle) -> Result<Pipe> {
-        let mut child = match self.command(ask).spawn() {
+    pub(super) fn open(&self, query: &Query<'_>, handle: &Handle) -> Result<Pipe> {
+        let mut child = match self.command(query).spawn() {
             Ok(child) => child,
             Err(e) if e.kind() == ErrorKind::NotFound => bail!("{WITHOUT}"),
             Err(e) => {
@@ -161,8 +161,8 @@ impl Ffmpeg {
             .spawn(move || sender.send(last_line(stderr)))
             .context("no thread for the messages of ffmpeg")?;
         let limits = video::Limits {
-            max_pixels: ask.limits.max_pixels,
-            max_side: ask.limits.max_side,
+            max_pixels: query.limits.max_pixels,
+            max_side: query.limits.max_side,
             ..video::Limits::default()
         };
         let frames = match Y4m::new(BufReader::with_capacity(1 << 16, stdout), &limits) {
@@ -170,14 +170,14 @@ impl Ffmpeg {
             Err(e @ video::VideoError::Limit { .. }) => return Err(e.into()),
             // It ended without a frame; its own words say why.
             Err(_) => {
-                let said = ended(handle, &messages, ask.input, false).1;
+                let said = ended(handle, &messages, query.input, false).1;
                 bail!("ffmpeg: {}", said.unwrap_or_else(|| "it gave no frame and no reason".into()));
             }
         };
         std::mem::forget(guard);
         let rate = frames.header().rate.unwrap_or(0.0);
-        let first = (ask.start * rate).round() as u64;
-        Ok(Pipe { frames, child: handle.clone(), messages, input: ask.input.to_vec(), given: 0, first })
+        let first = (query.start * rate).round() as u64;
+        Ok(Pipe { frames, child: handle.clone(), messages, input: query.input.to_vec(), given: 0, first })
     }
 }
 

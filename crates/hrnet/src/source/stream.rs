@@ -1,6 +1,6 @@
 //! The frames of one input, one after the other, not yet decoded.
 
-use super::ffmpeg::{Ask, Handle, Pipe};
+use super::ffmpeg::{Handle, Pipe, Query};
 use super::{Kind, Options};
 use crate::error::{Context, Result, bail};
 use crate::io;
@@ -75,8 +75,8 @@ impl Stream {
 
     fn ffmpeg(input: &[String], options: &Options, handle: &Handle) -> Result<Self> {
         let Options { exif, start, duration, ref limits, .. } = *options;
-        let ask = Ask { input, exif, start, duration, limits };
-        Ok(Self::Ffmpeg(Box::new(options.ffmpeg.open(&ask, handle)?)))
+        let query = Query { input, exif, start, duration, limits };
+        Ok(Self::Ffmpeg(Box::new(options.ffmpeg.open(&query, handle)?)))
     }
 
     /// What comes through standard input, from its first bytes.

@@ -116,7 +116,7 @@ fn result(clip_frame: u64, instances: Vec<Instance>) -> ImageResult {
         width: 1000,
         height: 500,
         exif_orientation: 1,
-        found: Found::Instances(instances),
+        predicted: Predicted::Instances(instances),
         time: TimeSplit::default(),
     }
 }
@@ -139,7 +139,9 @@ fn switched_off_it_changes_nothing() {
     let mut follow = Follow::new(Some(TrackOptions::default()), None);
     let mut tracked = before.clone();
     follow.update(Some(0), &mut tracked);
-    let (Found::Instances(a), Found::Instances(b)) = (&before.found, &tracked.found) else { unreachable!() };
+    let (Predicted::Instances(a), Predicted::Instances(b)) = (&before.predicted, &tracked.predicted) else {
+        unreachable!()
+    };
     assert_eq!((&a[0].points, b[0].track, &b[0].raw), (&b[0].points, Some(1), &None));
 }
 
@@ -150,7 +152,7 @@ fn smoothing_keeps_the_raw_points_and_begins_anew_with_each_video() {
         let given = person(x, 50.0, 0.0);
         let mut found = result(frame, vec![given.clone()]);
         follow.update(Some(clip), &mut found);
-        let Found::Instances(instances) = &found.found else { unreachable!() };
+        let Predicted::Instances(instances) = &found.predicted else { unreachable!() };
         let raw: Vec<[f64; 2]> = given.points.iter().map(|p| p.at).collect();
         assert_eq!(instances[0].raw.as_ref(), Some(&raw));
         let moved = instances[0].points != given.points;

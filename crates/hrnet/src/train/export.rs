@@ -8,7 +8,7 @@ use hrnet_ir::sets::{ClassSet, PointSet};
 use hrnet_ir::{Decoder, Model, Task, Weights};
 
 /// How the maps of a run are read.
-pub(super) fn decoder(config: &TrainConfig) -> Decoder {
+pub(crate) fn decoder(config: &TrainConfig) -> Decoder {
     match config.target.decoder.decoder() {
         _ if config.target.udp => Decoder::Udp,
         // Kept as the reading that is trained by default: the maximum alone is for looking.
@@ -18,7 +18,7 @@ pub(super) fn decoder(config: &TrainConfig) -> Decoder {
 }
 
 /// The recipe of a run.
-pub(super) fn recipe(config: &TrainConfig, model: &Model, facts: &Facts, metric: Option<Metric>) -> Recipe {
+pub(crate) fn recipe(config: &TrainConfig, model: &Model, facts: &Facts, metric: Option<Metric>) -> Recipe {
     let mut recipe = Recipe::for_model(model, crate::model::created_by());
     let [h, w] = config.input.size;
     recipe.input_size = (h, w);
@@ -60,7 +60,7 @@ fn widen(v: f32) -> f64 {
 }
 
 /// The bytes of the model file: weights in half precision, batch norms in single.
-pub(super) fn bytes(
+pub(crate) fn bytes(
     config: &TrainConfig,
     model: &Model,
     facts: &Facts,
@@ -72,7 +72,7 @@ pub(super) fn bytes(
 
 /// The weights as whoever opens the model file gets them: what is judged is what is kept. Weights that no file can hold, those
 /// of a run that went wrong, stay as they are.
-pub(super) fn as_stored(config: &TrainConfig, model: &Model, facts: &Facts, weights: Weights) -> Weights {
+pub(crate) fn as_stored(config: &TrainConfig, model: &Model, facts: &Facts, weights: Weights) -> Weights {
     let read = |bytes: Vec<u8>| Ok(load(&bytes, &LoadOptions::default())?.weights);
     bytes(config, model, facts, &weights, None).and_then(read).unwrap_or(weights)
 }

@@ -1,10 +1,10 @@
 //! What differs from task to task: the data, the network they ask for, the loss, the judge, the facts of the recipe.
 
 use super::source::Source;
-use super::{bottom_up, classification, face, pose, segmentation};
 use crate::config::{TrainConfig, untrained};
 use crate::error::Result;
 use crate::stop::Stop;
+use crate::tasks::{bottom_up, classification, face, pose, segmentation};
 use hrnet_data::dataset::model::Category;
 use hrnet_data::draw::{Tile, tile_sheet};
 use hrnet_data::loader::ImageOptions;
@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// Everything of a run that depends on its task.
-pub(super) struct Job {
+pub(crate) struct Job {
     /// The network.
     pub model: Model,
     /// What the recipe says about points or classes.
@@ -32,7 +32,7 @@ pub(super) struct Job {
 
 /// What the data say and a recipe keeps.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     /// Names of points or classes; empty leaves those of the family.
     pub names: Vec<String>,
     /// Points that change places in a mirrored image.
@@ -43,7 +43,7 @@ pub(super) struct Facts {
 
 /// A measurement.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Judged {
+pub(crate) struct Judged {
     /// The deciding figure in percent.
     pub percent: f64,
     /// Figures for the log, the deciding one among them.
@@ -51,7 +51,7 @@ pub(super) struct Judged {
 }
 
 /// Measures weights on the validation set.
-pub(super) trait Judge {
+pub(crate) trait Judge {
     /// Name of the deciding figure in logs: `nme_percent`.
     fn key(&self) -> &'static str;
     /// Its name for readers: `NME`.
@@ -68,20 +68,20 @@ pub(super) trait Judge {
 
 impl Job {
     /// Opens the data of a configuration.
-    pub(super) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Self> {
+    pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Self> {
         match config.task {
-            Task::Face => face::open(config, pool),
-            Task::Pose => pose::open(config, pool),
-            Task::BottomUpPose => bottom_up::open(config, pool),
-            Task::Segmentation => segmentation::open(config, pool),
-            Task::Classification => classification::open(config, pool),
+            Task::Face => face::train::open(config, pool),
+            Task::Pose => pose::train::open(config, pool),
+            Task::BottomUpPose => bottom_up::train::open(config, pool),
+            Task::Segmentation => segmentation::train::open(config, pool),
+            Task::Classification => classification::train::open(config, pool),
             task @ (Task::Detection | Task::Features) => Err(untrained(task)),
         }
     }
 }
 
 /// What a category says of its points.
-pub(super) fn facts_of(category: &Category) -> Facts {
+pub(crate) fn facts_of(category: &Category) -> Facts {
     Facts {
         names: category.points.clone(),
         flip_pairs: category.flip_pairs.iter().map(|&(a, b)| [a, b]).collect(),
@@ -90,7 +90,7 @@ pub(super) fn facts_of(category: &Category) -> Facts {
 }
 
 /// How the images of a set are opened.
-pub(super) fn image_options(config: &TrainConfig) -> ImageOptions {
+pub(crate) fn image_options(config: &TrainConfig) -> ImageOptions {
     ImageOptions { memory_budget: config.data.memory_mb.saturating_mul(1 << 20), ..ImageOptions::default() }
 }
 
@@ -98,7 +98,7 @@ pub(super) fn image_options(config: &TrainConfig) -> ImageOptions {
 const WORST: usize = 12;
 
 /// The indices of the largest values, the largest first.
-pub(super) fn worst_of(values: &[f64]) -> Vec<usize> {
+pub(crate) fn worst_of(values: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[b].total_cmp(&values[a]).then(a.cmp(&b)));
     order.truncate(WORST);
@@ -106,11 +106,11 @@ pub(super) fn worst_of(values: &[f64]) -> Vec<usize> {
 }
 
 /// A page of samples.
-pub(super) fn page(tiles: &[Tile], cell: [usize; 2], title: &str) -> Option<Image> {
+pub(crate) fn page(tiles: &[Tile], cell: [usize; 2], title: &str) -> Option<Image> {
     tile_sheet(tiles, 4, cell, title)
 }
 
 /// The name of a file without its folders.
-pub(super) fn short_name(path: &std::path::Path) -> String {
+pub(crate) fn short_name(path: &std::path::Path) -> String {
     path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }

@@ -28,7 +28,7 @@ trait Shares: BatchSource {
 }
 
 /// A source of any task.
-pub(super) struct Source {
+pub(crate) struct Source {
     inner: Box<dyn Shares>,
     batch: usize,
     parts: usize,
@@ -36,7 +36,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new<M: Samples>(
+    pub(crate) fn new<M: Samples>(
         maker: Arc<M>,
         mut plan: BatchPlan,
         epochs: u64,
@@ -62,18 +62,18 @@ impl Source {
     }
 
     /// Samples of a batch, of all processes.
-    pub(super) fn batch_size(&self) -> usize {
+    pub(crate) fn batch_size(&self) -> usize {
         self.batch
     }
 
     /// From now on makes one part of every batch; the others are made by other processes.
-    pub(super) fn share(&mut self, part: usize, parts: usize) {
+    pub(crate) fn share(&mut self, part: usize, parts: usize) {
         self.inner.share(part, parts);
         self.parts = parts;
     }
 
     /// Microseconds that the trainer has waited for data.
-    pub(super) fn waited(&self) -> Arc<AtomicU64> {
+    pub(crate) fn waited(&self) -> Arc<AtomicU64> {
         self.waited.clone()
     }
 }
@@ -97,7 +97,7 @@ impl BatchSource for Source {
 const PARTS: &str = "processes ";
 
 /// How many processes a state is of.
-pub(super) fn parts(state: &str) -> usize {
+pub(crate) fn parts(state: &str) -> usize {
     state.strip_prefix(PARTS).and_then(|n| n.parse().ok()).unwrap_or(1)
 }
 
@@ -128,7 +128,7 @@ impl<M: Samples> BatchSource for Ahead<M> {
 }
 
 /// Samples side by side: the inputs of a batch.
-pub(super) fn stack<'a>(
+pub(crate) fn stack<'a>(
     inputs: impl ExactSizeIterator<Item = &'a [f32]>,
     [h, w]: [usize; 2],
 ) -> Result<Tensor, BoxError> {
@@ -139,7 +139,7 @@ pub(super) fn stack<'a>(
 }
 
 /// A batch with heat-map targets.
-pub(super) fn heatmaps(
+pub(crate) fn heatmaps(
     samples: &[TrainSample],
     size: [usize; 2],
     [map_h, map_w]: [usize; 2],

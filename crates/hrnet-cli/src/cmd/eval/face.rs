@@ -3,12 +3,12 @@
 use super::{Evaluated, bar, flip, protocol};
 use crate::cli::Eval;
 use hrnet::error::{Context, Result, bail};
-use hrnet::measure::face::{FaceOptions, FaceSet};
 use hrnet::measure::{Measured, Unit};
 use hrnet::model::LoadedModel;
-use hrnet::task::{Place, TopDown};
+use hrnet::result::draw_schema;
+use hrnet::tasks::face::measure::{FaceOptions, FaceSet};
+use hrnet::tasks::{Place, TopDown};
 use hrnet::timing::TimeSplit;
-use hrnet::view;
 use hrnet_data::draw::sheet::draw_comparison;
 use hrnet_data::draw::{Person, PoseStyle};
 use hrnet_data::geometry::Crop;
@@ -34,12 +34,12 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
     if set.points() != points {
         bail!("{}: {} points, the model has {points}", args.data.display(), set.points());
     }
-    let (found, time) = look(&mut model, &set, args)?;
+    let (found, time) = predict_set(&mut model, &set, args)?;
     let mut measured = set.measure(found.iter().cloned().enumerate(), usize::from(args.worst_count))?;
     measured.time = time;
     measured.set("box_source", "labelled centre and scale");
     measured.set("flip", flip(args.flip));
-    measured.set("decoder", model.decoder(&args.find()).to_string());
+    measured.set("decoder", model.decoder(&args.point_options()).to_string());
     measured.set("protocol", protocol(args));
     if let Some(train) = &args.mean_shape {
         let train = FaceSet::open(train, &options)?;
@@ -58,9 +58,9 @@ fn baseline(measured: &mut Measured, error: f64) {
 }
 
 /// The points of every face.
-fn look(model: &mut TopDown, set: &FaceSet, args: &Eval) -> Result<(Vec<Vec<[f64; 2]>>, TimeSplit)> {
+fn predict_set(model: &mut TopDown, set: &FaceSet, args: &Eval) -> Result<(Vec<Vec<[f64; 2]>>, TimeSplit)> {
     let (mut found, mut time) = (Vec::with_capacity(set.len()), TimeSplit::default());
-    let (how, bar) = (args.find(), bar(set.len())?);
+    let (how, bar) = (args.point_options(), bar(set.len())?);
     let all: Vec<usize> = (0..set.len()).collect();
     for group in all.chunks(model.batch()) {
         let started = Instant::now();
@@ -69,9 +69,9 @@ fn look(model: &mut TopDown, set: &FaceSet, args: &Eval) -> Result<(Vec<Vec<[f64
         let place = |i: usize| Place::of_centre(set.samples()[i].centre, set.samples()[i].scale);
         let places: Vec<(&Image, Place)> =
             images.iter().zip(group).map(|(m, &i)| (m.as_ref(), place(i))).collect();
-        let looked = model.look_at(&places, &how, false)?;
-        time += looked.time;
-        found.extend(looked.instances.iter().map(|i| i.points.iter().map(|p| p.at).collect::<Vec<_>>()));
+        let predictions = model.predict_each(&places, &how, false)?;
+        time += predictions.time;
+        found.extend(predictions.instances.iter().map(|i| i.points.iter().map(|p| p.at).collect::<Vec<_>>()));
         bar.inc(group.len() as u64);
     }
     bar.finish_and_clear();
@@ -85,7 +85,7 @@ fn pictures_of(
     set: &FaceSet,
     found: &[Vec<[f64; 2]>],
 ) -> Result<Vec<(Image, String)>> {
-    let schema = view::draw_schema(model.schema());
+    let schema = draw_schema(model.schema());
     let style = PoseStyle { boxes: false, labels: false, radius: Some(2.0), ..PoseStyle::default() };
     let mut out = Vec::new();
     for worst in &measured.worst {

@@ -3,16 +3,16 @@
 use super::{Evaluated, bar, flip, protocol};
 use crate::cli::Eval;
 use hrnet::error::{Context, Result, bail};
-use hrnet::measure::pose::read::{detections, open};
-use hrnet::measure::pose::{
-    BoxSource, MeasureOptions, PlannedBox, PosePlan, Suppress, measure, measure_file, official_score,
-};
 use hrnet::measure::{Measured, read_labelled};
 use hrnet::model::LoadedModel;
 use hrnet::result::Instance;
-use hrnet::task::{Answer, Ask, Predictor};
+use hrnet::result::{draw_schema, style};
+use hrnet::tasks::pose::measure::read::{detections, labels, open};
+use hrnet::tasks::pose::measure::{
+    BoxSource, MeasureOptions, PlannedBox, PosePlan, Suppress, measure, measure_file, official_score,
+};
+use hrnet::tasks::{Prediction, Predictor, Request};
 use hrnet::timing::TimeSplit;
-use hrnet::view;
 use hrnet_data::dataset::model::{PoseSet, ReadOptions};
 use hrnet_data::draw::Person;
 use hrnet_data::draw::sheet::draw_comparison;
@@ -30,7 +30,7 @@ const NMS: f64 = 0.9;
 const CELL: usize = 360;
 
 pub(super) fn of_results(args: &Eval, results: &Path) -> Result<Evaluated> {
-    let set = open(&args.data, args.images.as_deref(), &ReadOptions::default())?;
+    let set = labels(&args.data)?;
     Ok(Evaluated { measured: measure_file(&set, results, &options(args, None))?, worst: Vec::new() })
 }
 
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
         bail!("{}: {labelled} points, the model has {wanted}", args.data.display());
     }
     let found = match &args.detections {
-        Some(file) => detections(file, &ReadOptions::default())?.entries,
+        Some(file) => detections(file)?.entries,
         None => Vec::new(),
     };
     let source = match (&args.detections, args.whole_image || !predictor.takes_boxes()) {
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
     if plan.is_empty() {
         bail!("{}: there are no boxes to look in", args.data.display());
     }
-    let (instances, time) = look(&mut predictor, &set, &plan)?;
+    let (instances, time) = predict_set(&mut predictor, &set, &plan)?;
     let mut measured = measure(&set, instances.iter().cloned(), &options(args, Some(input)))?;
     measured.time = time;
     measured.task = predictor.recipe().task;
@@ -65,7 +65,7 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
     measured.set("box_source", boxes);
     measured.set("flip", flip(args.flip));
     if let Predictor::TopDown(model, _) = &predictor {
-        measured.set("decoder", model.decoder(&args.find()).to_string());
+        measured.set("decoder", model.decoder(&args.point_options()).to_string());
     }
     measured.set("protocol", protocol(args));
     let worst = if pictures { pictures_of(&measured, &predictor, &set, &instances)? } else { Vec::new() };
@@ -92,9 +92,9 @@ fn options(args: &Eval, input: Option<(usize, usize)>) -> MeasureOptions {
 }
 
 /// Instances by index of the image, for every image that has boxes.
-type Found = Vec<(usize, Vec<Instance>)>;
+type Instances = Vec<(usize, Vec<Instance>)>;
 
-fn look(predictor: &mut Predictor, set: &PoseSet, plan: &PosePlan) -> Result<(Found, TimeSplit)> {
+fn predict_set(predictor: &mut Predictor, set: &PoseSet, plan: &PosePlan) -> Result<(Instances, TimeSplit)> {
     let (mut out, mut time) = (Vec::new(), TimeSplit::default());
     let bar = bar(plan.iter().count())?;
     let mut waiting: Vec<(usize, Image, &[PlannedBox])> = Vec::new();
@@ -118,20 +118,23 @@ fn look(predictor: &mut Predictor, set: &PoseSet, plan: &PosePlan) -> Result<(Fo
 fn group(
     predictor: &mut Predictor,
     waiting: &[(usize, Image, &[PlannedBox])],
-    out: &mut Found,
+    out: &mut Instances,
 ) -> Result<TimeSplit> {
     let takes_boxes = predictor.takes_boxes();
     let boxes: Vec<Vec<[f64; 4]>> = waiting
         .iter()
         .map(|(_, image, planned)| planned.iter().map(|b| b.within(image.width(), image.height())).collect())
         .collect();
-    let asks: Vec<Ask> =
-        waiting.iter().zip(&boxes).map(|((_, image, _), b)| Ask { image, boxes: Some(b) }).collect();
+    let requests: Vec<Request> =
+        waiting.iter().zip(&boxes).map(|((_, image, _), b)| Request { image, boxes: Some(b) }).collect();
     let mut time = TimeSplit::default();
-    for ((index, _, planned), Answer { found, time: part, .. }) in waiting.iter().zip(predictor.look(&asks)?)
+    for ((index, _, planned), Prediction { predicted, time: part, .. }) in
+        waiting.iter().zip(predictor.predict(&requests)?)
     {
         time += part;
-        let hrnet::result::Found::Instances(mut instances) = found else { bail!("not a model of points") };
+        let hrnet::result::Predicted::Instances(mut instances) = predicted else {
+            bail!("not a model of points")
+        };
         if takes_boxes {
             for (instance, planned) in instances.iter_mut().zip(*planned) {
                 instance.score = official_score(planned.score, &instance.points);
@@ -147,10 +150,10 @@ fn pictures_of(
     measured: &Measured,
     predictor: &Predictor,
     set: &PoseSet,
-    found: &Found,
+    found: &Instances,
 ) -> Result<Vec<(Image, String)>> {
-    let schema = view::draw_schema(predictor.schema());
-    let style = view::style(predictor.schema(), false);
+    let schema = draw_schema(predictor.schema());
+    let style = style(predictor.schema(), false);
     let mut out = Vec::new();
     for worst in &measured.worst {
         let sample = set.samples.get(worst.index).context("a person of the set")?;

@@ -3,13 +3,11 @@
 use super::{Evaluated, bar, flip, protocol};
 use crate::cli::Eval;
 use hrnet::error::Result;
-use hrnet::measure::classification::{measure_classification, read_classes};
-use hrnet::measure::segmentation::{SegmentationData, SegmentationMeasure, measure_segmentation};
 use hrnet::measure::{Measured, Setting, read_labelled};
 use hrnet::model::LoadedModel;
-use hrnet::result::Found;
-use hrnet::task::{Ask, Classifier, Predictor, Segmenter};
-use hrnet::view;
+use hrnet::tasks::classification::measure::{measure_classification, read_classes};
+use hrnet::tasks::segmentation::measure::{SegmentationMeasure, measure_segmentation, read_masks};
+use hrnet::tasks::{Classifier, Predictor, Request, Segmenter};
 use hrnet_formats::Task;
 use hrnet_image::{Image, Limits};
 use hrnet_kernels::Pool;
@@ -19,7 +17,7 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
     let options = args.task_options();
     let worst = usize::from(args.worst_count);
     let (mut measured, mut predictor) = if loaded.recipe.task == Task::Segmentation {
-        let set = SegmentationData::of(&args.data, args.images.as_deref())?.read()?;
+        let set = read_masks(&args.data, args.images.as_deref())?;
         let mut model = Segmenter::new(loaded.weights, loaded.recipe, pool, options.segment)?;
         let names = &model.schema().names;
         let how = SegmentationMeasure::new(args.label_map.as_deref(), names, args.ignore, worst)?;
@@ -49,11 +47,11 @@ fn pictures_of(measured: &Measured, predictor: &mut Predictor) -> Result<Vec<(Im
     let mut out = Vec::new();
     for worst in &measured.worst {
         let image = read_labelled(&worst.image, None, &Limits::default())?;
-        let found = predictor.look(&[Ask { image: &image, boxes: None }])?.swap_remove(0).found;
-        let picture = match &found {
-            // The caption tells the classes.
-            Found::Classes(_) => image,
-            found => view::overlay(&image, predictor.schema(), found, true),
+        let predicted =
+            predictor.predict(&[Request { image: &image, boxes: None }])?.swap_remove(0).predicted;
+        let picture = match predicted.is_seen() {
+            true => predicted.overlay(&image, predictor.schema(), true),
+            false => image,
         };
         let name = worst.image.file_name().unwrap_or_default().to_string_lossy();
         let value = measured.worst_by.1.show(Some(worst.value));
