@@ -148,9 +148,9 @@ fn layers(metadata: &Value, sources: &[Source], report: &mut Report) {
     for source in sources.iter().filter(|s| s.file.path.starts_with("crates/hrnet-data/src/")) {
         for at in words(&source.code, "hrnet_ir") {
             let path = source.code[at..].trim_start_matches("hrnet_ir").trim_start_matches("::");
-            if !["Tensor", "tensor", "points"].iter().any(|allowed| path.starts_with(allowed)) {
+            if !["Tensor", "tensor", "sets", "Decoder"].iter().any(|allowed| path.starts_with(allowed)) {
                 report.fail(format!(
-                    "{}: hrnet-data may use hrnet_ir::Tensor and hrnet_ir::points only",
+                    "{}: hrnet-data may use hrnet_ir::Tensor, hrnet_ir::sets and hrnet_ir::Decoder only",
                     source.place(at)
                 ));
             }

@@ -190,6 +190,15 @@ pub fn dimensions(bytes: &[u8], limits: &Limits) -> Result<(usize, usize), Image
     Ok((header.width, header.height))
 }
 
+/// The size of an image as it is shown, from its header alone: after its EXIF orientation. What labels and people mean by its size.
+pub fn shown_size(bytes: &[u8], limits: &Limits) -> Result<[usize; 2], ImageError> {
+    let format = sniff::format(bytes)?;
+    let header = walk(format, bytes, limits)?;
+    let stored = [header.width, header.height];
+    let turned = header.exif.and_then(exif::orientation).is_some_and(Orientation::swaps_sides);
+    Ok(if turned { [stored[1], stored[0]] } else { stored })
+}
+
 /// A whole PNG file after the checks of its header and structure, without metadata: for label images, whose numbers must not
 /// become colours.
 pub(crate) fn png_stream<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Cow<'a, [u8]>, ImageError> {

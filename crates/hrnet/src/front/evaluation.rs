@@ -6,7 +6,7 @@ use crate::measure::{Measured, read_labelled};
 use crate::tasks::classification::measure::{measure_classification, read_classes};
 use crate::tasks::face::measure::{FaceOptions, FaceSet};
 use crate::tasks::pose::measure as pose;
-use crate::tasks::segmentation::measure::{SegmentationData, SegmentationMeasure, measure_segmentation};
+use crate::tasks::segmentation::measure::{SegmentationMeasure, measure_segmentation, read_masks};
 use crate::tasks::{Place, PointOptions, Predictor, Request, TopDown};
 use crate::timing::TimeSplit;
 use hrnet_data::dataset::model::{PoseSet, ReadOptions};
@@ -47,7 +47,7 @@ impl Model {
             }
             predictor @ (Predictor::TopDown(..) | Predictor::BottomUp(_)) => persons(predictor, data, images),
             Predictor::Segmenter(model) => {
-                let set = SegmentationData::of(data, images)?.read()?;
+                let set = read_masks(data, images)?;
                 let how = SegmentationMeasure::new(None, &model.schema().names, None, WORST)?;
                 measure_segmentation(model, &set, &how, |_| ())
             }

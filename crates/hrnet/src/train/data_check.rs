@@ -7,7 +7,7 @@ use super::plots::read_log;
 use crate::config::{TrainConfig, untrained};
 use crate::error::Result;
 use hrnet_data::check::{self, CheckOptions, Finding, Report, Severity};
-use hrnet_data::dataset::open::{Kind, LabelSet, OpenOptions, open};
+use hrnet_data::dataset::open::{Content, LabelSet, OpenOptions, Purpose, open};
 use hrnet_ir::Task;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -66,20 +66,19 @@ impl Checked {
 /// accident: it is said, and looked at once.
 fn sets(config: &TrainConfig) -> Result<(Vec<LabelSet>, Vec<&'static str>)> {
     let data = &config.data;
-    let read = |path: &Path, images: Option<&Path>| -> Result<LabelSet> {
-        let (kind, images) = match config.task {
-            Task::Face => (Kind::LandmarkCsv, Some(super::image_folder(images, path))),
-            Task::Pose | Task::BottomUpPose => {
-                (Kind::Coco, Some(crate::tasks::pose::train::image_root(path, images)))
-            }
-            Task::Segmentation => (Kind::SegList, images.map(Path::to_path_buf)),
-            Task::Classification if path.is_dir() => (Kind::ClassFolder, None),
-            Task::Classification => (Kind::ClassTable, images.map(Path::to_path_buf)),
+    // Of a set with parts the part that is used, as leniently as `hrnet data check` reads.
+    let read = |path: &Path, part: Purpose, images: Option<&Path>| -> Result<LabelSet> {
+        let want: &'static [Content] = match config.task {
+            Task::Face | Task::Pose | Task::BottomUpPose => &[Content::Points],
+            Task::Segmentation => &[Content::Masks],
+            Task::Classification => &[Content::Classes],
             task @ (Task::Detection | Task::Features) => return Err(untrained(task)),
         };
-        Ok(open(path, &OpenOptions { kind: Some(kind), images, ..OpenOptions::default() })?)
+        let lenient = OpenOptions::new(Purpose::Look);
+        let how = OpenOptions { part, want, images: images.map(Path::to_path_buf), ..lenient };
+        Ok(open(path, &how)?)
     };
-    let mut sets = vec![read(&data.train, data.images.as_deref())?];
+    let mut sets = vec![read(&data.train, Purpose::Train, data.images.as_deref())?];
     let mut names = vec!["train"];
     if let Some(val) = &data.val {
         if std::fs::canonicalize(val).ok() == std::fs::canonicalize(&data.train).ok() {
@@ -87,8 +86,8 @@ fn sets(config: &TrainConfig) -> Result<(Vec<LabelSet>, Vec<&'static str>)> {
                 "warning: the validation set is the training set: its figures say nothing about other images"
             );
         } else {
-            let own = if config.task == Task::Face { None } else { data.val_images.as_deref() };
-            sets.push(read(val, own.or(data.images.as_deref()))?);
+            let images = data.val_images.as_deref().or(data.images.as_deref());
+            sets.push(read(val, Purpose::Measure, images)?);
             names.push("val");
         }
     }

@@ -7,7 +7,7 @@ use hrnet::measure::{Measured, read_labelled};
 use hrnet::model::LoadedModel;
 use hrnet::result::Instance;
 use hrnet::result::{draw_schema, style};
-use hrnet::tasks::pose::measure::read::{detections, open};
+use hrnet::tasks::pose::measure::read::{detections, labels, open};
 use hrnet::tasks::pose::measure::{
     BoxSource, MeasureOptions, PlannedBox, PosePlan, Suppress, measure, measure_file, official_score,
 };
@@ -30,7 +30,7 @@ const NMS: f64 = 0.9;
 const CELL: usize = 360;
 
 pub(super) fn of_results(args: &Eval, results: &Path) -> Result<Evaluated> {
-    let set = open(&args.data, args.images.as_deref(), &ReadOptions::default())?;
+    let set = labels(&args.data)?;
     Ok(Evaluated { measured: measure_file(&set, results, &options(args, None))?, worst: Vec::new() })
 }
 
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
         bail!("{}: {labelled} points, the model has {wanted}", args.data.display());
     }
     let found = match &args.detections {
-        Some(file) => detections(file, &ReadOptions::default())?.entries,
+        Some(file) => detections(file)?.entries,
         None => Vec::new(),
     };
     let source = match (&args.detections, args.whole_image || !predictor.takes_boxes()) {

@@ -6,7 +6,7 @@ use hrnet::error::Result;
 use hrnet::measure::{Measured, Setting, read_labelled};
 use hrnet::model::LoadedModel;
 use hrnet::tasks::classification::measure::{measure_classification, read_classes};
-use hrnet::tasks::segmentation::measure::{SegmentationData, SegmentationMeasure, measure_segmentation};
+use hrnet::tasks::segmentation::measure::{SegmentationMeasure, measure_segmentation, read_masks};
 use hrnet::tasks::{Classifier, Predictor, Request, Segmenter};
 use hrnet_formats::Task;
 use hrnet_image::{Image, Limits};
@@ -17,7 +17,7 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
     let options = args.task_options();
     let worst = usize::from(args.worst_count);
     let (mut measured, mut predictor) = if loaded.recipe.task == Task::Segmentation {
-        let set = SegmentationData::of(&args.data, args.images.as_deref())?.read()?;
+        let set = read_masks(&args.data, args.images.as_deref())?;
         let mut model = Segmenter::new(loaded.weights, loaded.recipe, pool, options.segment)?;
         let names = &model.schema().names;
         let how = SegmentationMeasure::new(args.label_map.as_deref(), names, args.ignore, worst)?;
