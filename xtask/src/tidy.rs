@@ -398,7 +398,8 @@ fn unknown_command(command: &str, verbs: &BTreeSet<&str>) -> Option<String> {
         }
         ("cargo", Some(sub)) => {
             let known =
-                ["build", "check", "clippy", "doc", "fmt", "install", "package", "test"].contains(&sub);
+                ["add", "build", "check", "clippy", "doc", "fmt", "install", "new", "package", "test"]
+                    .contains(&sub);
             return (!known).then(|| format!("unknown cargo command '{sub}'"));
         }
         _ => return None,

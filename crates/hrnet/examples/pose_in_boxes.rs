@@ -23,7 +23,7 @@ fn main() -> hrnet::Result<()> {
     }
 
     // Any checkpoint will do: `Model::open("pose_hrnet_w32_256x192.pth")` finds the 17 points of COCO.
-    let mut model = Model::builder().flip(true).open("pose14")?;
+    let mut model = Model::open("pose14")?;
     let found = model.predict_in(&image, &boxes)?;
     for (number, person) in found.people().iter().enumerate() {
         println!("person {number}, score {:.2}", person.score);

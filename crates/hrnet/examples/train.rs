@@ -1,8 +1,7 @@
 //! Training from a data set, and the trained network at work.
 //!
 //! `cargo run --release -p hrnet --example train -- CONFIG.toml` trains by a configuration (docs/training.md). Without it a small data
-//! set is made in `out/shapes`, a folder of pictures per class, and a very small network learns to tell discs from squares in half a
-//! minute.
+//! set is made in `out/shapes`, a folder of pictures per class, and a very small network learns to tell golden discs from blue squares.
 #![forbid(unsafe_code)]
 
 use hrnet::{Image, Model, Stop, Training, Watch};
@@ -36,7 +35,8 @@ fn main() -> hrnet::Result<()> {
         && disc.exists()
     {
         for found in model.predict_batch(&[Image::open(disc)?, Image::open(square)?])? {
-            println!("{:?}", found.classes());
+            let [first, ..] = found.classes()[..] else { continue };
+            println!("{}: {} {:.2}", found.as_result().input, first.name, first.share);
         }
     }
     Ok(())
@@ -55,11 +55,11 @@ size = [32, 32]
 train = "out/shapes/data"
 val = "out/shapes/data"
 [train]
-epochs = 6
+epochs = 12
 batch = 8
 "#;
 
-/// Discs and squares of many sizes and places.
+/// Golden discs and blue squares of many sizes and places.
 fn make_pictures() -> hrnet::Result<()> {
     for class in ["disc", "square"] {
         let folder = Path::new("out/shapes/data").join(class);
@@ -71,7 +71,8 @@ fn make_pictures() -> hrnet::Result<()> {
                 "disc" => (x - cx).pow(2) + (y - cy).pow(2) <= radius * radius,
                 _ => (x - cx).abs().max((y - cy).abs()) <= radius,
             };
-            let colour = |inside: bool| if inside { [230, 200, 40] } else { [30, 40, 60 + i as u8] };
+            let front = if class == "disc" { [230, 180, 40] } else { [50, 90, 220] };
+            let colour = |inside: bool| if inside { front } else { [70, 80, 60 + i as u8] };
             let rgb = (0..side * side).flat_map(|p| colour(inside(p % side, p / side))).collect();
             Image::from_rgb(side as usize, side as usize, rgb)?.save(folder.join(format!("{i}.png")))?;
         }
