@@ -4,11 +4,11 @@
 //! is bounded; of the others it is known that they are there. A resumed run checks again where the data have changed since.
 
 use super::plots::read_log;
-use crate::config::{TrainConfig, untrained};
+use crate::config::TrainConfig;
 use crate::error::Result;
+use crate::tasks;
 use hrnet_data::check::{self, CheckOptions, Finding, Report, Severity};
-use hrnet_data::dataset::open::{Kind, LabelSet, OpenOptions, open};
-use hrnet_ir::Task;
+use hrnet_data::dataset::open::{LabelSet, OpenOptions, open};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
@@ -44,8 +44,8 @@ pub(super) fn before(config: &TrainConfig, resumed: Option<&Path>) -> Result<Opt
         }
     }
     let mut options = CheckOptions { most_images: Some(MOST_IMAGES), ..CheckOptions::default() };
-    if config.task == Task::Segmentation {
-        options.label_map = Some(crate::tasks::segmentation::train::classes(config)?.0);
+    if let Some(label_map) = tasks::training(config.task)?.label_map {
+        options.label_map = Some(label_map(config)?);
     }
     let report = check::run(&sets, &options);
     let ruins = tell(&report, &names, started);
@@ -65,18 +65,9 @@ impl Checked {
 /// The sets of a configuration, read as `hrnet data check` reads them. A validation set that is the training set is no leak by
 /// accident: it is said, and looked at once.
 fn sets(config: &TrainConfig) -> Result<(Vec<LabelSet>, Vec<&'static str>)> {
-    let data = &config.data;
+    let (data, training) = (&config.data, tasks::training(config.task)?);
     let read = |path: &Path, images: Option<&Path>| -> Result<LabelSet> {
-        let (kind, images) = match config.task {
-            Task::Face => (Kind::LandmarkCsv, Some(super::image_folder(images, path))),
-            Task::Pose | Task::BottomUpPose => {
-                (Kind::Coco, Some(crate::tasks::pose::train::image_root(path, images)))
-            }
-            Task::Segmentation => (Kind::SegList, images.map(Path::to_path_buf)),
-            Task::Classification if path.is_dir() => (Kind::ClassFolder, None),
-            Task::Classification => (Kind::ClassTable, images.map(Path::to_path_buf)),
-            task @ (Task::Detection | Task::Features) => return Err(untrained(task)),
-        };
+        let (kind, images) = (training.labels)(path, images);
         Ok(open(path, &OpenOptions { kind: Some(kind), images, ..OpenOptions::default() })?)
     };
     let mut sets = vec![read(&data.train, data.images.as_deref())?];
@@ -87,7 +78,7 @@ fn sets(config: &TrainConfig) -> Result<(Vec<LabelSet>, Vec<&'static str>)> {
                 "warning: the validation set is the training set: its figures say nothing about other images"
             );
         } else {
-            let own = if config.task == Task::Face { None } else { data.val_images.as_deref() };
+            let own = data.val_images.as_deref().filter(|_| training.takes("data.val_images"));
             sets.push(read(val, own.or(data.images.as_deref()))?);
             names.push("val");
         }

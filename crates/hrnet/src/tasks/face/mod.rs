@@ -1,5 +1,6 @@
 //! Points of a face in a box: a V2 landmark network, measured by the normalised mean error.
 
+pub(crate) mod config;
 pub mod measure;
 pub(crate) mod train;
 
@@ -12,4 +13,5 @@ pub(super) const TASK: Row = Row {
     predict: Some((Kind::Instances, points::load)),
     // Landmark maps have peaks even where nothing is seen; hollow points mark the least certain ones.
     threshold: 0.3,
+    training: Some(config::TRAINING),
 };

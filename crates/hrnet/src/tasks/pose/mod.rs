@@ -1,5 +1,6 @@
 //! Points of a person or an animal in a box: a V1 network, measured by AP, PCK or PCKh.
 
+pub(crate) mod config;
 pub mod measure;
 pub(crate) mod train;
 
@@ -11,4 +12,5 @@ pub(super) const TASK: Row = Row {
     bundled: Some(("pose14", include_bytes!("../../../models/pose14.safetensors"))),
     predict: Some((Kind::Instances, points::load)),
     threshold: 0.2,
+    training: Some(config::TRAINING),
 };

@@ -1,5 +1,6 @@
 //! A class for every pixel: a V2 network, plain or with OCR, measured by mIoU.
 
+pub(crate) mod config;
 pub mod measure;
 mod predict;
 pub(crate) mod train;
@@ -18,6 +19,7 @@ pub(super) const TASK: Row = Row {
     bundled: Some(("camvid11", include_bytes!("../../../models/camvid11.safetensors"))),
     predict: Some((Kind::Mask, load)),
     threshold: 0.2,
+    training: Some(config::TRAINING),
 };
 
 fn load(loaded: LoadedModel, pool: Arc<Pool>, options: Options) -> Result<Predictor> {
