@@ -2,14 +2,15 @@
 
 Input (stdin): the names, shapes and roles of tiny networks, printed by
     cargo run -p hrnet-formats --example tiny_models
-Values follow the formula of the golden vectors (hrnet_ir::formula), keyed by the official name, so that tests can
-recompute every bit. Output: one file per case under --out, and all of them in one pack (--pack). The pack removes
-what the files share (they hold the same values) by copying from earlier positions; its format is at `pack` below.
+Values follow the formula of the golden vectors (hrnet_proof::formula), keyed by the official name, so that tests can
+recompute every bit. Output: one file per case under --out, and all of them in one pack (--pack), which holds what the
+files share once; its format is at `pack` below.
 
 Needs torch, numpy and safetensors. Deterministic except for PyTorch's serialization ids.
 """
 
 import argparse
+import gzip
 import json
 import math
 import pathlib
@@ -219,48 +220,48 @@ def cases(models):
     return zipped, legacy, modules, pose
 
 
-def varint(n):
-    out = bytearray()
-    while n >= 0x80:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    out.append(n)
-    return out
+def pack(files, unit=16, least=64):
+    """One gzip file: a line of JSON with the pieces of every file, {name: [[start, length], ...]}, and the bytes that
+    they are pieces of. What files share stands there once; gzip alone looks back 32 KB only."""
+    pool, seen, index = bytearray(), {}, {}
+    for name, data in files:
+        pieces, at, literal, first = [], 0, 0, len(pool)
 
+        def add(start, length):
+            if pieces and pieces[-1][0] + pieces[-1][1] == start:
+                pieces[-1][1] += length
+            elif length:
+                pieces.append([start, length])
 
-def pack(files):
-    """`HRNETPK1`, varint count, per file varint name length, name, varint size; then for the concatenated contents a
-    sequence of (varint literal length, literals, varint copy length, varint distance); the copy comes from the output
-    written so far and ends the sequence when its length is 0 at the end of the contents."""
-    head = bytearray(b"HRNETPK1") + varint(len(files))
-    data = b""
-    for name, content in files:
-        head += varint(len(name)) + name.encode() + varint(len(content))
-        data += content
-    seen, out, at, literal = {}, bytearray(), 0, 0
-    unit, least = 6, 8
-    while at + least <= len(data):
-        key = data[at: at + unit]
-        old = seen.get(key)
-        seen[key] = at
-        if old is not None:
-            length, step = 0, 1 << 16
-            while step:
-                a, b = old + length, at + length
-                if b + step <= len(data) and data[a: a + step] == data[b: b + step]:
-                    length += step
-                else:
-                    step >>= 1
-            if length >= least:
-                out += varint(at - literal) + data[literal:at] + varint(length) + varint(at - old)
-                for i in range(at + 1, min(at + length, len(data) - unit), 4):
-                    seen[data[i: i + unit]] = i
-                at += length
-                literal = at
-                continue
-        at += 1
-    out += varint(len(data) - literal) + data[literal:] + varint(0) + varint(0)
-    return bytes(head + out)
+        def keep(end):
+            pool.extend(data[literal:end])
+            add(len(pool) - (end - literal), end - literal)
+
+        while at + unit <= len(data):
+            old = seen.get(data[at: at + unit])
+            if old is not None:
+                length, most, step = 0, min(len(data) - at, len(pool) - old), 1 << 16
+                while step:
+                    a, b = old + length, at + length
+                    if length + step <= most and pool[a: a + step] == data[b: b + step]:
+                        length += step
+                    else:
+                        step >>= 1
+                back = 0
+                while back < min(at - literal, old) and data[at - back - 1] == pool[old - back - 1]:
+                    back += 1
+                if back + length >= least:
+                    keep(at - back)
+                    add(old - back, back + length)
+                    at += length
+                    literal = at
+                    continue
+            at += 1
+        keep(len(data))
+        for i in range(first, len(pool) - unit, 4):
+            seen.setdefault(bytes(pool[i: i + unit]), i)
+        index[name] = pieces
+    return gzip.compress(json.dumps(index, separators=(",", ":")).encode() + b"\n" + pool, 9, mtime=0)
 
 
 def main():

@@ -1,4 +1,4 @@
-"""Weights and inputs by formula, so that no file has to be passed on: testdata/fixtures and hrnet_ir::formula.
+"""Weights and inputs by formula, so that no file has to be passed on: testdata/fixtures and hrnet_proof::formula.
 
     u(name, i) = (splitmix(fnv1a(name) + (i + 1) * 0x9E3779B97F4A7C15) >> 11) * 2^-53     in [0, 1)
 

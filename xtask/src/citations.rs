@@ -1,8 +1,9 @@
 //! What comments and pages cite exists: the page, the section of it that is named (`docs/hrnet.md 4.3`, also `5.3 and 5.4`,
-//! `2 to 7`), and for the code of a check a row of docs/reliability.md. Pages outside of the repository are cited by nobody
+//! `2 to 7`), for the code of a check a row of docs/reliability.md, and the source files that pages name. Pages outside of the repository are cited by nobody
 //! who reads a clone.
 
 use crate::Report;
+use crate::markdown::inline_code;
 use crate::repo::File;
 use crate::scan::line_of;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,8 +46,24 @@ pub fn check(files: &[File], report: &mut Report) {
                     .fail(format!("{place}: {ABSENT}{name} is not in the repository, cite a page of docs/"));
             }
         }
+        if pages.contains_key(file.path.as_str()) {
+            sources(file, text, files, report);
+        }
         for code in cited_codes(text).filter(|code| !codes.contains(code)) {
             report.fail(format!("{}: check {code} has no row in {LIST}", file.path));
+        }
+    }
+}
+
+/// Source files that a page names from the root or from `crates/`: `hrnet-ir/src/zoo.rs`.
+fn sources(page: &File, text: &str, files: &[File], report: &mut Report) {
+    for (line, span) in inline_code(text) {
+        let named = word(&span) == span && span.contains('/') && span.ends_with(".rs");
+        if named && (span.starts_with("hrnet") || span.starts_with("crates/")) {
+            let path = format!("crates/{}", span.trim_start_matches("crates/"));
+            if !files.iter().any(|f| f.path == path) {
+                report.fail(format!("{}:{line}: there is no {path}", page.path));
+            }
         }
     }
 }
@@ -128,6 +145,15 @@ mod tests {
         let mut report = Report::default();
         check(&[file("docs/a.md", page), file(LIST, list), file("src/b.rs", text)], &mut report);
         report.findings
+    }
+
+    #[test]
+    fn pages_name_files_that_exist() {
+        let file = |path: &str, text: &str| File { path: path.into(), bytes: text.into() };
+        let page = "`hrnet-x/src/a.rs` `crates/hrnet-x/src/a.rs` `robust/b.rs` `hrnet/src/{c, d}.rs`\n`hrnet/src/a.rs`";
+        let mut report = Report::default();
+        check(&[file("docs/a.md", page), file("crates/hrnet-x/src/a.rs", "")], &mut report);
+        assert_eq!(report.findings, ["docs/a.md:2: there is no crates/hrnet/src/a.rs"]);
     }
 
     #[test]

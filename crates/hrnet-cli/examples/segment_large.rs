@@ -6,8 +6,9 @@ use hrnet::tasks::{Resize, SegmentOptions, Segmenter};
 use hrnet::timing::{ms, peak_memory};
 use hrnet_formats::Recipe;
 use hrnet_image::Image;
-use hrnet_ir::{formula, zoo};
+use hrnet_ir::zoo;
 use hrnet_kernels::Pool;
+use hrnet_proof::formula;
 use std::sync::Arc;
 use std::time::Instant;
 

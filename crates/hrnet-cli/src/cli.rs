@@ -15,12 +15,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use hrnet::model::NamedFacts;
 use hrnet::source::check_box;
 use hrnet::tasks::{ClassifyOptions, PointOptions, bottom_up};
-use hrnet::verify::Executor;
 use hrnet_data::codec;
 use hrnet_data::codec::heatmap::SubPixel;
 use hrnet_image::resize::Filter;
 use hrnet_ir::{Decoder, Task};
 use hrnet_kernels::Isa;
+use hrnet_proof::verify::Executor;
 use std::path::PathBuf;
 
 /// High-resolution networks: points, masks and classes from images.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{FACE, Ran, Scratch, astronaut, blob_config, blobs, bytes, hrnet, npy};
-use hrnet_testkit::fixture;
+use hrnet_proof::fixtures::fixture;
 use serde_json::json;
 use std::path::Path;
 
@@ -178,7 +178,7 @@ fn outputs_that_cannot_be_written() {
     }
     assert_eq!(bytes(&file), b"I was here");
 
-    let model = scratch.write("model.pth", &hrnet_testkit::checkpoints()["official.pth"]);
+    let model = scratch.write("model.pth", &hrnet_proof::fixtures::checkpoints()["official.pth"]);
     let input = npy(&scratch, "in.npy", &[1, 3, 64, 64]);
     std::fs::create_dir(scratch.path("folder")).unwrap();
     std::fs::create_dir(scratch.path("folder.safetensors")).unwrap();
@@ -244,7 +244,7 @@ fn an_unknown_instruction_set() {
 #[test]
 fn files_that_are_no_models() {
     let scratch = Scratch::new();
-    let files = hrnet_testkit::checkpoints();
+    let files = hrnet_proof::fixtures::checkpoints();
     let (pth, safe, legacy) =
         (&files["official.pth"], &files["official.safetensors"], &files["official.legacy.pth"]);
     let input = npy(&scratch, "in.npy", &[1, 3, 64, 64]);
@@ -307,7 +307,7 @@ fn files_that_are_no_models() {
 #[test]
 fn weights_that_are_not_finite() {
     let scratch = Scratch::new();
-    let mut file = hrnet_testkit::checkpoints()["official.safetensors"].clone();
+    let mut file = hrnet_proof::fixtures::checkpoints()["official.safetensors"].clone();
     let last = file.len() - 4;
     file[last..].copy_from_slice(&f32::NAN.to_le_bytes());
     let model = scratch.write("nan.safetensors", file);
@@ -333,7 +333,7 @@ fn npy_header(dict: &str) -> Vec<u8> {
 #[test]
 fn tensors_that_do_not_fit() {
     let scratch = Scratch::new();
-    let model = scratch.write("pose.pth", &hrnet_testkit::checkpoints()["official.pth"]);
+    let model = scratch.write("pose.pth", &hrnet_proof::fixtures::checkpoints()["official.pth"]);
     let out = scratch.path("out.npy");
     let fails = |input: &Path, words: &[&str]| {
         let name = input.file_name().unwrap().to_str().unwrap();

@@ -182,7 +182,7 @@ fn show_draws_a_sheet() {
 /// Every labelled set of the shared folder: the counts of its page, drawn, and checked without a defect that is not known.
 #[test]
 fn every_set_of_the_shared_folder() {
-    let Some(data) = hrnet_testkit::data("") else { return };
+    let Some(data) = hrnet_proof::fixtures::data("") else { return };
     let scratch = Scratch::new();
     let png = scratch.path("sheet.png");
     // Labels, further arguments, images, samples, and the defects that the set is known to have.

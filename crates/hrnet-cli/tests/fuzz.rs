@@ -4,8 +4,9 @@
 use hrnet::config::TrainConfig;
 use hrnet::runner::Runner;
 use hrnet_formats::{LoadOptions, Precision, Recipe, load, to_safetensors};
-use hrnet_ir::{Arch, Head, Model, formula};
+use hrnet_ir::{Arch, Head, Model};
 use hrnet_kernels::Pool;
+use hrnet_proof::formula;
 use std::sync::Arc;
 
 /// Draws of one mutant, from the formula's generator.
@@ -53,7 +54,7 @@ fn mutate(bytes: &mut Vec<u8>, draws: &mut Draws, range: usize, interesting: &[u
 
 #[test]
 fn mutated_configurations_never_panic() {
-    let config = std::fs::read(hrnet_testkit::repository().join("configs/face68.toml")).unwrap();
+    let config = std::fs::read(hrnet_proof::fixtures::repository().join("configs/face68.toml")).unwrap();
     let mut accepted = 0;
     let count = mutants(50_000);
     for mutant in 0..count {

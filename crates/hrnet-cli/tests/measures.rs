@@ -12,8 +12,9 @@ use hrnet_data::dataset::label_map::CAMVID;
 use hrnet_formats::Recipe;
 use hrnet_image::mask_png::encode_ids;
 use hrnet_image::{Image, encode_png};
-use hrnet_ir::{Arch, Fuse, Head, Model, formula};
+use hrnet_ir::{Arch, Fuse, Head, Model};
 use hrnet_kernels::Pool;
+use hrnet_proof::formula;
 use std::sync::Arc;
 
 fn picture(seed: usize, width: usize, height: usize) -> Image {

@@ -6,7 +6,8 @@ mod common;
 
 use common::{FACE, Scratch, astronaut, hrnet, npy};
 use hrnet_formats::{Precision, Recipe, to_safetensors};
-use hrnet_ir::{Arch, Fuse, Head, Model, formula};
+use hrnet_ir::{Arch, Fuse, Head, Model};
+use hrnet_proof::formula;
 use serde_json::Value;
 use std::path::PathBuf;
 

@@ -9,8 +9,9 @@ use hrnet_data::geometry::{pose_affine, pose_box_to_centre_scale, to_tensor};
 use hrnet_engine::{Engine, EngineOptions};
 use hrnet_image::warp::warp_bilinear_u8;
 use hrnet_image::{DecodeOptions, Limits, decode};
-use hrnet_ir::{Arch, Head, Model, Tensor, formula, interp, zoo};
+use hrnet_ir::{Arch, Head, Model, Tensor, interp, zoo};
 use hrnet_kernels::Pool;
+use hrnet_proof::formula;
 use std::path::Path;
 
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -46,7 +47,7 @@ fn maxima<T: PartialOrd>(maps: &[T], pixels: usize) -> Vec<usize> {
 
 #[test]
 fn no_maximum_moves() {
-    let Some(data) = hrnet_testkit::data("coco-mini") else { return };
+    let Some(data) = hrnet_proof::fixtures::data("coco-mini") else { return };
     let small = Model { arch: Arch::small_v1(), head: Head::Pose { joints: 17, kernel: 1, branch: 0 } };
     let (model, size) = match std::env::var("HRNET_PERSONS") {
         Ok(name) => {

@@ -34,7 +34,7 @@ fn coded_videos_match_what_ffmpeg_shows() {
     let Some(_) =
         ffmpeg(&["-f", "lavfi", "-i", source, "-c:v", "mpeg4", "-q:v", "2", "-pix_fmt", "yuv420p", &film])
     else {
-        return hrnet_testkit::left_out("needs ffmpeg");
+        return hrnet_proof::fixtures::left_out("needs ffmpeg");
     };
     // Its default conversion repeats chroma samples; this one interpolates them, as ours does.
     let exact =

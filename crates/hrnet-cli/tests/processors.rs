@@ -45,7 +45,7 @@ const NETWORKS: [(&str, [usize; 2]); 4] = [
 impl Work {
     fn new() -> Work {
         let scratch = Scratch::new();
-        let files = hrnet_testkit::checkpoints();
+        let files = hrnet_proof::fixtures::checkpoints();
         for (name, [h, w]) in NETWORKS {
             scratch.write(name, &files[name]);
             common::npy(&scratch, &format!("{name}.npy"), &[1, 3, h, w]);

@@ -85,7 +85,7 @@ fn a_box_alone_and_in_every_place_of_a_batch() {
 #[test]
 fn run_with_any_number_of_threads_and_any_batch() {
     let scratch = Scratch::new();
-    let files = hrnet_testkit::checkpoints();
+    let files = hrnet_proof::fixtures::checkpoints();
     // An odd side for the bilinear families, multiples of 32 for the nearest ones.
     for (name, [h, w]) in [
         ("official.pth", [64, 96]),

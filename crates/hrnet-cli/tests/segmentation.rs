@@ -5,8 +5,9 @@ use hrnet::tasks::{Resize, SegmentOptions, Segmenter, Windows};
 use hrnet_data::codec::Protocol;
 use hrnet_formats::Recipe;
 use hrnet_image::Image;
-use hrnet_ir::{Arch, Depth, Fuse, Head, Model, Weights, formula};
+use hrnet_ir::{Arch, Depth, Fuse, Head, Model, Weights};
 use hrnet_kernels::Pool;
+use hrnet_proof::formula;
 use serde::Deserialize;
 use std::sync::Arc;
 

@@ -6,8 +6,9 @@ use hrnet::tasks::{MEMORY, Resize, SegmentOptions, Segmenter};
 use hrnet::timing::peak_memory;
 use hrnet_formats::Recipe;
 use hrnet_image::Image;
-use hrnet_ir::{Arch, Depth, Fuse, Head, Model, formula, zoo};
+use hrnet_ir::{Arch, Depth, Fuse, Head, Model, zoo};
 use hrnet_kernels::Pool;
+use hrnet_proof::formula;
 use std::sync::Arc;
 
 /// The full size takes minutes: `HRNET_LARGE=all cargo test -p hrnet-cli --test segmentation_memory`.
@@ -47,7 +48,7 @@ fn the_scores_of_a_large_image_are_never_all_there() {
 /// The largest published network, with as many classes as any, under the default bound.
 #[test]
 fn ocr_w48_at_4096_by_8192_is_within_two_gibibytes() {
-    if !hrnet_testkit::by_hand("HRNET_LARGE", "all") {
+    if !hrnet_proof::fixtures::by_hand("HRNET_LARGE", "all") {
         return;
     }
     let entry = zoo::find("hrnet_ocr_w48.cocostuff_520x520").expect("a name of the zoo");

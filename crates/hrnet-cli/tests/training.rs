@@ -221,7 +221,7 @@ fn a_run_starts_from_a_model_file() {
     hrnet!["train", &second, "--out", &out].ok();
     assert!(bytes(&out.join("last.safetensors")) != bytes(&first.join("last.safetensors")));
     // A network of another kind does not fit, and that is said before anything is written.
-    scratch.write("first/last.safetensors", &hrnet_testkit::checkpoints()["official.safetensors"]);
+    scratch.write("first/last.safetensors", &hrnet_proof::fixtures::checkpoints()["official.safetensors"]);
     let third = scratch.path("third");
     hrnet!["train", &second, "--out", &third].fails(1, &["first/last.safetensors", "missing"]);
     assert!(scratch.files("third").is_empty());

@@ -5,7 +5,7 @@ mod common;
 
 use common::{FACE, Scratch, astronaut, bytes, distance, hrnet, json_file, points, text};
 use hrnet_image::{Image, decode, encode_png};
-use hrnet_testkit::fixture;
+use hrnet_proof::fixtures::fixture;
 use serde_json::{Value, json};
 use std::process::Stdio;
 
@@ -93,7 +93,7 @@ fn info_describes_variants() {
 fn every_real_checkpoint_converts_and_runs_to_the_same_bits() {
     let scratch = Scratch::new();
     let small = common::npy(&scratch, "small.npy", &[1, 3, 64, 64]);
-    for (name, content) in hrnet_testkit::checkpoints() {
+    for (name, content) in hrnet_proof::fixtures::checkpoints() {
         let input = scratch.write(&name, content);
         let output = scratch.path(&format!("{name}.safetensors"));
         if name.starts_with("module") {
@@ -135,7 +135,7 @@ fn every_real_checkpoint_converts_and_runs_to_the_same_bits() {
 #[test]
 fn run_gives_every_output_in_the_official_shape() {
     let scratch = Scratch::new();
-    let files = hrnet_testkit::checkpoints();
+    let files = hrnet_proof::fixtures::checkpoints();
     let pose = scratch.write("pose.pth", &files["official.pth"]);
     let input = common::npy(&scratch, "in.npy", &[2, 3, 64, 96]);
     let (engine, slow) = (scratch.path("engine.npy"), scratch.path("slow.npy"));
@@ -180,7 +180,7 @@ fn bench_prints_one_line_of_json() {
     assert!(ran.err.contains("by kernel"), "{ran:?}");
     // A file runs too.
     let scratch = Scratch::new();
-    let model = scratch.write("model.pth", &hrnet_testkit::checkpoints()["official.pth"]);
+    let model = scratch.write("model.pth", &hrnet_proof::fixtures::checkpoints()["official.pth"]);
     let result = hrnet!["bench", &model, a, b, c, d, e, f, "--json"].ok().json();
     assert_eq!(result["case"], "model.pth 64x64");
 }
@@ -307,7 +307,7 @@ fn bench_measures_single_convolutions() {
 
 #[test]
 fn the_lists_of_convolutions_are_those_of_the_networks() {
-    let folder = hrnet_testkit::repository().join("bench/shapes");
+    let folder = hrnet_proof::fixtures::repository().join("bench/shapes");
     for network in ["pose_w32", "pose_w48", "face_w18", "cls_w18_small_v1", "seg_w48"] {
         let wanted = hrnet!["bench", "--dump-shapes", network].ok().out;
         assert_eq!(text(&folder.join(format!("{network}.txt"))), wanted, "{network}");
@@ -633,7 +633,7 @@ fn eval_measures_a_known_error() {
 /// On the real faces beside the checkout; they may not be copied, so there is nothing to measure where they are absent.
 #[test]
 fn the_built_in_model_is_as_good_as_promised() {
-    let Some(faces) = hrnet_testkit::data("faces68") else { return };
+    let Some(faces) = hrnet_proof::fixtures::data("faces68") else { return };
     let (val, train) = (faces.join("val.csv"), faces.join("train.csv"));
     let result = hrnet!["eval", "--task", "face", "--data", val, "--mean-shape", train, "--json"].ok().json();
     let figure = |name: &str| number(&result["figures"][name]);
@@ -672,7 +672,7 @@ fn every_built_in_model_is_found_by_its_task() {
 /// The figures of docs/models.md, on data that may not be copied.
 #[test]
 fn the_other_built_in_models_are_as_good_as_promised() {
-    let Some(data) = hrnet_testkit::data("") else { return };
+    let Some(data) = hrnet_proof::fixtures::data("") else { return };
     let labels = data.join("lspet/annotations/val.json");
     let result = hrnet!["eval", "--task", "pose", "--data", labels, "--json"].ok().json();
     assert!(number(&result["figures"]["pck"]) > 0.55, "{}", result["figures"]);

@@ -10,8 +10,9 @@ use hrnet::tasks::bottom_up::{BottomUp, Options};
 use hrnet::tasks::{Classifier, ClassifyOptions};
 use hrnet_formats::{Precision, Recipe, to_safetensors};
 use hrnet_image::{Image, decode, encode_png};
-use hrnet_ir::{Arch, Head, Model, Weights, formula};
+use hrnet_ir::{Arch, Head, Model, Weights};
 use hrnet_kernels::Pool;
+use hrnet_proof::formula;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -219,7 +220,7 @@ fn classes_are_those_of_the_library() {
 #[test]
 fn convert_takes_the_recipe_from_a_configuration() {
     let scratch = Scratch::new();
-    let yaml = common::text(&hrnet_testkit::repository().join("testdata/yacs/classification.yaml"));
+    let yaml = common::text(&hrnet_proof::fixtures::repository().join("testdata/yacs/classification.yaml"));
     let model = Model { arch: Arch::small_v1(), head: Head::Classify { classes: 1000, bias: true } };
     let weights = formula::weights(&model.build().unwrap(), "");
     let bare = scratch.write("bare.safetensors", to_safetensors(&weights, None, Precision::F16).unwrap());

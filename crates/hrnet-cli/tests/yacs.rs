@@ -7,7 +7,7 @@ use common::{Scratch, hrnet, text};
 use hrnet::config::{AugmentSection, LossSection, MapLoss, OtherMapLoss, SegmentHead, TrainConfig};
 use hrnet_data::codec::heatmap::SubPixel;
 use hrnet_ir::Task;
-use hrnet_testkit::repository;
+use hrnet_proof::fixtures::repository;
 use hrnet_train::loss::{CITYSCAPES_WEIGHTS, COCO_JOINT_WEIGHTS};
 use hrnet_train::{Decay, HeatmapLoss, OptimizerConfig};
 use serde_json::json;

@@ -370,7 +370,7 @@ fn names_of_codes_are_stable_and_in_the_page() {
     assert!(
         names.iter().all(|n| n.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'))
     );
-    let page = std::fs::read_to_string(hrnet_testkit::repository().join("docs/data.md")).unwrap();
+    let page = std::fs::read_to_string(hrnet_proof::fixtures::repository().join("docs/data.md")).unwrap();
     for code in Code::ALL {
         let row = format!("| `{}` |", code.name());
         assert!(page.contains(&row), "docs/data.md has no row {row}");

@@ -144,7 +144,7 @@ fn detection_files() {
 
 #[test]
 fn every_pose_and_face_set_of_the_shared_folder() {
-    let Some(data) = hrnet_testkit::data("") else { return };
+    let Some(data) = hrnet_proof::fixtures::data("") else { return };
     let formats = data.join("formats");
     // File, image folder, images, samples, points, pairs.
     for (file, images, wanted) in [
@@ -222,7 +222,7 @@ fn every_pose_and_face_set_of_the_shared_folder() {
 
 #[test]
 fn every_segmentation_and_class_set_of_the_shared_folder() {
-    let Some(data) = hrnet_testkit::data("") else { return };
+    let Some(data) = hrnet_proof::fixtures::data("") else { return };
     let limits = Limits::default();
     for (dir, list, n, map) in [
         ("camvid", "train.lst", 367, &label_map::CAMVID),

@@ -126,7 +126,7 @@ fn any_cut_or_changed_byte_is_no_panic() {
 
 #[test]
 fn the_real_tables() {
-    let Some(root) = hrnet_testkit::data("faces68") else { return };
+    let Some(root) = hrnet_proof::fixtures::data("faces68") else { return };
     for (name, rows) in [("train.csv", 2793), ("val.csv", 339), ("outside.csv", 6)] {
         let table = read(&root.join(name), &root.join("images"), &CsvOptions::default()).unwrap();
         assert_eq!((table.samples.len(), table.points), (rows, 68), "{name}");

@@ -246,7 +246,7 @@ fn dropping_early_ends_the_threads() {
 
 #[test]
 fn the_real_faces_load() {
-    let Some(root) = hrnet_testkit::data("faces68") else { return };
+    let Some(root) = hrnet_proof::fixtures::data("faces68") else { return };
     let set = LandmarkSet::open(&root.join("val.csv"), &root.join("images"), SetOptions::default()).unwrap();
     assert_eq!((set.len(), set.points()), (339, 68));
     let spec = SampleSpec::square(128, 32, 1.5);

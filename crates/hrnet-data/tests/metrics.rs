@@ -7,7 +7,7 @@ use hrnet_data::metric::oks::{PoseCandidate, oks_nms, soft_oks_nms};
 use hrnet_data::metric::pck::{Pck, Pckh};
 use hrnet_data::metric::segmentation::Confusion;
 use hrnet_data::metric::topk::TopK;
-use hrnet_testkit::{read_fixture, repository};
+use hrnet_proof::fixtures::{read_fixture, repository};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ fn the_golden_detections_have_the_golden_figures() {
         values: Vec<f64>,
     }
     // The annotations may not be copied into the repository.
-    let Some(data) = hrnet_testkit::data("") else { return };
+    let Some(data) = hrnet_proof::fixtures::data("") else { return };
     let want: Expected = serde_json::from_slice(&read_fixture("pose/coco_ap_expected.json")).unwrap();
     let annotations = std::fs::read(data.join(&want.annotations)).unwrap();
     let detections = read_fixture("pose/coco_detections.json");

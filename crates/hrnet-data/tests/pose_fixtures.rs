@@ -9,7 +9,7 @@ use hrnet_data::metric::oks::{PoseCandidate, oks_nms};
 use hrnet_data::sets::COCO17;
 use hrnet_image::warp::warp_opencv5_u8;
 use hrnet_image::{DecodeOptions, Exif, Image, Limits, decode as decode_image};
-use hrnet_testkit::read_fixture;
+use hrnet_proof::fixtures::read_fixture;
 use serde::Deserialize;
 
 fn json<T: for<'a> Deserialize<'a>>(name: &str) -> T {
@@ -54,7 +54,7 @@ struct Crop {
 #[test]
 fn crops() {
     // The photographs may not be copied into the repository.
-    let Some(data) = hrnet_testkit::data("coco-mini") else { return };
+    let Some(data) = hrnet_proof::fixtures::data("coco-mini") else { return };
     for case in json::<Vec<Crop>>("pose_crops.json") {
         let [w, h] = case.input_wh;
         let rule = pose_box_to_centre_scale(case.bbox_clipped, w, h);

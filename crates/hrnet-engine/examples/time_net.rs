@@ -2,8 +2,9 @@
 //! zoo, height, width, threads, runs; `profile` at the end lists the kernels).
 
 use hrnet_engine::{Engine, EngineOptions, Profile, Session};
-use hrnet_ir::{formula, zoo};
+use hrnet_ir::zoo;
 use hrnet_kernels::Pool;
+use hrnet_proof::formula;
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

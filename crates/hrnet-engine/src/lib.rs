@@ -2,7 +2,8 @@
 //!
 //! ```
 //! use hrnet_engine::{Engine, EngineOptions, Session};
-//! use hrnet_ir::{Arch, Head, Model, formula};
+//! use hrnet_ir::{Arch, Head, Model};
+//! use hrnet_proof::formula;
 //! use hrnet_kernels::Pool;
 //! let model = Model { arch: Arch { width: 8, ..Arch::small_v1() }, head: Head::Pose { joints: 5, kernel: 1, branch: 0 } };
 //! let net = model.build()?;

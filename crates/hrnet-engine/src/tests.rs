@@ -5,8 +5,9 @@ use crate::plan::Plan;
 use crate::step::StepOp;
 use crate::{Engine, EngineError, EngineOptions, PlanError, RunError, Session};
 use hrnet_ir::scope::{ConvSpec, NetBuilder, Scope};
-use hrnet_ir::{Arch, Fuse, Head, Model, Net, Op, Tensor, Value, Weights, formula, interp};
+use hrnet_ir::{Arch, Fuse, Head, Model, Net, Op, Tensor, Value, Weights, interp};
 use hrnet_kernels::{Isa, Pool, Resize};
+use hrnet_proof::formula;
 use std::sync::Arc;
 
 /// A network of one scope; `build` returns its results.

@@ -95,7 +95,8 @@ mod tests {
     use super::*;
     use crate::lower;
     use hrnet_ir::pass::fold_batch_norm;
-    use hrnet_ir::{Arch, Head, Model, formula};
+    use hrnet_ir::{Arch, Head, Model};
+    use hrnet_proof::formula;
 
     fn program() -> Program {
         let head = Head::Pose { joints: 3, kernel: 1, branch: 0 };

@@ -2,9 +2,10 @@
 //! of one thread does all the work here.
 
 use hrnet_engine::{Engine, EngineOptions};
-use hrnet_ir::{Arch, Fuse, Head, Model, PyramidPool, formula};
+use hrnet_ir::{Arch, Fuse, Head, Model, PyramidPool};
 use hrnet_kernels::Pool;
 use hrnet_kernels::counting_alloc::{Counting, measure};
+use hrnet_proof::formula;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

@@ -1,10 +1,10 @@
 //! The engine against the official outputs: sampled errors within four times those of PyTorch's own f32 run.
 
 use hrnet_engine::{Engine, EngineOptions};
-use hrnet_formats::golden::ForwardCase;
-use hrnet_ir::formula;
 use hrnet_kernels::Pool;
-use hrnet_testkit::{FORWARD_CASES, read_fixture};
+use hrnet_proof::fixtures::{FORWARD_CASES, read_fixture};
+use hrnet_proof::formula;
+use hrnet_proof::golden::ForwardCase;
 
 /// Allowed multiple of PyTorch's largest error over the whole output; measured: at most 1.3.
 const ALLOWED: f64 = 4.0;

@@ -2,10 +2,9 @@
 //! that threads, batch size and position in the batch change no bit.
 
 use hrnet_engine::{Engine, EngineOptions, Session};
-use hrnet_ir::{
-    Arch, Depth, Exchange, Fuse, Head, Model, Net, PyramidPool, Resolutions, Tensor, formula, interp,
-};
+use hrnet_ir::{Arch, Depth, Exchange, Fuse, Head, Model, Net, PyramidPool, Resolutions, Tensor, interp};
 use hrnet_kernels::{Isa, Pool};
+use hrnet_proof::formula;
 
 const NEAREST: Fuse = Fuse::Nearest;
 const HALF: Fuse = Fuse::Bilinear { align_corners: false };

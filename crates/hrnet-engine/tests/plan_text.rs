@@ -2,15 +2,16 @@
 //! `HRNET_BLESS=1` rewrites the files.
 
 use hrnet_engine::{Engine, EngineOptions};
-use hrnet_ir::{Arch, Fuse, Head, Model, formula};
+use hrnet_ir::{Arch, Fuse, Head, Model};
 use hrnet_kernels::Isa;
+use hrnet_proof::formula;
 
 fn check(name: &str, model: Model, [h, w]: [usize; 2]) {
     let net = model.build().unwrap();
     let options = EngineOptions { isa: Isa::Portable, ..EngineOptions::default() };
     let engine = Engine::new(&net, formula::weights(&net, ""), options).unwrap();
     let text = format!("{model}\n{}", engine.plan([1, 3, h, w]).unwrap());
-    let path = hrnet_testkit::repository().join("testdata/plans").join(format!("{name}.txt"));
+    let path = hrnet_proof::fixtures::repository().join("testdata/plans").join(format!("{name}.txt"));
     if std::env::var_os("HRNET_BLESS").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &text).unwrap();

@@ -2,8 +2,6 @@
 //!
 //! Repeats are counted, the width and the head are read off shapes. What no shape tells (interpolation, momentum) is
 //! filled with the default of the family and listed as a note.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 use crate::rename::Scheme;
 use hrnet_ir::{Arch, Depth, Exchange, Fuse, Head, Model, PyramidPool, Resolutions, Weights};

@@ -13,8 +13,6 @@
 //!
 //! All memory is allocated by the calling thread. Of several damaged regions the same one is reported whatever the
 //! threads: regions are handed out in order, and those in front of a damaged one are finished.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 use crate::dtype::DType;
 use crate::limits::quote;

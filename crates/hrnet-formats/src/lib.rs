@@ -9,11 +9,13 @@
 //! * [`sniff`]: what a file is, and what to do when it is no weight file.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
+// Every module here sees bytes from users, or what was read from them.
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 mod detect;
 mod dtype;
 pub mod file;
-pub mod golden;
 mod limits;
 mod load;
 mod meta;

@@ -1,6 +1,4 @@
 //! What a file may ask for. Every allocation of a parser is bounded by one of these numbers or by the size of the file.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 /// Bounds that a parser keeps before it allocates.
 #[derive(Clone, Debug, PartialEq, Eq)]

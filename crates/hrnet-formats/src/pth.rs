@@ -6,8 +6,6 @@
 //!
 //! The state dict of a training checkpoint lies under one of a few well-known entries; tensors outside it (optimizer
 //! state) are parsed and skipped.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 use crate::dtype::DType;
 use crate::file::{Container, Ignored, Region, TensorFile, View};

@@ -2,8 +2,6 @@
 //!
 //! Coordinates: sizes are `(height, width)` in pixels of the network input; points are 0-based. Unknown fields are errors,
 //! so that an older reader never drops a fact that a newer writer found important.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 use crate::origin::{Origin, Origins};
 use crate::presets;

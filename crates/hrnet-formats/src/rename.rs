@@ -3,8 +3,6 @@
 //! The trunk has the same names everywhere; what differs is the prefix in front of it and the spelling of the heads
 //! (docs/hrnet.md 5.3 and 5.4). The key `stage2.0.branches.0.0.conv1.weight`, which only an HRNet has, shows the
 //! prefix; the keys beside the trunk show the library.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 use crate::limits::quote;
 use std::collections::HashMap;

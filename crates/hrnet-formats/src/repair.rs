@@ -1,6 +1,4 @@
 //! Known deviations of published files that are put right, and values that are worth a remark.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 use crate::file::Range;
 use crate::report::LoadError;

@@ -1,6 +1,4 @@
 //! What loading found, changed and left out, and the errors it can end in.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 use crate::detect::DetectError;
 use crate::dtype::DType;

@@ -3,8 +3,6 @@
 //! The crate's validation decides (offsets without holes, sizes that fit, the file covered exactly). In front of it stands
 //! a stricter reading of the header, so that files that two readers could see differently are refused: repeated keys,
 //! unknown fields, more dimensions than [`Limits::rank`]. All that is accepted here the crate accepts too.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 use crate::dtype::DType;
 use crate::file::{Container, Ignored, Region, TensorFile, View};

@@ -1,6 +1,4 @@
 //! What a file is, from its first bytes and its size, with one sentence on what to do about it.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 use crate::pth::LEGACY_MAGIC;
 

@@ -8,8 +8,6 @@
 //! What PyTorch writes (seen in files of 2.15 and in the miniz sources): flags 0x0808 (data descriptor, UTF-8), zeros for
 //! checksum and sizes in the local header, padding in an extra field `FB`, a 16-byte data descriptor (24 bytes with zip64),
 //! and a zip64 end record even for small archives.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 use crate::limits::{Limits, quote};
 use crate::source::{Source, read_vec};

@@ -6,8 +6,9 @@ mod common;
 use hrnet_formats::{
     Checkpoint, Container, DType, LoadError, LoadOptions, Scheme, inspect, load, load_reader, pth,
 };
-use hrnet_ir::{Arch, Depth, Fuse, Head, Model, ParamRole, PyramidPool, Tensor, formula};
-use hrnet_testkit::checkpoints;
+use hrnet_ir::{Arch, Depth, Fuse, Head, Model, ParamRole, PyramidPool, Tensor};
+use hrnet_proof::fixtures::checkpoints;
+use hrnet_proof::formula;
 
 fn arch() -> Arch {
     let depth = Depth { layer1_planes: 2, layer1_blocks: 1, modules: [1, 1, 2], blocks: 1 };

@@ -7,7 +7,7 @@ use common::alloc::{Counting, peak};
 use common::{Asm, Rng, floats, legacy, mutate, torch_zip};
 use hrnet_formats::file::TensorFile;
 use hrnet_formats::{Limits, LoadOptions, Recipe, inspect, load, pickle, pth, safetensors, sniff};
-use hrnet_testkit::checkpoints;
+use hrnet_proof::fixtures::checkpoints;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

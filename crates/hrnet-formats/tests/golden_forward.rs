@@ -1,8 +1,9 @@
 //! The description against the official state dicts, and the interpreter against the official outputs.
 
-use hrnet_formats::golden::ForwardCase;
-use hrnet_ir::{formula, interp};
-use hrnet_testkit::{FORWARD_CASES, left_out, read_fixture, repository, shared};
+use hrnet_ir::interp;
+use hrnet_proof::fixtures::{FORWARD_CASES, left_out, read_fixture, repository, shared};
+use hrnet_proof::formula;
+use hrnet_proof::golden::ForwardCase;
 
 fn case(name: &str) -> ForwardCase {
     ForwardCase::parse(&read_fixture(&format!("forward/{name}.json"))).unwrap()

@@ -9,8 +9,9 @@ use hrnet_formats::{
     WriteError, detect, detect_shapes, inspect, load, rename, sniff, to_safetensors,
 };
 use hrnet_ir::{
-    Arch, Depth, Exchange, Fuse, Head, Model, ParamRole, PyramidPool, Resolutions, Tensor, Weights, formula,
+    Arch, Depth, Exchange, Fuse, Head, Model, ParamRole, PyramidPool, Resolutions, Tensor, Weights,
 };
+use hrnet_proof::formula;
 
 fn tiny() -> Arch {
     let depth = Depth { layer1_planes: 2, layer1_blocks: 1, modules: [1, 1, 1], blocks: 1 };

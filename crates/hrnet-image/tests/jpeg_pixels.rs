@@ -30,7 +30,7 @@ fn every_sampling_gives_the_pixels_of_opencv() {
 
 #[test]
 fn photographs_give_the_pixels_of_opencv() {
-    let Some(data) = hrnet_testkit::data("") else { return };
+    let Some(data) = hrnet_proof::fixtures::data("") else { return };
     let list = include_str!("../testdata/jpeg/photos.txt");
     for line in list.lines() {
         let (name, sum) = line.rsplit_once(' ').unwrap();

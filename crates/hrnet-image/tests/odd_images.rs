@@ -166,7 +166,7 @@ fn no_size_and_great_width() {
 
 #[test]
 fn every_photo_of_the_odd_collection_decodes() {
-    let Some(folder) = hrnet_testkit::data("imagenet-sample/images") else { return };
+    let Some(folder) = hrnet_proof::fixtures::data("imagenet-sample/images") else { return };
     let (mut count, mut grey) = (0, 0);
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -165,7 +165,7 @@ fn orientation_is_honoured_or_ignored() {
 #[test]
 fn real_photographs_decode_whole_and_not_cut() {
     // The photographs may not be copied into the repository.
-    let Some(data) = hrnet_testkit::data("") else { return };
+    let Some(data) = hrnet_proof::fixtures::data("") else { return };
     let mut files = Vec::new();
     for dir in ["imagenet-sample/images", "coco128/train2017", "camvid/labels", "faces68/images"] {
         let entries = std::fs::read_dir(data.join(dir)).unwrap();

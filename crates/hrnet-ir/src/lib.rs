@@ -25,7 +25,6 @@
 mod arch;
 mod backbone;
 mod decoder;
-pub mod formula;
 mod heads;
 pub mod interp;
 mod net;

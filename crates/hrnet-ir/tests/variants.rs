@@ -1,8 +1,9 @@
 //! What the description allows beyond the published networks: ablations, sizes, widths, and what it refuses.
 
 use hrnet_ir::{
-    Arch, Exchange, Fuse, Head, Model, ModelError, Net, PyramidPool, Resolutions, ShapeError, formula, interp,
+    Arch, Exchange, Fuse, Head, Model, ModelError, Net, PyramidPool, Resolutions, ShapeError, interp,
 };
+use hrnet_proof::formula;
 
 const POSE: Head = Head::Pose { joints: 5, kernel: 1, branch: 0 };
 

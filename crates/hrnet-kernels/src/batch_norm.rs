@@ -14,7 +14,7 @@
 use crate::elementwise::par_map;
 use crate::isa::Proven;
 use crate::par::{par_bands, par_bands2};
-use crate::{Isa, LANES, Pool, Shape};
+use crate::{Isa, LANES, Pool, Shape, Wanted};
 
 type Lanes = [f32; LANES];
 type Sums = [[f64; LANES]; 2];
@@ -151,86 +151,118 @@ multiversion! {
     }
 }
 
-/// Backward of batch norm in training, with the ReLU and the residual branch that follow it.
+/// What the backward pass of a batch norm reads, with the ReLU and the residual branch that follow it.
 ///
-/// `y`: the output after the ReLU, when there is one (mask y > 0). `dx` and `dresidual` are overwritten or,
-/// with their flag, added to; `dresidual` receives the masked `dy`. `dgamma` and `dbeta` are added to.
-pub fn bn_backward(
-    isa: Isa,
-    pool: &Pool,
-    dy: &[f32],
-    y: Option<&[f32]>,
-    x: &[f32],
-    shape: Shape,
-    mean: &[f32],
-    inv_std: &[f32],
-    gamma: &[f32],
-    dx: &mut [f32],
-    accumulate: bool,
-    dresidual: Option<(&mut [f32], bool)>,
-    dgamma: &mut [f32],
-    dbeta: &mut [f32],
-) {
-    shape.check("bn_backward: dy", dy.len());
-    shape.check("bn_backward: x", x.len());
-    shape.check("bn_backward: dx", dx.len());
-    y.iter().for_each(|y| shape.check("bn_backward: y", y.len()));
-    for (what, len) in [
-        ("bn_backward: mean", mean.len()),
-        ("bn_backward: inv_std", inv_std.len()),
-        ("bn_backward: gamma", gamma.len()),
-        ("bn_backward: dgamma", dgamma.len()),
-        ("bn_backward: dbeta", dbeta.len()),
-    ] {
-        check_channels(what, shape, len);
+/// It has two halves, [`BnGradient::sums`] and [`BnGradient::apply`], because the sums are not always those of this batch:
+/// processes share them, and with running statistics there are none.
+#[derive(Clone, Copy, Debug)]
+pub struct BnGradient<'a> {
+    /// Gradient of the result.
+    pub dy: &'a [f32],
+    /// The result after the ReLU, when there is one: `g` is `dy` where it is positive, else 0.
+    pub y: Option<&'a [f32]>,
+    /// The source.
+    pub x: &'a [f32],
+    /// The shape of all of them.
+    pub shape: Shape,
+    /// Mean of every channel in the forward pass.
+    pub mean: &'a [f32],
+}
+
+/// Adds the gradients of scale and shift, from the [`BnGradient::sums`] of this batch.
+pub fn bn_parameter_gradients(sums: &[[f64; 2]], inv_std: &[f32], dgamma: &mut [f32], dbeta: &mut [f32]) {
+    for (what, len) in [("inv_std", inv_std.len()), ("dgamma", dgamma.len()), ("dbeta", dbeta.len())] {
+        assert!(len == sums.len(), "bn_parameter_gradients: {} sums, {len} values of {what}", sums.len());
     }
-    let proven: Proven = isa.prove();
-    let sums = channel_sums(pool, shape, |n, cb, y0, y1| {
-        let start = shape.offset(n, cb, y0 + 1);
-        let range = start..start + (y1 - y0) * shape.row();
-        let mean = block_of(mean, cb);
-        let mut sums = Sums::default();
-        let y = y.map(|y| &y[range.clone()]);
-        gradient_rows(proven, &dy[range.clone()], y, &x[range], &mean, shape.row(), &mut sums);
-        sums
-    });
-    // dx = a * g + b * x + c, per channel.
-    let count = (shape.n * shape.h * shape.w) as f64;
-    let mut factors = vec![[0.0f32; 3]; shape.blocks() * LANES];
-    for c in 0..shape.c {
-        let [sum, product] = sums[c / LANES].map(|lanes| lanes[c % LANES]);
+    for (c, [sum, product]) in sums.iter().enumerate() {
+        dbeta[c] += *sum as f32;
+        dgamma[c] += (product * f64::from(inv_std[c])) as f32;
+    }
+}
+
+/// The factors of [`BnGradient::apply`] for batch statistics over `count` values per channel. Sums of zero give those of running
+/// statistics.
+pub fn bn_factors(sums: &[[f64; 2]], count: usize, inv_std: &[f32], gamma: &[f32]) -> Vec<[f32; 3]> {
+    let lens = [inv_std.len(), gamma.len()];
+    assert!(lens == [sums.len(); 2], "bn_factors: {} sums, {lens:?} deviations and scales", sums.len());
+    let count = count as f64;
+    let factors = sums.iter().enumerate().map(|(c, [sum, product])| {
         let inv = f64::from(inv_std[c]);
-        let product = product * inv;
-        dbeta[c] += sum as f32;
-        dgamma[c] += product as f32;
         let a = f64::from(gamma[c]) * inv;
-        let b = -a * inv * product / count;
-        // (x - mean) is formed first in the loop: b * x + c would cancel when the mean is large.
-        factors[c] = [a as f32, b as f32, (-a * sum / count) as f32];
-    }
-    let pick =
-        |cb: usize, which: usize| -> Lanes { std::array::from_fn(|lane| factors[cb * LANES + lane][which]) };
-    let (dresidual, residual_accumulate) = match dresidual {
-        Some((buf, accumulate)) => {
-            shape.check("bn_backward: dresidual", buf.len());
-            (Some(buf), accumulate)
-        }
-        None => (None, false),
-    };
-    par_bands2(pool, shape, dx, dresidual, |band, dx, dresidual| {
-        let factors = Factors {
-            a: pick(band.cb, 0),
-            b: pick(band.cb, 1),
-            c: pick(band.cb, 2),
-            mean: block_of(mean, band.cb),
-        };
-        let y = y.map(|y| band.of(y));
-        let row = shape.row();
-        input_rows(proven, band.of(dy), y, band.of(x), &factors, dx, accumulate, row);
-        if let Some(dresidual) = dresidual {
-            masked_rows(proven, band.of(dy), y, dresidual, residual_accumulate, row);
-        }
+        let b = -a * inv * (product * inv) / count;
+        [a as f32, b as f32, (-a * sum / count) as f32]
     });
+    factors.collect()
+}
+
+impl BnGradient<'_> {
+    fn check(&self, what: &str) {
+        let Self { dy, y, x, shape, mean } = self;
+        shape.check(&format!("{what}: dy"), dy.len());
+        shape.check(&format!("{what}: x"), x.len());
+        y.iter().for_each(|y| shape.check(&format!("{what}: y"), y.len()));
+        check_channels(&format!("{what}: mean"), *shape, mean.len());
+    }
+
+    /// Per channel `[sum of g, sum of g (x - mean)]`.
+    pub fn sums(&self, isa: Isa, pool: &Pool) -> Vec<[f64; 2]> {
+        self.check("bn_gradient_sums");
+        let Self { dy, y, x, shape, mean } = *self;
+        let proven: Proven = isa.prove();
+        let sums = channel_sums(pool, shape, |n, cb, y0, y1| {
+            let start = shape.offset(n, cb, y0 + 1);
+            let range = start..start + (y1 - y0) * shape.row();
+            let mean = block_of(mean, cb);
+            let mut sums = Sums::default();
+            let y = y.map(|y| &y[range.clone()]);
+            gradient_rows(proven, &dy[range.clone()], y, &x[range], &mean, shape.row(), &mut sums);
+            sums
+        });
+        (0..shape.c).map(|c| sums[c / LANES].map(|lanes| lanes[c % LANES])).collect()
+    }
+
+    /// `dx = a g + b (x - mean) + c` with `[a, b, c]` per channel, and `dresidual = g`; each is added to what is there where
+    /// its flag says so.
+    pub fn apply(
+        &self,
+        isa: Isa,
+        pool: &Pool,
+        factors: &[[f32; 3]],
+        dx: (&mut [f32], bool),
+        dresidual: Wanted,
+    ) {
+        self.check("bn_gradient_apply");
+        let Self { dy, y, x, shape, mean } = *self;
+        let (dx, accumulate) = dx;
+        shape.check("bn_gradient_apply: dx", dx.len());
+        check_channels("bn_gradient_apply: factors", shape, factors.len());
+        let proven: Proven = isa.prove();
+        let pick = |cb: usize, which: usize| -> Lanes {
+            std::array::from_fn(|lane| factors.get(cb * LANES + lane).map_or(0.0, |f| f[which]))
+        };
+        let (dresidual, residual_accumulate) = match dresidual {
+            Some((buf, accumulate)) => {
+                shape.check("bn_gradient_apply: dresidual", buf.len());
+                (Some(buf), accumulate)
+            }
+            None => (None, false),
+        };
+        par_bands2(pool, shape, dx, dresidual, |band, dx, dresidual| {
+            // (x - mean) is formed first in the loop: b * x + c would cancel when the mean is large.
+            let factors = Factors {
+                a: pick(band.cb, 0),
+                b: pick(band.cb, 1),
+                c: pick(band.cb, 2),
+                mean: block_of(mean, band.cb),
+            };
+            let y = y.map(|y| band.of(y));
+            let row = shape.row();
+            input_rows(proven, band.of(dy), y, band.of(x), &factors, dx, accumulate, row);
+            if let Some(dresidual) = dresidual {
+                masked_rows(proven, band.of(dy), y, dresidual, residual_accumulate, row);
+            }
+        });
+    }
 }
 
 struct Factors {
@@ -331,5 +363,68 @@ multiversion! {
                 s.put(d, if accumulate { s.add(s.get(d), g) } else { g });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AlignedBuf, to_blocked};
+
+    #[test]
+    fn sums_of_shares_make_the_whole() {
+        let (pool, isa) = (Pool::new(2), Isa::detect());
+        let whole = Shape { n: 3, c: 21, h: 5, w: 4 };
+        let image = whole.c * whole.h * whole.w;
+        let plain = |salt: usize| -> Vec<f32> {
+            (0..3 * image).map(|i| ((i * 7919 + salt * 31) % 1009) as f32 / 300.0 - 1.5).collect()
+        };
+        let blocked = |plain: &[f32]| {
+            let shape = Shape { n: plain.len() / image, ..whole };
+            let mut buf = AlignedBuf::zeroed(shape.len());
+            to_blocked(&pool, plain, shape, &mut buf);
+            buf
+        };
+        let (x, dy, y) = (plain(1), plain(2), plain(3));
+        let (mut mean, mut var) = (vec![0.0; 21], vec![0.0; 21]);
+        bn_stats(isa, &pool, &blocked(&x), whole, &mut mean, &mut var);
+        let inv_std: Vec<f32> = var.iter().map(|v| 1.0 / (v + 1e-5).sqrt()).collect();
+        let gamma: Vec<f32> = (0..21).map(|c| 0.5 + c as f32 / 20.0).collect();
+        for masked in [false, true] {
+            // The images of a share: their sums, and their part of the gradient from given factors.
+            let run = |images: std::ops::Range<usize>, factors: Option<&[[f32; 3]]>| {
+                let range = images.start * image..images.end * image;
+                let [x, dy, y] = [&x, &dy, &y].map(|plain| blocked(&plain[range.clone()]));
+                let shape = Shape { n: images.len(), ..whole };
+                let gradient = BnGradient { dy: &dy, y: masked.then_some(&y[..]), x: &x, shape, mean: &mean };
+                let sums = gradient.sums(isa, &pool);
+                let mut dx = AlignedBuf::zeroed(shape.len());
+                if let Some(factors) = factors {
+                    gradient.apply(isa, &pool, factors, (&mut dx, false), None);
+                }
+                (sums, dx)
+            };
+            let (sums, _) = run(0..3, None);
+            let mut together = run(0..1, None).0;
+            for (total, part) in together.iter_mut().zip(run(1..3, None).0) {
+                (0..2).for_each(|k| total[k] += part[k]);
+            }
+            let close = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-9 * (1.0 + a.abs());
+            assert!(together.as_flattened().iter().zip(sums.as_flattened()).all(close));
+            let factors = bn_factors(&sums, 60, &inv_std, &gamma);
+            let dx = run(0..3, Some(&factors)).1;
+            let shares = [run(0..1, Some(&factors)).1, run(1..3, Some(&factors)).1];
+            assert_eq!([&shares[0][..], &shares[1][..]].concat(), dx[..]);
+            assert!(dx.iter().any(|&v| v != 0.0));
+        }
+    }
+
+    #[test]
+    fn without_sums_the_gradient_is_scaled() {
+        let factors = bn_factors(&[[0.0; 2]; 2], 8, &[0.5, 2.0], &[3.0, 1.5]);
+        assert_eq!(factors, [[1.5, 0.0, 0.0], [3.0, 0.0, 0.0]]);
+        let (mut dgamma, mut dbeta) = (vec![1.0; 2], vec![2.0; 2]);
+        bn_parameter_gradients(&[[4.0, 6.0], [0.0, 1.0]], &[0.5, 2.0], &mut dgamma, &mut dbeta);
+        assert_eq!((dgamma, dbeta), (vec![4.0, 3.0], vec![6.0, 2.0]));
     }
 }

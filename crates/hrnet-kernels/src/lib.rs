@@ -33,7 +33,6 @@
 mod par;
 
 mod batch_norm;
-mod bn_split;
 mod buffer;
 mod concat;
 mod conv;
@@ -61,8 +60,7 @@ mod transpose_backward;
 mod upsample;
 mod wave;
 
-pub use batch_norm::{bn_apply, bn_backward, bn_stats};
-pub use bn_split::{bn_gradient_apply, bn_gradient_sums};
+pub use batch_norm::{BnGradient, bn_apply, bn_factors, bn_parameter_gradients, bn_stats};
 pub use buffer::AlignedBuf;
 pub use concat::{concat, concat_backward};
 pub use conv::{Conv, ConvBackwardData, ConvTranspose, ConvWeightGrad, Epilogue, Residual};

@@ -231,22 +231,11 @@ fn batch_norm() {
         let mask = on(variant, 1).then_some(&mask[..]);
         let dresidual = on(variant, 0).then_some((&mut dr[..], adds));
         let with_residual = dresidual.is_some();
-        bn_backward(
-            isa,
-            pool,
-            &dy,
-            mask,
-            &x,
-            shape,
-            &mean,
-            &inv_std,
-            &scale,
-            &mut dx,
-            accumulate,
-            dresidual,
-            &mut dgamma,
-            &mut dbeta,
-        );
+        let gradient = BnGradient { dy: &dy, y: mask, x: &x, shape, mean: &mean };
+        let sums = gradient.sums(isa, pool);
+        bn_parameter_gradients(&sums, &inv_std, &mut dgamma, &mut dbeta);
+        let factors = bn_factors(&sums, shape.n * shape.h * shape.w, &inv_std, &scale);
+        gradient.apply(isa, pool, &factors, (&mut dx, accumulate), dresidual);
         place.keep(&dx, shape, what);
         if with_residual {
             place.keep(&dr, shape, what);

@@ -423,30 +423,14 @@ fn batch_norm_backward_equals_finite_differences() {
             let dyb = blocked(&dy, shape);
             let (mut dx, mut dr) = (output(shape), output_holding(&res, shape));
             let (mut dgamma, mut dbeta) = (vec![1.0; c], vec![2.0; c]);
-            bn_backward(
-                isa,
-                pool,
-                &dyb,
-                act.then_some(&y[..]),
-                &xb,
-                shape,
-                &mean,
-                &inv_std,
-                &gamma,
-                &mut dx,
-                false,
-                Some((&mut dr, true)),
-                &mut dgamma,
-                &mut dbeta,
-            );
+            let gradient = BnGradient { dy: &dyb, y: act.then_some(&y[..]), x: &xb, shape, mean: &mean };
+            let sums = gradient.sums(isa, pool);
+            bn_parameter_gradients(&sums, &inv_std, &mut dgamma, &mut dbeta);
+            let factors = bn_factors(&sums, n * h * w, &inv_std, &gamma);
+            gradient.apply(isa, pool, &factors, (&mut dx, false), Some((&mut dr, true)));
             // Once more on top: dx must double, and without a residual branch.
             let mut twice = dx.clone();
-            let (mut g, mut b) = (vec![0.0; c], vec![0.0; c]);
-            let mask = act.then_some(&y[..]);
-            bn_backward(
-                isa, pool, &dyb, mask, &xb, shape, &mean, &inv_std, &gamma, &mut twice, true, None, &mut g,
-                &mut b,
-            );
+            gradient.apply(isa, pool, &factors, (&mut twice, true), None);
             let (dx, twice) = (unblock(&dx, shape, "dx"), unblock(&twice, shape, "dx twice"));
             assert!(dx.iter().zip(&twice).all(|(a, b)| 2.0 * a == *b));
             [dx, unblock(&dr, shape, "dresidual"), dgamma, dbeta].concat()

@@ -4,8 +4,9 @@
 //! `face-w18`, `seg-w18-small`, `small-128`, `small-192`. With `serve`, a step is run for every line read and its seconds
 //! are printed: `bench/peers/train_step.py` alternates it with PyTorch.
 
-use hrnet_ir::{Arch, Fuse, Head, Model, formula};
+use hrnet_ir::{Arch, Fuse, Head, Model};
 use hrnet_kernels::{Isa, Pool};
+use hrnet_proof::formula;
 use hrnet_train::{
     Batch, HeatmapLoss, HeatmapMse, Init, Loss, OptimizerConfig, Target, TrainOptions, Trainer, init,
 };

@@ -208,7 +208,8 @@ fn resize(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hrnet_ir::{Arch, Head, Model, formula};
+    use hrnet_ir::{Arch, Head, Model};
+    use hrnet_proof::formula;
 
     fn net(arch: Arch, head: Head) -> Net {
         Model { arch, head }.build().unwrap()

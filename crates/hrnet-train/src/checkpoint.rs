@@ -5,6 +5,7 @@
 //! CRC-32 of every other tensor; `header.crc32` holds that of the header itself, length field included. f64 values are
 //! kept as their bits: decimal text would have to be trusted to come back exactly.
 
+use crate::error::CheckpointError;
 use hrnet_ir::{Tensor, Weights, element_count};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -15,47 +16,6 @@ pub const VERSION: u32 = 2;
 const ENTRY: &str = "hrnet.checkpoint";
 const VERSION_ENTRY: &str = "hrnet.checkpoint.version";
 const HEADER_CRC: &str = "header.crc32";
-
-/// Why a checkpoint cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CheckpointError {
-    /// Not a checkpoint, or a damaged one.
-    #[error("not a checkpoint, or a damaged one: {0}")]
-    Malformed(String),
-    /// A checksum does not match.
-    #[error("damaged: the checksum of {part} does not match")]
-    Checksum {
-        /// A tensor or the header.
-        part: String,
-    },
-    /// Written by a newer version of this program.
-    #[error(
-        "format version {found}, this program reads up to {supported}; use a newer hrnet, the file is intact"
-    )]
-    Future {
-        /// Version of the file.
-        found: u32,
-        /// Newest known version.
-        supported: u32,
-    },
-    /// A tensor that the network or the optimiser needs is absent or has another shape.
-    #[error("tensor {name} is missing or has another shape than the network wants")]
-    Tensor {
-        /// Its name in the file.
-        name: String,
-    },
-    /// State of another optimiser.
-    #[error("the checkpoint has the state of {found}, the run is configured for {wanted}")]
-    Optimizer {
-        /// The configured one.
-        wanted: String,
-        /// The one in the file.
-        found: String,
-    },
-    /// The writer refused.
-    #[error("cannot encode the checkpoint: {0}")]
-    Encode(String),
-}
 
 /// The scalars of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@
 //! Batch norms start with scale 1, shift 0, mean 0, variance 1 everywhere. Transposed convolutions follow their rule
 //! with fan_out = k * k * out.
 
-use hrnet_ir::{Net, Param, ParamRole, Tensor, Weights, formula::fnv1a};
+use hrnet_ir::{Net, Param, ParamRole, Tensor, Weights};
 use serde::{Deserialize, Serialize};
 
 /// A rule for initial weights.
@@ -60,6 +60,11 @@ impl CounterRng {
 }
 
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// FNV-1a, 64 bit.
+fn fnv1a(name: &str) -> u64 {
+    name.bytes().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3))
+}
 
 /// The finaliser of SplitMix64.
 fn mix(mut z: u64) -> u64 {

@@ -10,7 +10,6 @@
 //! * [`mix`]: mixup and cutmix. [`dropout`]: which channels are dropped.
 //! * [`reduce`]: the hook for training on several processes.
 //! * [`trainer`]: the loop, from a [`BatchSource`] to an [`Observer`].
-//! * [`mod@reference`]: the same step in f64, slow and obvious.
 //! * [`checkpoint`]: everything a run needs to go on bit for bit.
 //!
 //! Determinism: for one ISA level the same seed and the same batches give the same bits, whatever the number of threads.
@@ -32,23 +31,22 @@ mod par;
 mod params;
 mod plan;
 pub mod reduce;
-pub mod reference;
 pub mod schedule;
 pub mod storage;
 pub mod tape;
 pub mod trainer;
 
 pub use adapt::{AdaptError, Adaptation, adapt};
-pub use checkpoint::{Checkpoint, CheckpointError};
-pub use error::TrainError;
+pub use checkpoint::Checkpoint;
+pub use error::{BoxError, CheckpointError, LossError, TapeError, TrainError};
 pub use freeze::{Freeze, LayerRate, Statistics};
 pub use init::Init;
-pub use loss::{HeatmapLoss, HeatmapMse, Loss, LossError, Objective, PixelLabels, Target, Term};
+pub use loss::{HeatmapLoss, HeatmapMse, Loss, Objective, PixelLabels, Target, Term};
 pub use optim::{Ema, OptimizerConfig};
 pub use reduce::Reduce;
 pub use schedule::{Decay, Schedule, Warmup};
 pub use storage::{Checkpoints, Loaded, Storage};
-pub use tape::{Tape, TapeError};
+pub use tape::Tape;
 pub use trainer::{
-    Batch, BatchSource, BoxError, Control, FitEnd, Observer, SkipReason, StepReport, TrainOptions, Trainer,
+    Batch, BatchSource, Control, FitEnd, Observer, SkipReason, StepReport, TrainOptions, Trainer,
 };

@@ -5,10 +5,12 @@
 mod bottom_up;
 mod cross_entropy;
 mod heatmap_mse;
+mod heatmaps;
 mod objective;
 mod ohkm;
 mod pixels;
 mod segmentation;
+mod target;
 mod udp;
 mod wing;
 
@@ -19,35 +21,15 @@ pub use objective::{Objective, Term};
 pub use ohkm::Ohkm;
 pub use pixels::PixelLabels;
 pub use segmentation::{CITYSCAPES_WEIGHTS, Ohem, PixelCrossEntropy};
+pub use target::Target;
 pub use udp::UdpCombined;
 pub use wing::AdaptiveWing;
 
+use crate::error::LossError;
+use heatmaps::Heatmaps;
 use hrnet_ir::Tensor;
 use hrnet_kernels::Pool;
 use serde::{Deserialize, Serialize};
-
-/// What the output should have been.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Target {
-    /// Heat maps `[n, maps, h, w]`, with weights `[n, maps]` where points count differently (`[n, joints]` for the three
-    /// maps per joint of UDP).
-    Heatmaps {
-        /// The wanted maps.
-        maps: Tensor,
-        /// The weight of every map; all 1 when absent.
-        weights: Option<Tensor>,
-    },
-    /// The class of every image.
-    Labels(Vec<usize>),
-    /// A distribution over the classes for every image, `[n, classes]`: labels after mixup or cutmix.
-    Shares(Tensor),
-    /// Heat maps, mask and people of a bottom-up network, for one output.
-    People(PeopleTarget),
-    /// The class of every pixel.
-    Pixels(PixelLabels),
-    /// One target per output; any other target serves all outputs.
-    Each(Vec<Target>),
-}
 
 /// A loss on one output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,95 +49,6 @@ pub enum Loss {
     AdaptiveWing(AdaptiveWing),
     /// Bottom-up pose: heat maps under a mask, and tags.
     BottomUp(BottomUp),
-}
-
-/// A target that does not fit.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum LossError {
-    /// Another kind of target.
-    #[error("the loss {loss} wants {wanted}, the batch has {found}")]
-    Kind {
-        /// Name of the loss.
-        loss: &'static str,
-        /// The kind it wants.
-        wanted: &'static str,
-        /// The kind it got.
-        found: &'static str,
-    },
-    /// A tensor of another shape.
-    #[error("{what} has shape {found:?}, the output needs {wanted:?}")]
-    Shape {
-        /// Which tensor.
-        what: &'static str,
-        /// The shape that fits the output.
-        wanted: Vec<usize>,
-        /// The shape it has.
-        found: Vec<usize>,
-    },
-    /// A class that the network does not have.
-    #[error("image {image} of the batch has class {label}, the network has {classes} classes (0 to {})", classes - 1)]
-    Label {
-        /// Position in the batch.
-        image: usize,
-        /// The class.
-        label: usize,
-        /// Number of classes.
-        classes: usize,
-    },
-    /// A class of a pixel that the network does not have.
-    #[error(
-        "image {image} of the batch, pixel ({x}, {y}): class {label}, but the network has {classes} classes (0 to {}) \
-         and {ignore} is ignored; check the label map", classes - 1
-    )]
-    PixelLabel {
-        /// Position in the batch.
-        image: usize,
-        /// Column of the pixel.
-        x: usize,
-        /// Row of the pixel.
-        y: usize,
-        /// The class.
-        label: u8,
-        /// Number of classes.
-        classes: usize,
-        /// The id that is ignored.
-        ignore: u8,
-    },
-    /// A value of a loss's configuration.
-    #[error("{option} = {value}: want {wanted}")]
-    Option {
-        /// Its name.
-        option: &'static str,
-        /// Its value.
-        value: String,
-        /// What is accepted.
-        wanted: String,
-    },
-    /// Losses and outputs differ in number.
-    #[error(
-        "{losses} losses for a network with {outputs} outputs ({names}); give one loss per output, in that order"
-    )]
-    Outputs {
-        /// Losses of the objective.
-        losses: usize,
-        /// Outputs of the network.
-        outputs: usize,
-        /// Their names.
-        names: String,
-    },
-}
-
-impl Target {
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Target::Heatmaps { .. } => "heat maps",
-            Target::Labels(_) => "class labels",
-            Target::Shares(_) => "class shares",
-            Target::People(_) => "people",
-            Target::Pixels(_) => "pixel labels",
-            Target::Each(_) => "one target per output",
-        }
-    }
 }
 
 impl Loss {
@@ -185,28 +78,36 @@ impl Loss {
     }
 
     /// The loss of `output` `[n, c, h, w]`; `grad` is overwritten with `scale` times its gradient.
-    pub fn evaluate(
+    pub fn evaluate<'a>(
         &self,
-        pool: &Pool,
-        output: &[f32],
+        pool: &'a Pool,
+        output: &'a [f32],
         shape: [usize; 4],
-        target: &Target,
+        target: &'a Target,
         scale: f64,
         grad: &mut [f32],
     ) -> Result<f64, LossError> {
+        let heatmaps = |maps, weights: &'a Option<Tensor>| Heatmaps {
+            pool,
+            output,
+            shape,
+            maps,
+            weights: weights.as_ref(),
+            scale,
+        };
         let kind = |loss, wanted| Err(LossError::Kind { loss, wanted, found: target.kind() });
         match (self, target) {
             (Loss::HeatmapMse(loss), Target::Heatmaps { maps, weights }) => {
-                loss.evaluate(pool, output, shape, maps, weights.as_ref(), scale, grad)
+                loss.evaluate(&heatmaps(maps, weights), grad)
             }
             (Loss::Ohkm(loss), Target::Heatmaps { maps, weights }) => {
-                loss.evaluate(pool, output, shape, maps, weights.as_ref(), scale, grad)
+                loss.evaluate(&heatmaps(maps, weights), grad)
             }
             (Loss::UdpCombined(loss), Target::Heatmaps { maps, weights }) => {
-                loss.evaluate(pool, output, shape, maps, weights.as_ref(), scale, grad)
+                loss.evaluate(&heatmaps(maps, weights), grad)
             }
             (Loss::AdaptiveWing(loss), Target::Heatmaps { maps, weights }) => {
-                loss.evaluate(pool, output, shape, maps, weights.as_ref(), scale, grad)
+                loss.evaluate(&heatmaps(maps, weights), grad)
             }
             (Loss::BottomUp(loss), Target::People(people)) => {
                 loss.evaluate(pool, output, shape, people, scale, grad)
@@ -233,7 +134,7 @@ impl Loss {
 
 #[cfg(test)]
 pub(crate) fn check_gradient(loss: &Loss, shape: [usize; 4], target: &Target) {
-    use hrnet_ir::formula;
+    use hrnet_proof::formula;
     let pool = Pool::new(2);
     let mut output = formula::input("output", &shape);
     let mut grad = vec![f32::NAN; output.len()];

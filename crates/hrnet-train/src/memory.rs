@@ -10,8 +10,8 @@
 //! its end ([`Back::Again`]); what is left goes when the unit that made it has had its backward step. All these buffers
 //! serve one after another, gradients included.
 
+use crate::error::TapeError;
 use crate::plan::{Kind, Unit, Units};
-use crate::tape::TapeError;
 use hrnet_ir::Net;
 use hrnet_kernels::Shape;
 
@@ -188,16 +188,8 @@ impl Lives {
         for (i, unit) in plan.units.iter().enumerate() {
             lives.made_by[unit.out] = i;
             unit.sources.iter().chain(&unit.addend).for_each(|&v| lives.last_reader[v] = i);
-            let linear = matches!(
-                unit.kind,
-                Kind::UpsampleNearest { .. }
-                    | Kind::ResizeBilinear { .. }
-                    | Kind::Identity
-                    | Kind::Concat
-                    | Kind::GlobalAvgPool
-            );
-            unit.sources.iter().for_each(|&v| lives.needed[v] |= !linear);
-            lives.needed[unit.out] |= unit.relu || matches!(unit.kind, Kind::Extra(_));
+            unit.sources.iter().for_each(|&v| lives.needed[v] |= !unit.kind.is_linear());
+            lives.needed[unit.out] |= unit.relu || unit.kind.keeps_result();
         }
         if recompute {
             for unit in &plan.units {

@@ -1,8 +1,9 @@
 //! Mixed images for classification: mixup (weighted means of two images) and cutmix (a box of one image in another), with
 //! the classes in the same shares. Draws are a function of the generator, so a batch stays a function of its place.
 
+use crate::error::LossError;
 use crate::init::CounterRng;
-use crate::loss::{LossError, Target};
+use crate::loss::Target;
 use crate::trainer::Batch;
 use hrnet_ir::Tensor;
 use serde::{Deserialize, Serialize};

@@ -1,15 +1,19 @@
 //! Safe loops over the pool: disjoint mutable pieces are handed to tasks through one uncontended lock each.
 
 use hrnet_kernels::Pool;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Takes a lock; one that a panic poisoned too, because what it holds is valid at every moment.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Calls `f(i, &mut items[i])` for every item, on any thread.
 pub(crate) fn for_each_mut<T: Send>(pool: &Pool, items: &mut [T], f: impl Fn(usize, &mut T) + Sync) {
     let items: Vec<Mutex<&mut T>> = items.iter_mut().map(Mutex::new).collect();
     pool.run(items.len(), &|i| {
         // Each lock is taken once; poison would only repeat a panic that the pool already reports.
-        let mut item = items[i].lock().unwrap_or_else(PoisonError::into_inner);
-        f(i, &mut item);
+        f(i, &mut lock(&items[i]));
     });
 }
 

@@ -2,7 +2,7 @@
 //!
 //! One array makes an optimiser a single loop; the network's names and shapes come back on export.
 
-use crate::tape::TapeError;
+use crate::error::TapeError;
 use hrnet_ir::{Net, ParamId, ParamRole, Tensor, Weights};
 use std::ops::Range;
 

@@ -4,9 +4,8 @@
 //! between have no other reader; so do upsampling and its addition. The tape runs units; the rules live here, away from
 //! buffers.
 
-use crate::ops::extra::Extra;
-use crate::tape::TapeError;
-use hrnet_ir::{BatchNorm, Conv, Net, Op, ParamId, Value};
+use crate::error::TapeError;
+use hrnet_ir::{BatchNorm, Conv, ConvTranspose, Net, Op, ParamId, Value};
 
 /// The `f` of a unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,7 +18,74 @@ pub(crate) enum Kind {
     Concat,
     GlobalAvgPool,
     Linear { weight: ParamId, bias: ParamId },
-    Extra(Extra),
+    Transpose(ConvTranspose),
+    AvgPool { size: usize },
+    MaxPool { size: usize },
+    RegionGather,
+    RegionAttend { scale: f64 },
+    Dropout { p: f64 },
+}
+
+impl Kind {
+    /// Whether a ReLU behind it becomes a part of its unit.
+    fn takes_relu(&self) -> bool {
+        match self {
+            Kind::Conv(_)
+            | Kind::BatchNorm(_)
+            | Kind::UpsampleNearest { .. }
+            | Kind::ResizeBilinear { .. }
+            | Kind::Identity => true,
+            Kind::Concat
+            | Kind::GlobalAvgPool
+            | Kind::Linear { .. }
+            | Kind::Transpose(_)
+            | Kind::AvgPool { .. }
+            | Kind::MaxPool { .. }
+            | Kind::RegionGather
+            | Kind::RegionAttend { .. }
+            | Kind::Dropout { .. } => false,
+        }
+    }
+
+    /// Whether its backward step reads only the shapes of its sources.
+    pub fn is_linear(&self) -> bool {
+        match self {
+            Kind::UpsampleNearest { .. }
+            | Kind::ResizeBilinear { .. }
+            | Kind::Identity
+            | Kind::Concat
+            | Kind::GlobalAvgPool => true,
+            Kind::Conv(_)
+            | Kind::BatchNorm(_)
+            | Kind::Linear { .. }
+            | Kind::Transpose(_)
+            | Kind::AvgPool { .. }
+            | Kind::MaxPool { .. }
+            | Kind::RegionGather
+            | Kind::RegionAttend { .. }
+            | Kind::Dropout { .. } => false,
+        }
+    }
+
+    /// Whether its result is kept for its backward step even without a ReLU behind it.
+    pub fn keeps_result(&self) -> bool {
+        match self {
+            Kind::Transpose(_)
+            | Kind::AvgPool { .. }
+            | Kind::MaxPool { .. }
+            | Kind::RegionGather
+            | Kind::RegionAttend { .. }
+            | Kind::Dropout { .. } => true,
+            Kind::Conv(_)
+            | Kind::BatchNorm(_)
+            | Kind::UpsampleNearest { .. }
+            | Kind::ResizeBilinear { .. }
+            | Kind::Identity
+            | Kind::Concat
+            | Kind::GlobalAvgPool
+            | Kind::Linear { .. } => false,
+        }
+    }
 }
 
 /// One step of the forward pass. Values are node positions.
@@ -101,15 +167,16 @@ pub(crate) fn units(net: &Net) -> Result<Units, TapeError> {
                 let (k, p, s) = (conv.kernel, conv.padding, conv.stride);
                 return refuse(&format!("transposed convolution with kernel {k}, padding {p}, stride {s}"));
             }
-            ref op => match Extra::of(op) {
-                Some(extra) => Kind::Extra(extra),
-                None => return refuse(op.name()),
-            },
+            Op::ConvTranspose(conv) => Kind::Transpose(conv),
+            Op::AvgPool { size } => Kind::AvgPool { size },
+            Op::MaxPool { size } => Kind::MaxPool { size },
+            Op::RegionGather => Kind::RegionGather,
+            Op::RegionAttend { scale } => Kind::RegionAttend { scale },
+            Op::Dropout { p } => Kind::Dropout { p },
         };
-        let sources = match kind {
-            Kind::ResizeBilinear { .. } => vec![inputs[0]],
-            _ => inputs,
-        };
+        // The second input of a resize gives the size only.
+        let read = if matches!(kind, Kind::ResizeBilinear { .. }) { 1 } else { inputs.len() };
+        let sources = inputs[..read].to_vec();
         builder.push(Unit { name: node.name.clone(), kind, sources, addend: None, relu: false, out: i });
     }
     let units: Vec<Unit> = builder.units.into_iter().flatten().collect();
@@ -144,10 +211,7 @@ impl Builder {
     }
 
     fn relu(&mut self, x: usize, out: usize, name: &str) {
-        let fits = |u: &Unit| {
-            !matches!(u.kind, Kind::Concat | Kind::GlobalAvgPool | Kind::Linear { .. } | Kind::Extra(_))
-        };
-        let unit = match self.take(x, fits) {
+        let unit = match self.take(x, |u| u.kind.takes_relu()) {
             Some(unit) => Unit { relu: true, out, ..unit },
             None => Unit {
                 name: name.to_string(),

@@ -4,8 +4,9 @@
 //! batch norm sees the whole batch), and the gradients, piece by piece in the order in which the backward pass completes
 //! them, so that sending goes on beside computing. The order of pieces is fixed by the network and the same everywhere.
 
-use crate::trainer::BoxError;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use crate::error::BoxError;
+use crate::par::lock;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// What the processes of a run exchange. Every process must get the same bits.
 pub trait Reduce: Send + Sync + std::fmt::Debug {
@@ -87,10 +88,6 @@ struct Member {
     rank: usize,
     table: Arc<Table>,
     pieces: Mutex<Vec<(usize, Vec<f32>)>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Member {

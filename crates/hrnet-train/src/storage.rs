@@ -3,7 +3,8 @@
 //! The crate writes no files; the caller's [`Storage`] does, and its `write` must be atomic: after any crash the name
 //! holds the old bytes or the new ones, never a part.
 
-use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::checkpoint::Checkpoint;
+use crate::error::CheckpointError;
 use std::io;
 
 /// A place for named byte strings.

@@ -3,22 +3,19 @@
 //! Everything that the next step depends on is a field that a checkpoint holds. A step with a non-finite loss or
 //! gradient leaves no trace but a counter; several in a row end the run.
 
-use crate::checkpoint::{Checkpoint, CheckpointError, Meta};
+use crate::checkpoint::{Checkpoint, Meta};
 use crate::dropout::Draw;
-use crate::error::TrainError;
+use crate::error::{BoxError, CheckpointError, TapeError, TrainError};
 use crate::freeze::{self, Freeze, LayerRate, Statistics};
 use crate::loss::{Objective, Target};
 use crate::optim::{Ema, Optimizer, OptimizerConfig};
 use crate::par;
 use crate::reduce::{Alone, Reduce};
 use crate::schedule::Schedule;
-use crate::tape::{Tape, TapeError};
+use crate::tape::Tape;
 use hrnet_ir::{Net, Tensor, Weights};
 use hrnet_kernels::{Isa, Pool};
 use std::sync::Arc;
-
-/// An error of a batch source or an observer.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A batch to learn from.
 #[derive(Clone, Debug, PartialEq)]

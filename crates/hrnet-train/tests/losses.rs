@@ -1,7 +1,8 @@
 //! Losses and their gradients against PyTorch's numbers (`python/make_loss_cases.py`).
 
-use hrnet_ir::{Tensor, formula};
+use hrnet_ir::Tensor;
 use hrnet_kernels::Pool;
+use hrnet_proof::formula;
 use hrnet_train::loss::{
     AdaptiveWing, BottomUp, CrossEntropy, Ohem, Ohkm, PeopleTarget, PixelCrossEntropy, TaggedJoint,
     UdpCombined,

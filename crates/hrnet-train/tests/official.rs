@@ -9,12 +9,13 @@
 //!    gradients: losses 1e-4 relative, every gradient 1e-3 of its norm, running statistics and stepped parameters 1e-4
 //!    of their scale.
 
-use hrnet_formats::golden::{Sampled, TrainCase};
-use hrnet_ir::{Net, formula};
+use hrnet_ir::Net;
 use hrnet_kernels::{Isa, Pool};
+use hrnet_proof::formula;
+use hrnet_proof::golden::{Sampled, TrainCase};
+use hrnet_proof::reference::{Optimizer, Reference, objective_of};
 use hrnet_train::checkpoint::Meta;
 use hrnet_train::loss::{CITYSCAPES_WEIGHTS, CrossEntropy, PixelCrossEntropy};
-use hrnet_train::reference::{Optimizer, Reference, objective_of};
 use hrnet_train::{
     Batch, Checkpoint, HeatmapLoss, HeatmapMse, Loss, Objective, OptimizerConfig, PixelLabels, Target,
     TrainOptions, Trainer,
@@ -34,7 +35,7 @@ struct Setup {
 
 fn run(setup: Setup) {
     let name = setup.name;
-    let case = TrainCase::parse(&hrnet_testkit::read_fixture(&format!("train/{name}.json"))).unwrap();
+    let case = TrainCase::parse(&hrnet_proof::fixtures::read_fixture(&format!("train/{name}.json"))).unwrap();
     let net = case.model().unwrap().build().unwrap();
     let shape: [usize; 4] = case.input_shape.clone().try_into().unwrap();
     let [n, c, h, w] = net.shapes(shape).unwrap()[net.outputs()[0].value.index()];
@@ -279,7 +280,7 @@ fn segmentation(name: &'static str, objective: Objective, gradient_limit: f64) {
 /// The two W48 cases need 7 GB and more time than the whole suite may take (the f64 reference steps a network of 65 M
 /// parameters three times), so they run by hand: `HRNET_OFFICIAL=all cargo test -p hrnet-train --test official w48`.
 fn by_hand() -> bool {
-    hrnet_testkit::by_hand("HRNET_OFFICIAL", "all")
+    hrnet_proof::fixtures::by_hand("HRNET_OFFICIAL", "all")
 }
 
 #[test]

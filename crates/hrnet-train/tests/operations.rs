@@ -2,10 +2,11 @@
 //! gradient of a whole network against differences of the loss.
 
 use hrnet_ir::scope::{ConvSpec, NetBuilder};
-use hrnet_ir::{Arch, Depth, Exchange, Fuse, Head, Model, Net, Op, PyramidPool, Value, formula};
+use hrnet_ir::{Arch, Depth, Exchange, Fuse, Head, Model, Net, Op, PyramidPool, Value};
 use hrnet_kernels::{Isa, Pool};
+use hrnet_proof::formula;
+use hrnet_proof::reference::Reference;
 use hrnet_train::dropout::Draw;
-use hrnet_train::reference::Reference;
 use hrnet_train::{Init, Tape, TapeError, init};
 use std::sync::Arc;
 

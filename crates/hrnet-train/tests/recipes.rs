@@ -1,10 +1,11 @@
 //! What recipes switch on: frozen layers and statistics, rates by layer, dropout, several outputs, several processes.
 
-use hrnet_ir::{Arch, Depth, Fuse, Head, Model, Net, Tensor, Weights, formula, interp};
+use hrnet_ir::{Arch, Depth, Fuse, Head, Model, Net, Tensor, Weights, interp};
 use hrnet_kernels::{Isa, Pool};
+use hrnet_proof::formula;
+use hrnet_proof::reference::{Array, loss_of};
 use hrnet_train::loss::{Ohem, PixelCrossEntropy};
 use hrnet_train::reduce;
-use hrnet_train::reference::{Array, loss_of};
 use hrnet_train::{
     Batch, Checkpoint, Decay, Freeze, HeatmapLoss, HeatmapMse, Init, LayerRate, Loss, Objective,
     OptimizerConfig, PixelLabels, Reduce, Schedule, Statistics, Target, TrainError, TrainOptions, Trainer,

@@ -1,7 +1,8 @@
 //! Recomputation: the bits of the plain step, in less memory, on any number of threads.
 
-use hrnet_ir::{Arch, Fuse, Head, Model, Net, Weights, formula};
+use hrnet_ir::{Arch, Fuse, Head, Model, Net, Weights};
 use hrnet_kernels::{Isa, Pool};
+use hrnet_proof::formula;
 use hrnet_train::{
     Batch, HeatmapLoss, HeatmapMse, Loss, OptimizerConfig, Tape, TapeError, Target, TrainOptions, Trainer,
 };

@@ -163,7 +163,6 @@ kinds! {
         hrnet_ir::ShapeError, hrnet_ir::TensorError, hrnet_ir::interp::InterpError,
         hrnet_kernels::IsaError, hrnet_data::codec::bottom_up::BottomUpError,
         hrnet_data::codec::segmentation::SegmentationError;
-    Check: hrnet_formats::golden::GoldenError;
     Labels: hrnet_data::loader::LoaderError, hrnet_data::dataset::model::DataError, hrnet_data::dataset::landmark_csv::CsvError,
         hrnet_data::metric::coco::FileError, hrnet_data::metric::coco::ApError, hrnet_data::metric::nme::NmeError,
         hrnet_data::metric::pck::PckError, hrnet_data::metric::topk::TopKError,

@@ -20,7 +20,6 @@ pub mod tasks;
 pub mod timing;
 pub mod track;
 pub mod train;
-pub mod verify;
 pub mod yacs;
 
 pub use error::{Error, ErrorKind, Result};

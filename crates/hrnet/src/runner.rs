@@ -135,7 +135,8 @@ pub fn shape_of(input: &Tensor) -> Result<[usize; 4]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hrnet_ir::{Arch, Head, Model, formula};
+    use hrnet_ir::{Arch, Head, Model};
+    use hrnet_proof::formula;
 
     #[test]
     fn one_shape_or_any() {

@@ -4,13 +4,32 @@ use crate::cli::Verify;
 use crate::outcome::{Failure, Outcome};
 use crate::say;
 use hrnet::error::one_line;
-use hrnet::verify::{Check, Setup, verify_file};
+use hrnet_ir::Tensor;
 use hrnet_kernels::{Isa, Pool};
+use hrnet_proof::verify::{Check, Files, Setup, verify_file};
 use serde_json::{Value, json};
+use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Files under the limits of this program.
+struct Disk;
+
+impl Files for Disk {
+    fn bytes(&self, path: &Path) -> Result<Vec<u8>, BoxError> {
+        Ok(hrnet::io::read(path)?)
+    }
+
+    fn array(&self, path: &Path) -> Result<Tensor, BoxError> {
+        Ok(hrnet::npy::read(path)?)
+    }
+}
 
 pub(super) fn run(args: &Verify) -> Outcome {
     let context = Setup {
+        files: &Disk,
         executor: args.executor,
         isa: Isa::from_env()?,
         pool: Arc::new(Pool::new(args.compute.threads())),

@@ -143,7 +143,7 @@ pub fn json_file(path: &Path) -> Value {
 
 /// The picture that ships with the repository, 512x512, with one face.
 pub fn astronaut() -> PathBuf {
-    hrnet_testkit::repository().join("examples/astronaut.jpg")
+    hrnet_proof::fixtures::repository().join("examples/astronaut.jpg")
 }
 
 /// Where the face of [`astronaut`] is.

@@ -74,7 +74,7 @@ fn strace_works(scratch: &Scratch) -> bool {
     let probe = probe.args(["-f", "-qq", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO:when=1", "-o"]);
     let works = probe.arg(out).arg("true").status().is_ok_and(|status| status.success());
     if !works {
-        hrnet_testkit::left_out("needs strace, which does not work here");
+        hrnet_proof::fixtures::left_out("needs strace, which does not work here");
     }
     works
 }
@@ -247,7 +247,7 @@ fn order_of_a_save(found: &[Call]) {
 #[test]
 fn a_full_disk() {
     let Some(disk) = std::env::var_os("HRNET_FULL_DISK").map(PathBuf::from) else {
-        hrnet_testkit::by_hand("HRNET_FULL_DISK", "a small file system that may be filled up");
+        hrnet_proof::fixtures::by_hand("HRNET_FULL_DISK", "a small file system that may be filled up");
         return;
     };
     let (scratch, config, whole, base) = prepared();

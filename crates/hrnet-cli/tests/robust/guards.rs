@@ -215,7 +215,7 @@ fn folders_that_cannot_be_written() {
         command.uid(65534).gid(65534);
         let mut probe = Command::new(env!("CARGO_BIN_EXE_hrnet"));
         if !probe.arg("--version").uid(65534).gid(65534).output().is_ok_and(|o| o.status.success()) {
-            hrnet_testkit::left_out("another user cannot start the binary");
+            hrnet_proof::fixtures::left_out("another user cannot start the binary");
             mode(&out, 0o755);
             return;
         }

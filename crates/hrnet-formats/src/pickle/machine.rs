@@ -1,6 +1,4 @@
 //! The instruction loop: stream, stack, memo and containers. What names and objects mean is in `objects.rs`.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 use super::value::{Budget, Id, Span, Value};
 use super::{Pickle, PickleError};

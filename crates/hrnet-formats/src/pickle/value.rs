@@ -1,7 +1,5 @@
 //! Values of a pickle in an arena. They refer to each other by index, so that cycles are harmless and dropping never
 //! recurses.
-#![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
-#![deny(clippy::cast_possible_truncation, clippy::panic)]
 
 use super::PickleError;
 use super::globals::Global;

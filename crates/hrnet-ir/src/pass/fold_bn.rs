@@ -199,7 +199,12 @@ impl Folded<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formula;
+
+    /// Values with both signs, different from place to place.
+    fn values(shape: &[usize]) -> Tensor {
+        let data = (0..shape.iter().product::<usize>()).map(|i| ((i * 37 + 11) % 101) as f32 / 25.0 - 2.0);
+        Tensor::new(shape.to_vec(), data.collect()).unwrap()
+    }
 
     #[test]
     fn scaling_is_the_formula_for_any_number_of_threads() {
@@ -208,8 +213,8 @@ mod tests {
         for threads in [1, 2, 3] {
             let mut entries = Vec::new();
             let mut wanted = Vec::new();
-            for (i, (shape, axis)) in shapes.into_iter().enumerate() {
-                let tensor = formula::input(&format!("w{i}"), shape);
+            for (shape, axis) in shapes {
+                let tensor = values(shape);
                 let channels = shape[axis];
                 let factors: Vec<f64> = (0..channels).map(|c| 0.3 + c as f64 / 7.0).collect();
                 let inner: usize = shape[axis + 1..].iter().product();
@@ -232,7 +237,11 @@ mod tests {
         let arch = crate::Arch { width: 2, ..crate::Arch::small_v1() };
         let model = crate::Model { arch, head: crate::Head::Pose { joints: 3, kernel: 1, branch: 0 } };
         let net = model.build().unwrap();
-        let weights = formula::weights(&net, "");
+        let weights: Weights = net
+            .params()
+            .iter()
+            .map(|p| (p.name.clone(), Tensor::new(p.shape.clone(), vec![0.5; p.len()]).unwrap()))
+            .collect();
         let at = |w: &Weights| w.get("conv2.weight").unwrap().data().as_ptr();
         let place = at(&weights);
         let mut without = weights.clone();

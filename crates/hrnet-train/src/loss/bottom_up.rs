@@ -7,7 +7,7 @@
 //!
 //! An output with twice as many channels as the target has maps holds the tags in its second half.
 
-use super::LossError;
+use crate::error::LossError;
 use crate::par;
 use hrnet_ir::Tensor;
 use hrnet_kernels::Pool;

@@ -1,7 +1,7 @@
 //! Softmax cross entropy over classes, mean over the batch: `sum_k t[k] * -log p[k]` for a target distribution `t`, which
 //! is 1 at a label, or given (mixup, cutmix). PyTorch's label smoothing `s` takes `(1 - s) t + s / K` instead.
 
-use super::LossError;
+use crate::error::LossError;
 use hrnet_ir::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +94,7 @@ impl CrossEntropy {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Loss, LossError, Target, check_gradient};
+    use super::super::{Loss, Target, check_gradient};
     use super::*;
     use hrnet_kernels::Pool;
 

@@ -12,10 +12,9 @@
 //! With `foreground = a`, every pixel's square counts `1 + a g` times: small maps are mostly background, and this keeps
 //! a network from predicting nothing for its first epochs. 0 gives the formulas as they stand.
 
-use super::LossError;
+use super::heatmaps::{Heatmaps, check_joint_weights};
+use crate::error::LossError;
 use crate::par;
-use hrnet_ir::Tensor;
-use hrnet_kernels::Pool;
 use serde::{Deserialize, Serialize};
 
 /// Which formula.
@@ -49,42 +48,6 @@ pub struct HeatmapMse {
 pub const COCO_JOINT_WEIGHTS: [f64; 17] =
     [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.2, 1.2, 1.5, 1.5, 1.0, 1.0, 1.2, 1.2, 1.5, 1.5];
 
-/// The weight of map `index` (image by image).
-pub(super) fn joint_weight(weights: Option<&Tensor>, joint_weights: &[f64], index: usize) -> f64 {
-    let own = if joint_weights.is_empty() { 1.0 } else { joint_weights[index % joint_weights.len()] };
-    own * weights.map_or(1.0, |t| f64::from(t.data()[index]))
-}
-
-pub(super) fn check_joint_weights(joint_weights: &[f64], joints: usize) -> Result<(), LossError> {
-    let fail = |value, wanted| Err(LossError::Option { option: "joint_weights", value, wanted });
-    if !joint_weights.is_empty() && joint_weights.len() != joints {
-        let value = format!("{} values", joint_weights.len());
-        return fail(value, format!("none or one for each of {joints} joints"));
-    }
-    match joint_weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
-        Some(w) => fail(w.to_string(), "0 or more".into()),
-        None => Ok(()),
-    }
-}
-
-/// Whether target and weights (of shape `[n, joints]`) fit.
-pub(super) fn check_shapes(
-    shape: [usize; 4],
-    [n, joints, _, _]: [usize; 4],
-    maps: &Tensor,
-    weights: Option<&Tensor>,
-) -> Result<(), LossError> {
-    if maps.shape() != shape {
-        let (wanted, found) = (shape.to_vec(), maps.shape().to_vec());
-        return Err(LossError::Shape { what: "the target", wanted, found });
-    }
-    if let Some(weights) = weights.filter(|t| t.shape() != [n, joints]) {
-        let (wanted, found) = (vec![n, joints], weights.shape().to_vec());
-        return Err(LossError::Shape { what: "the tensor of point weights", wanted, found });
-    }
-    Ok(())
-}
-
 impl HeatmapMse {
     /// A formula without foreground weight.
     pub fn new(form: HeatmapLoss) -> Self {
@@ -99,23 +62,14 @@ impl HeatmapMse {
         check_joint_weights(&self.joint_weights, joints)
     }
 
-    pub(super) fn evaluate(
-        &self,
-        pool: &Pool,
-        output: &[f32],
-        shape: [usize; 4],
-        maps: &Tensor,
-        weights: Option<&Tensor>,
-        scale: f64,
-        grad: &mut [f32],
-    ) -> Result<f64, LossError> {
-        let [n, c, h, w] = shape;
+    pub(super) fn evaluate(&self, on: &Heatmaps, grad: &mut [f32]) -> Result<f64, LossError> {
+        let [n, c, _, _] = on.shape;
         self.check(c)?;
-        check_shapes(shape, shape, maps, weights)?;
-        let plane = h * w;
+        on.check(c)?;
+        let plane = on.plane();
         let mean = 1.0 / (n * c * plane) as f64;
         let coefficient = |index: usize| -> f64 {
-            let weight = joint_weight(weights, &self.joint_weights, index);
+            let weight = on.weight(&self.joint_weights, index);
             match self.form {
                 HeatmapLoss::Joints => 0.5 * weight * weight * mean,
                 HeatmapLoss::Mean => mean,
@@ -124,12 +78,12 @@ impl HeatmapMse {
         };
         let mut planes: Vec<(f64, &mut [f32])> = grad.chunks_exact_mut(plane).map(|g| (0.0, g)).collect();
         let foreground = self.foreground as f32;
-        par::for_each_mut(pool, &mut planes, |i, (sum, grad)| {
-            let range = i * plane..(i + 1) * plane;
+        par::for_each_mut(on.pool, &mut planes, |i, (sum, grad)| {
+            let (output, maps) = on.map(i);
             let coefficient = coefficient(i);
-            let factor = (2.0 * scale * coefficient) as f32;
+            let factor = (2.0 * on.scale * coefficient) as f32;
             let mut total = 0.0;
-            for ((d, &p), &g) in grad.iter_mut().zip(&output[range.clone()]).zip(&maps.data()[range]) {
+            for ((d, &p), &g) in grad.iter_mut().zip(output).zip(maps) {
                 let (diff, omega) = (p - g, 1.0 + foreground * g);
                 *d = factor * omega * diff;
                 total += f64::from(omega) * (f64::from(diff) * f64::from(diff));
@@ -144,7 +98,9 @@ impl HeatmapMse {
 mod tests {
     use super::super::{Loss, Target, check_gradient};
     use super::*;
-    use hrnet_ir::formula;
+    use hrnet_ir::Tensor;
+    use hrnet_kernels::Pool;
+    use hrnet_proof::formula;
 
     #[test]
     fn formulas_and_gradients() {

@@ -1,6 +1,7 @@
 //! The losses of all outputs: their weighted sum is what training lowers.
 
-use super::{Loss, LossError, Target};
+use super::{Loss, Target};
+use crate::error::LossError;
 use hrnet_ir::Net;
 use hrnet_kernels::Pool;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor, value};

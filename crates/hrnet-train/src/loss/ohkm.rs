@@ -2,11 +2,9 @@
 //!
 //! `mean over images of (1 / top) * sum over the top joints of 0.5 mean_{H,W} (w p - w g)^2`
 
-use super::LossError;
-use super::heatmap_mse::{check_shapes, joint_weight};
+use super::heatmaps::{Heatmaps, check_joint_weights};
+use crate::error::LossError;
 use crate::par;
-use hrnet_ir::Tensor;
-use hrnet_kernels::Pool;
 use serde::{Deserialize, Serialize};
 
 /// Squared error of the hardest joints.
@@ -28,7 +26,7 @@ impl Default for Ohkm {
 
 impl Ohkm {
     pub(super) fn check(&self, joints: usize) -> Result<(), LossError> {
-        super::heatmap_mse::check_joint_weights(&self.joint_weights, joints)?;
+        check_joint_weights(&self.joint_weights, joints)?;
         if self.top == 0 || self.top > joints {
             let wanted = format!("1 to {joints}, the number of joints");
             return Err(LossError::Option { option: "top", value: self.top.to_string(), wanted });
@@ -36,24 +34,15 @@ impl Ohkm {
         Ok(())
     }
 
-    pub(super) fn evaluate(
-        &self,
-        pool: &Pool,
-        output: &[f32],
-        shape: [usize; 4],
-        maps: &Tensor,
-        weights: Option<&Tensor>,
-        scale: f64,
-        grad: &mut [f32],
-    ) -> Result<f64, LossError> {
-        self.check(shape[1])?;
-        check_shapes(shape, shape, maps, weights)?;
-        let [n, joints, h, w] = shape;
-        let plane = h * w;
-        let weight = |i: usize| joint_weight(weights, &self.joint_weights, i);
+    pub(super) fn evaluate(&self, on: &Heatmaps, grad: &mut [f32]) -> Result<f64, LossError> {
+        let [n, joints, _, _] = on.shape;
+        self.check(joints)?;
+        on.check(joints)?;
+        let plane = on.plane();
+        let weight = |i: usize| on.weight(&self.joint_weights, i);
         let mut errors = vec![0.0; n * joints];
-        par::for_each_mut(pool, &mut errors, |i, error| {
-            let (p, g) = (&output[i * plane..][..plane], &maps.data()[i * plane..][..plane]);
+        par::for_each_mut(on.pool, &mut errors, |i, error| {
+            let (p, g) = on.map(i);
             let sum: f64 = p.iter().zip(g).map(|(p, g)| f64::from(p - g) * f64::from(p - g)).sum();
             *error = 0.5 * weight(i) * weight(i) * sum / plane as f64;
         });
@@ -70,9 +59,9 @@ impl Ohkm {
             }
         }
         let mut planes: Vec<&mut [f32]> = grad.chunks_exact_mut(plane).collect();
-        par::for_each_mut(pool, &mut planes, |i, grad| {
-            let factor = (scale * share * weight(i) * weight(i) / plane as f64) as f32;
-            let (p, g) = (&output[i * plane..][..plane], &maps.data()[i * plane..][..plane]);
+        par::for_each_mut(on.pool, &mut planes, |i, grad| {
+            let factor = (on.scale * share * weight(i) * weight(i) / plane as f64) as f32;
+            let (p, g) = on.map(i);
             for ((d, p), g) in grad.iter_mut().zip(p).zip(g) {
                 *d = if hard[i] { factor * (p - g) } else { 0.0 };
             }

@@ -4,7 +4,7 @@
 //! Nothing of the full size is kept: one row of labels at a time is resized, judged, and its gradient taken back to the
 //! width of the output. Every source row then gathers its label rows from top to bottom, so sums have one order.
 
-use super::LossError;
+use crate::error::LossError;
 use crate::par;
 use hrnet_kernels::{Isa, Pool, softmax_channels};
 

@@ -8,8 +8,8 @@
 //! Logits are resized to the size of the labels first. A batch without a pixel that counts has loss 0 and no gradient
 //! (PyTorch: NaN).
 
-use super::LossError;
 use super::pixels::{PixelLabels, Pixels};
+use crate::error::LossError;
 use hrnet_kernels::Pool;
 use serde::{Deserialize, Serialize};
 

@@ -3,11 +3,9 @@
 //! `(1 / J) sum_j 0.5 [mean (w c - w C)^2 + mean (w C (x - X))^2 + mean (w C (y - Y))^2]`, capitals wanted, means over
 //! images and pixels: offsets count where the disc is.
 
-use super::LossError;
-use super::heatmap_mse::{check_joint_weights, check_shapes, joint_weight};
+use super::heatmaps::{Heatmaps, check_joint_weights};
+use crate::error::LossError;
 use crate::par;
-use hrnet_ir::Tensor;
-use hrnet_kernels::Pool;
 use serde::{Deserialize, Serialize};
 
 /// Squared errors of discs and offsets.
@@ -27,26 +25,17 @@ impl UdpCombined {
         check_joint_weights(&self.joint_weights, channels / 3)
     }
 
-    pub(super) fn evaluate(
-        &self,
-        pool: &Pool,
-        output: &[f32],
-        shape: [usize; 4],
-        maps: &Tensor,
-        weights: Option<&Tensor>,
-        scale: f64,
-        grad: &mut [f32],
-    ) -> Result<f64, LossError> {
-        let [n, c, h, w] = shape;
+    pub(super) fn evaluate(&self, on: &Heatmaps, grad: &mut [f32]) -> Result<f64, LossError> {
+        let [n, c, _, _] = on.shape;
         self.check(c)?;
-        check_shapes(shape, [n, c / 3, h, w], maps, weights)?;
-        let plane = h * w;
+        on.check(c / 3)?;
+        let plane = on.plane();
         let share = 3.0 / (n * c * plane) as f64;
         let mut joints: Vec<(f64, &mut [f32])> = grad.chunks_exact_mut(3 * plane).map(|g| (0.0, g)).collect();
-        par::for_each_mut(pool, &mut joints, |i, (total, grad)| {
-            let weight = joint_weight(weights, &self.joint_weights, i);
+        par::for_each_mut(on.pool, &mut joints, |i, (total, grad)| {
+            let weight = on.weight(&self.joint_weights, i);
             let range = i * 3 * plane..(i + 1) * 3 * plane;
-            let (output, maps) = (&output[range.clone()], &maps.data()[range]);
+            let (output, maps) = (&on.output[range.clone()], &on.maps.data()[range]);
             let disc = &maps[..plane];
             for part in 0..3 {
                 let range = part * plane..(part + 1) * plane;
@@ -56,7 +45,7 @@ impl UdpCombined {
                     let k = share * (weight * inside).powi(2);
                     let diff = f64::from(p - g);
                     *total += 0.5 * k * diff * diff;
-                    *d = (scale * k * diff) as f32;
+                    *d = (on.scale * k * diff) as f32;
                 }
             }
         });

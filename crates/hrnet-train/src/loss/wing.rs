@@ -2,11 +2,9 @@
 //! line with the same value and slope above; mean over everything. With weights, prediction and target are multiplied by
 //! them first.
 
-use super::LossError;
-use super::heatmap_mse::check_shapes;
+use super::heatmaps::Heatmaps;
+use crate::error::LossError;
 use crate::par;
-use hrnet_ir::Tensor;
-use hrnet_kernels::Pool;
 use serde::{Deserialize, Serialize};
 
 /// Adaptive wing.
@@ -59,29 +57,19 @@ impl AdaptiveWing {
         (slope * delta - shift, slope * diff.signum())
     }
 
-    pub(super) fn evaluate(
-        &self,
-        pool: &Pool,
-        output: &[f32],
-        shape: [usize; 4],
-        maps: &Tensor,
-        weights: Option<&Tensor>,
-        scale: f64,
-        grad: &mut [f32],
-    ) -> Result<f64, LossError> {
+    pub(super) fn evaluate(&self, on: &Heatmaps, grad: &mut [f32]) -> Result<f64, LossError> {
         self.check()?;
-        check_shapes(shape, shape, maps, weights)?;
-        let [_, _, h, w] = shape;
-        let plane = h * w;
-        let share = 1.0 / output.len() as f64;
+        on.check(on.shape[1])?;
+        let plane = on.plane();
+        let share = 1.0 / on.output.len() as f64;
         let mut planes: Vec<(f64, &mut [f32])> = grad.chunks_exact_mut(plane).map(|g| (0.0, g)).collect();
-        par::for_each_mut(pool, &mut planes, |i, (total, grad)| {
-            let weight = weights.map_or(1.0, |t| f64::from(t.data()[i]));
-            let range = i * plane..(i + 1) * plane;
-            for ((d, &p), &g) in grad.iter_mut().zip(&output[range.clone()]).zip(&maps.data()[range]) {
+        par::for_each_mut(on.pool, &mut planes, |i, (total, grad)| {
+            let weight = on.weight(&[], i);
+            let (output, maps) = on.map(i);
+            for ((d, &p), &g) in grad.iter_mut().zip(output).zip(maps) {
                 let (loss, slope) = self.at(weight * f64::from(p), weight * f64::from(g));
                 *total += share * loss;
-                *d = (scale * share * weight * slope) as f32;
+                *d = (on.scale * share * weight * slope) as f32;
             }
         });
         Ok(planes.iter().map(|(total, _)| total).sum())

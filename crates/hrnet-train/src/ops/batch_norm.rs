@@ -1,6 +1,6 @@
 //! Batch norm with batch statistics, an optional addition and ReLU behind it.
 
-use super::{Ctx, Grads, Phase};
+use super::ctx::{Ctx, Grads, Phase};
 use crate::params::Params;
 use hrnet_ir::BatchNorm;
 use hrnet_kernels as k;
@@ -114,60 +114,25 @@ impl BnLayer {
         }
     }
 
-    /// Backward where the sums are not those of this batch alone.
-    fn backward_split(&self, ctx: &Ctx, params: &mut Params, dy: &[f32], grads: &mut Grads) {
-        let (shape, pool) = (ctx.out_shape(), ctx.pool);
+    pub fn backward(&self, ctx: &Ctx, params: &mut Params, dy: &[f32], grads: &mut Grads) {
+        let (isa, pool) = (ctx.isa, ctx.pool);
         let y = ctx.unit.relu.then(|| ctx.value(ctx.unit.out));
-        let mut sums = k::bn_gradient_sums(pool, dy, y, ctx.x(), shape, &self.mean);
-        for (c, [sum, product]) in sums.iter().enumerate() {
-            params.grads[self.beta.start + c] += *sum as f32;
-            params.grads[self.gamma.start + c] += (product * f64::from(self.inv_std[c])) as f32;
-        }
-        if let Some(shared) = ctx.mode.statistics().filter(|_| !self.frozen) {
+        let gradient = k::BnGradient { dy, y, x: ctx.x(), shape: ctx.out_shape(), mean: &self.mean };
+        let mut sums = gradient.sums(isa, pool);
+        let ranges = [self.gamma.clone(), self.beta.clone()];
+        let [dgamma, dbeta] = params.grads.get_disjoint_mut(ranges).expect("parameters do not overlap");
+        k::bn_parameter_gradients(&sums, &self.inv_std, dgamma, dbeta);
+        if self.frozen {
+            // Running statistics do not depend on the batch.
+            sums.fill([0.0; 2]);
+        } else if let Some(shared) = ctx.mode.statistics() {
             ctx.mode.note(shared.sum(sums.as_flattened_mut()));
         }
         let gamma = &params.values[self.gamma.clone()];
-        let factors: Vec<[f32; 3]> = (0..sums.len())
-            .map(|c| {
-                let inv = f64::from(self.inv_std[c]);
-                let a = f64::from(gamma[c]) * inv;
-                let [sum, product] = if self.frozen { [0.0; 2] } else { sums[c] };
-                let count = self.values as f64;
-                [a as f32, (-a * inv * inv * product / count) as f32, (-a * sum / count) as f32]
-            })
-            .collect();
+        let factors = k::bn_factors(&sums, self.values, &self.inv_std, gamma);
         let Grads { sources, addend } = grads;
         let dresidual = addend.as_mut().map(|(buf, accumulate)| (&mut buf[..], *accumulate));
         let (dx, accumulate) = sources[0].as_mut().expect("batch norms do not read the image");
-        k::bn_gradient_apply(pool, dy, y, ctx.x(), shape, &self.mean, &factors, dx, *accumulate, dresidual);
-    }
-
-    pub fn backward(&self, ctx: &Ctx, params: &mut Params, dy: &[f32], grads: &mut Grads) {
-        if self.frozen || ctx.mode.statistics().is_some() {
-            return self.backward_split(ctx, params, dy, grads);
-        }
-        let gamma = &params.values[self.gamma.clone()];
-        let ranges = [self.gamma.clone(), self.beta.clone()];
-        let [dgamma, dbeta] = params.grads.get_disjoint_mut(ranges).expect("parameters do not overlap");
-        let y = ctx.unit.relu.then(|| ctx.value(ctx.unit.out));
-        let Grads { sources, addend } = grads;
-        let dresidual = addend.as_mut().map(|(buf, accumulate)| (&mut buf[..], *accumulate));
-        let (dx, accumulate) = sources[0].as_mut().expect("batch norms do not read the image");
-        k::bn_backward(
-            ctx.isa,
-            ctx.pool,
-            dy,
-            y,
-            ctx.x(),
-            ctx.out_shape(),
-            &self.mean,
-            &self.inv_std,
-            gamma,
-            dx,
-            *accumulate,
-            dresidual,
-            dgamma,
-            dbeta,
-        );
+        gradient.apply(isa, pool, &factors, (dx, *accumulate), dresidual);
     }
 }

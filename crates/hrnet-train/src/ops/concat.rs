@@ -1,6 +1,6 @@
 //! Concatenation along channels.
 
-use super::{Ctx, Grads};
+use super::ctx::{Ctx, Grads};
 use hrnet_kernels::{self as k, AlignedBuf, Shape};
 
 pub(crate) fn forward(ctx: &Ctx, dst: &mut [f32]) {

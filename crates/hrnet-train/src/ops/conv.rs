@@ -1,7 +1,7 @@
 //! Convolution.
 
+use super::ctx::{Ctx, Grads};
 use super::shared::Shared;
-use super::{Ctx, Grads};
 use crate::memory::Memory;
 use crate::params::Params;
 use crate::plan::Unit;

@@ -1,6 +1,6 @@
 //! A sum without a transformation, or a ReLU that could not join another unit. Its gradient passes without a step.
 
-use super::Ctx;
+use super::ctx::Ctx;
 use hrnet_kernels as k;
 
 pub(crate) fn forward(ctx: &Ctx, dst: &mut [f32]) {

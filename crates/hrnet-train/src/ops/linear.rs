@@ -1,6 +1,6 @@
 //! Linear layer on a pooled vector.
 
-use super::{Ctx, Grads};
+use super::ctx::{Ctx, Grads};
 use crate::params::Params;
 use crate::plan::Unit;
 use hrnet_ir::{Net, ParamId};

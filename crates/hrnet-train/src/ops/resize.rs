@@ -1,6 +1,6 @@
 //! Enlarging, nearest and bilinear, with an optional addition and ReLU behind it.
 
-use super::{Ctx, Grads};
+use super::ctx::{Ctx, Grads};
 use hrnet_kernels::{self as k, Shape};
 
 /// The addition that could not be done in place.

@@ -9,84 +9,19 @@ mod profile;
 pub use profile::{Cost, Direction};
 
 use crate::dropout::Draw;
+use crate::error::{BoxError, TapeError};
 use crate::memory::{Back, Form, Memory};
+use crate::ops::ctx::{Ctx, Grads, Mode, Phase};
+use crate::ops::layer::Layer;
 use crate::ops::shared::Shared;
-use crate::ops::{Ctx, Grads, Layer, Mode, Phase};
 use crate::par;
 use crate::params::Params;
 use crate::plan::{self, Units};
 use crate::reduce::Reduce;
-use hrnet_ir::{Net, ShapeError, Weights};
+use hrnet_ir::{Net, Weights};
 use hrnet_kernels::{self as k, AlignedBuf, Isa, Pool, Shape};
 use profile::Profile;
 use std::sync::Arc;
-
-/// Why a network cannot be trained.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum TapeError {
-    /// An operation without a backward pass.
-    #[error("{node}: {op} is not trainable yet")]
-    NotTrainable {
-        /// Name of the node.
-        node: String,
-        /// What it computes.
-        op: String,
-    },
-    /// A part of the network that no output depends on would never get a gradient.
-    #[error("{node}: no output depends on it, so it cannot be trained")]
-    Dead {
-        /// Name of the node.
-        node: String,
-    },
-    /// Batch statistics of a single value.
-    #[error("{node}: batch norm needs more than one value per channel; use a larger batch or a larger image")]
-    OneValue {
-        /// Name of the node.
-        node: String,
-    },
-    /// Weights that do not fit the network.
-    #[error(
-        "the weights do not fit the network: {missing} missing, {wrong} of another shape, first: {names}"
-    )]
-    Weights {
-        /// Parameters that are absent.
-        missing: usize,
-        /// Parameters of another shape.
-        wrong: usize,
-        /// The first few names.
-        names: String,
-    },
-    /// The input shape does not fit the network.
-    #[error(transparent)]
-    Shape(#[from] ShapeError),
-    /// Buffers do not fit into memory.
-    #[error("cannot allocate {bytes} bytes for activations and gradients; use a smaller batch or image")]
-    Memory {
-        /// What all buffers need.
-        bytes: u64,
-    },
-    /// The values that a backward pass needs are gone.
-    #[error("a tape that computes values again keeps them for one backward pass; run forward first")]
-    Spent,
-    /// The other processes of the run did not answer.
-    #[error("another process of the run: {reason}")]
-    Shared {
-        /// What went wrong.
-        reason: String,
-    },
-    /// A slice of another length than the tape's shapes say.
-    #[error("{what}: {wanted} values wanted for shape {shape:?}, {found} found")]
-    Length {
-        /// What the slice is.
-        what: &'static str,
-        /// The shape it must have.
-        shape: [usize; 4],
-        /// The product of that shape.
-        wanted: usize,
-        /// The length of the slice.
-        found: usize,
-    },
-}
 
 /// A network in training: parameters, packed layers, and buffers for one input shape.
 pub struct Tape {
@@ -243,7 +178,7 @@ impl Tape {
     pub fn dropout_factors(&self, node: usize) -> Option<&[f32]> {
         let unit = self.plan.units.iter().position(|u| u.out == node)?;
         match &self.layers[unit] {
-            Layer::Extra(extra) if !extra.factors.is_empty() => Some(&extra.factors),
+            Layer::Dropout(dropout) if !dropout.factors.is_empty() => Some(&dropout.factors),
             _ => None,
         }
     }
@@ -318,7 +253,7 @@ impl Tape {
     pub(crate) fn backward_and_send(&mut self, output_grads: &[&[f32]]) -> Result<(), TapeError> {
         self.walk_back(output_grads, true)?;
         let Some(shared) = &self.mode.shared else { return Ok(()) };
-        let reason = |e: crate::trainer::BoxError| TapeError::Shared { reason: e.to_string() };
+        let reason = |e: BoxError| TapeError::Shared { reason: e.to_string() };
         shared.finish(&mut self.params.grads).map_err(reason)
     }
 
@@ -331,8 +266,8 @@ impl Tape {
 
     /// The first failed exchange of the walk.
     fn failure(&self) -> Result<(), TapeError> {
-        let mut failure = self.mode.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        failure.take().map_or(Ok(()), |reason| Err(TapeError::Shared { reason }))
+        let failure = par::lock(&self.mode.failure).take();
+        failure.map_or(Ok(()), |reason| Err(TapeError::Shared { reason }))
     }
 
     fn walk_back(&mut self, output_grads: &[&[f32]], send: bool) -> Result<(), TapeError> {

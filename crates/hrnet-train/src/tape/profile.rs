@@ -1,7 +1,8 @@
 //! Where the time of a step goes: per direction, operation and shape.
 
+use crate::ops::ctx::Ctx;
+use crate::ops::layer::Layer;
 use crate::ops::shared::Shared;
-use crate::ops::{Ctx, Layer};
 use crate::plan::Kind;
 use hrnet_kernels::Shape;
 use std::collections::HashMap;

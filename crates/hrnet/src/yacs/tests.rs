@@ -3,7 +3,7 @@ use keys::{Fate, KEYS, Repository};
 use std::collections::BTreeSet;
 
 fn pose() -> String {
-    std::fs::read_to_string(hrnet_testkit::repository().join("testdata/yacs/pose.yaml")).unwrap()
+    std::fs::read_to_string(hrnet_proof::fixtures::repository().join("testdata/yacs/pose.yaml")).unwrap()
 }
 
 /// Why a file is refused, or why no configuration comes of it.
@@ -18,7 +18,7 @@ fn error(text: &str) -> String {
 fn every_key_of_the_table_is_written_once_and_has_a_line_in_the_documentation() {
     let paths: BTreeSet<&str> = KEYS.iter().map(|k| k.path).collect();
     assert_eq!(paths.len(), KEYS.len());
-    let docs = std::fs::read_to_string(hrnet_testkit::repository().join("docs/yacs.md")).unwrap();
+    let docs = std::fs::read_to_string(hrnet_proof::fixtures::repository().join("docs/yacs.md")).unwrap();
     let rows: Vec<String> = KEYS
         .iter()
         .map(|k| {

@@ -8,11 +8,11 @@ use super::{LAYER_HEADER, Measured, Setup, shapes};
 use crate::cli::Bench;
 use crate::outcome::{Failure, Outcome};
 use hrnet::error::{Result, bail};
-use hrnet_ir::formula;
 use hrnet_kernels::{
     Algorithm, AlignedBuf, Conv, ConvCase, Epilogue, Isa, Kernel, MapLayout, Op, PlanarConv, PlanarShape,
     Pool, Residual, Shape, kernels, to_blocked, to_planar,
 };
+use hrnet_proof::formula;
 use serde_json::json;
 use std::time::Instant;
 

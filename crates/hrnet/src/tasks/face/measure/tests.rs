@@ -1,6 +1,6 @@
 use super::*;
 use hrnet_data::dataset::model::MissingImages;
-use hrnet_testkit::repository;
+use hrnet_proof::fixtures::repository;
 
 fn options<'a>() -> FaceOptions<'a> {
     FaceOptions {
@@ -111,7 +111,7 @@ fn cofw_has_its_images_inside() {
 
 #[test]
 fn faces_in_cocos_form() {
-    let Some(data) = hrnet_testkit::data("formats") else { return };
+    let Some(data) = hrnet_proof::fixtures::data("formats") else { return };
     for (file, points, normaliser) in [
         ("300w/test_300w.json", 68, Normaliser::InterOcular { a: 36, b: 45 }),
         ("wflw/test_wflw.json", 98, Normaliser::InterOcular { a: 60, b: 72 }),

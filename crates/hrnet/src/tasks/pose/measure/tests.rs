@@ -1,7 +1,7 @@
 use super::*;
 use hrnet_data::dataset::coco;
 use hrnet_data::dataset::model::{MissingImages, ReadOptions};
-use hrnet_testkit::repository;
+use hrnet_proof::fixtures::repository;
 use serde_json::{Value, json};
 
 fn options() -> ReadOptions {
@@ -217,7 +217,7 @@ fn plans_of_boxes() {
 
 #[test]
 fn every_set_asks_for_its_figures() {
-    let Some(sets) = hrnet_testkit::data("") else { return };
+    let Some(sets) = hrnet_proof::fixtures::data("") else { return };
     let data = sets.join("formats");
     for (file, metric) in [
         ("coco/test_coco.json", Metric::Ap),

@@ -1,9 +1,10 @@
-//! Golden vectors: the numbers of the official code for weights and inputs that follow [`hrnet_ir::formula`].
+//! Golden vectors: the numbers of the official code for weights and inputs that follow [`crate::formula`].
 //!
 //! `forward/<case>.json` holds sampled outputs of an inference run in f64, `<case>.keys.json` the state dict,
 //! `train/<case>.json` losses, gradients and statistics of a few optimiser steps.
 
-use hrnet_ir::{Arch, Fuse, Head, Model, Tensor, formula};
+use crate::formula;
+use hrnet_ir::{Arch, Fuse, Head, Model, Tensor};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

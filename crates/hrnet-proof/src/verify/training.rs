@@ -17,14 +17,13 @@
 //! reference, which meets 1e-4 and 1e-3 everywhere; `hrnet-train`'s own tests tie the f32 trainer to it with the ReLU
 //! signs of the run. A parameter whose official gradient is rounding noise (a bias in front of a batch norm) is left out.
 
-use super::Executor;
 use super::network::largest;
-use super::{Case, Check, Setup};
-use crate::error::{Result, bail};
-use hrnet_formats::golden::{Sampled, TrainCase};
-use hrnet_ir::{Net, Weights, formula};
+use super::{Case, Check, Executor, Result, Setup};
+use crate::formula;
+use crate::golden::{Sampled, TrainCase};
+use crate::reference::{Optimizer, Reference, objective_of};
+use hrnet_ir::{Net, Weights};
 use hrnet_train::loss::{CITYSCAPES_WEIGHTS, CrossEntropy, PixelCrossEntropy};
-use hrnet_train::reference::{Optimizer, Reference, objective_of};
 use hrnet_train::{
     Batch, HeatmapLoss, HeatmapMse, Loss, Objective, OptimizerConfig, PixelLabels, Target, TrainOptions,
     Trainer,
@@ -83,7 +82,7 @@ pub(super) fn verify(context: &Setup, bytes: &[u8]) -> Result<Case> {
             let target = Target::Pixels(PixelLabels { shape, ids: case.pixel_labels(shape) });
             (segmentation_loss(&case.family), target, OptimizerConfig::sgd(0.9, false, 5e-4), 0.01)
         }
-        other => bail!("no training recipe for the family '{other}'"),
+        other => return Err(format!("no training recipe for the family '{other}'").into()),
     };
     let batch = Batch { input: case.input(), target };
     if context.executor == Executor::Interpreter {

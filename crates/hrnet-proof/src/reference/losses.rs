@@ -1,7 +1,8 @@
 //! Losses of the reference: those of the golden training cases.
 
-use super::{Array, Op, resize_taps};
-use crate::loss::{HeatmapLoss, Loss, Objective, Target};
+use super::array::Array;
+use super::resize::Resize;
+use hrnet_train::{HeatmapLoss, Loss, Objective, Target};
 
 /// The weighted sum of the losses of all outputs, and the gradients of the outputs.
 ///
@@ -23,7 +24,7 @@ pub fn objective_of(objective: &Objective, outputs: &[Array], target: &Target) -
 /// weights, cross entropy without smoothing, cross entropy of pixels without hard mining.
 ///
 /// # Panics
-/// When the target is not of the loss's kind.
+/// When the target is not of the loss's kind, and for losses that no golden case has.
 pub fn loss_of(loss: &Loss, output: &Array, target: &Target) -> (f64, Vec<f64>) {
     let [n, c, h, w] = output.shape;
     match (loss, target) {
@@ -32,11 +33,11 @@ pub fn loss_of(loss: &Loss, output: &Array, target: &Target) -> (f64, Vec<f64>) 
             let mut sum = 0.0;
             let mut grad = Vec::with_capacity(output.data.len());
             for (i, (p, &g)) in output.data.iter().zip(maps.data()).enumerate() {
+                let weight = || weights.as_ref().map_or(1.0, |t| f64::from(t.data()[i / (h * w)]));
                 let k = match mse.form {
-                    HeatmapLoss::Joints => {
-                        0.5 * f64::from(weights.as_ref().expect("joint weights").data()[i / (h * w)])
-                    }
-                    _ => 1.0,
+                    HeatmapLoss::Joints => 0.5 * weight(),
+                    HeatmapLoss::Mean => 1.0,
+                    HeatmapLoss::Weighted => weight(),
                 };
                 let diff = p - f64::from(g);
                 sum += k * diff * diff / count;
@@ -58,14 +59,9 @@ pub fn loss_of(loss: &Loss, output: &Array, target: &Target) -> (f64, Vec<f64>) 
         (Loss::PixelCrossEntropy(loss), Target::Pixels(labels)) => {
             let [_, height, width] = labels.shape;
             let size = height * width;
-            let op = Op::ResizeBilinear { align_corners: loss.align_corners };
+            let resize = Resize::Bilinear { align_corners: loss.align_corners };
             let mut large = Array::zeros([n, c, height, width]);
-            let taps = resize_taps(&op, output, &large);
-            for plane in 0..n * c {
-                for &(to, from, weight) in &taps {
-                    large.data[plane * size + to] += weight * output.data[plane * h * w + from];
-                }
-            }
+            resize.forward(output, &mut large);
             let weight = |class: usize| loss.class_weights.get(class).copied().unwrap_or(1.0);
             let counts = |id: u8| (id != loss.ignore).then_some(usize::from(id));
             let total: f64 = labels.ids.iter().filter_map(|&id| counts(id)).map(weight).sum();
@@ -82,14 +78,17 @@ pub fn loss_of(loss: &Loss, output: &Array, target: &Target) -> (f64, Vec<f64>) 
                     slopes.data[at(k)] = share * (large.data[at(k)].exp() / all - wanted);
                 }
             }
-            let mut grad = vec![0.0; output.data.len()];
-            for plane in 0..n * c {
-                for &(to, from, weight) in &taps {
-                    grad[plane * h * w + from] += weight * slopes.data[plane * size + to];
-                }
-            }
-            (sum, grad)
+            (sum, resize.backward(output.shape, &slopes).data)
         }
-        _ => unreachable!("each case has its target"),
+        (
+            Loss::HeatmapMse(_)
+            | Loss::CrossEntropy(_)
+            | Loss::PixelCrossEntropy(_)
+            | Loss::Ohkm(_)
+            | Loss::UdpCombined(_)
+            | Loss::AdaptiveWing(_)
+            | Loss::BottomUp(_),
+            _,
+        ) => unreachable!("each case has its target"),
     }
 }

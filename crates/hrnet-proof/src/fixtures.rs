@@ -1,11 +1,13 @@
-//! Fixtures and tolerances shared by tests. Dev-only: nothing that ships depends on it.
-#![forbid(unsafe_code)]
+//! Where tests find golden files, checkpoints and data: beside the checkout, or in the repository's `testdata`. For tests
+//! only: what is missing is a panic.
 
 mod absent;
 
 pub use absent::{by_hand, data, left_out, shared};
 
+use flate2::read::GzDecoder;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
@@ -37,52 +39,30 @@ pub fn fixture(name: &str) -> PathBuf {
 }
 
 /// The bytes of a golden file.
+///
+/// # Panics
+/// When it cannot be read.
 pub fn read_fixture(name: &str) -> Vec<u8> {
     let path = fixture(name);
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// The files of `testdata/checkpoints/checkpoints.pack`, written by the real PyTorch. The format is described in
-/// `python/make_checkpoints.py`.
+/// The files of `testdata/checkpoints/checkpoints.gz`, written by the real PyTorch, by name. `python/make_checkpoints.py`
+/// describes the format.
 ///
 /// # Panics
-/// When the pack is damaged.
+/// When the pack is missing or damaged.
 pub fn checkpoints() -> BTreeMap<String, Vec<u8>> {
-    fn take<'a>(at: &mut &'a [u8], len: usize) -> &'a [u8] {
-        at.split_off(..len).unwrap()
-    }
-    fn varint(at: &mut &[u8]) -> usize {
-        let (mut value, mut shift) = (0, 0);
-        loop {
-            let byte = take(at, 1)[0];
-            value |= usize::from(byte & 0x7F) << shift;
-            shift += 7;
-            if byte < 0x80 {
-                return value;
-            }
-        }
-    }
-    let pack = std::fs::read(repository().join("testdata/checkpoints/checkpoints.pack")).unwrap();
-    let mut at = pack.strip_prefix(b"HRNETPK1").unwrap();
-    let mut heads = Vec::new();
-    for _ in 0..varint(&mut at) {
-        let len = varint(&mut at);
-        let name = String::from_utf8(take(&mut at, len).to_vec()).unwrap();
-        heads.push((name, varint(&mut at)));
-    }
-    let mut data = Vec::new();
-    loop {
-        let literals = varint(&mut at);
-        data.extend_from_slice(take(&mut at, literals));
-        let (length, distance) = (varint(&mut at), varint(&mut at));
-        if length == 0 {
-            break;
-        }
-        let from = data.len() - distance;
-        (from..from + length).for_each(|i| data.push(data[i]));
-    }
-    let mut rest = data.as_slice();
-    heads.into_iter().map(|(name, size)| (name, take(&mut rest, size).to_vec())).collect()
+    let path = repository().join("testdata/checkpoints/checkpoints.gz");
+    let packed = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut plain = Vec::new();
+    GzDecoder::new(packed.as_slice()).read_to_end(&mut plain).expect("a whole gzip file");
+    let line = plain.iter().position(|&b| b == b'\n').expect("a line of JSON before the bytes");
+    let (index, pool) = (&plain[..line], &plain[line + 1..]);
+    let index: BTreeMap<String, Vec<[usize; 2]>> = serde_json::from_slice(index).expect("pieces by name");
+    let bytes =
+        |pieces: Vec<[usize; 2]>| pieces.iter().flat_map(|&[at, len]| &pool[at..][..len]).copied().collect();
+    index.into_iter().map(|(name, pieces)| (name, bytes(pieces))).collect()
 }
 
 /// Names of the 19 inference cases.

@@ -1,8 +1,7 @@
 //! The top-down path of human pose: crops, decoding, targets, suppression.
 
 use super::network::largest;
-use super::{Case, Check, Setup};
-use crate::error::{Context, Result, bail, ensure};
+use super::{Case, Check, Result, Setup, because, ensure};
 use hrnet_data::codec::heatmap::{SubPixel, argmax, decode, encode_official_pose};
 use hrnet_data::geometry::{
     CropRule, IMAGENET_MEAN, IMAGENET_STD, pose_affine, pose_box_to_centre_scale, to_tensor,
@@ -44,14 +43,14 @@ struct Crop {
 /// A name that stays in its folder.
 fn plain_name(name: &str) -> Result<&str> {
     let plain = Path::new(name).file_name().is_some_and(|f| f == name);
-    ensure!(plain, "'{name}' is not a plain file name");
+    ensure(plain, || format!("'{name}' is not a plain file name"))?;
     Ok(name)
 }
 
-fn read_image(path: &Path) -> Result<Image> {
+fn read_image(context: &Setup, path: &Path) -> Result<Image> {
     let options = DecodeOptions { exif: Exif::Ignore, ..DecodeOptions::default() };
-    let decoded = decode_image(&crate::io::read(path)?, &Limits::default(), options);
-    Ok(decoded.with_context(|| path.display().to_string())?.image)
+    let decoded = decode_image(&context.files.bytes(path)?, &Limits::default(), options);
+    Ok(decoded.map_err(because(path.display().to_string()))?.image)
 }
 
 /// The named image in the folder of `--images`, or in the COCO folders beside the fixtures.
@@ -61,7 +60,7 @@ fn find_image(context: &Setup, path: &Path, name: &str) -> Result<PathBuf> {
     let data = path.parent().unwrap_or(Path::new("")).join("../../data/coco-mini");
     folders.extend([data.join("val2017"), data.join("train2017")]);
     let found = folders.iter().map(|f| f.join(name)).find(|p| p.is_file());
-    found.with_context(|| format!("{name}: not found; name the folder of the images with --images"))
+    Ok(found.ok_or_else(|| format!("{name}: not found; name the folder of the images with --images"))?)
 }
 
 pub(super) fn verify_crops(context: &Setup, name: String, path: &Path, bytes: &[u8]) -> Result<Case> {
@@ -69,15 +68,18 @@ pub(super) fn verify_crops(context: &Setup, name: String, path: &Path, bytes: &[
     let (mut rules, mut affines, mut values, mut greys) = (0, Vec::new(), Vec::new(), [0u64; 256]);
     for case in &cases {
         let [w, h] = case.input_wh;
-        ensure!(w > 0 && h > 0 && w.saturating_mul(h) < MAX_VALUES, "a crop of {w}x{h} pixels");
+        let size = w.saturating_mul(h);
+        ensure(size > 0 && size < MAX_VALUES, || format!("a crop of {w}x{h} pixels"))?;
         let rule = pose_box_to_centre_scale(case.bbox_clipped, w, h);
         rules += usize::from(rule != CropRule { centre: case.center, scale: case.scale_200px });
-        let affine = pose_affine(&rule, case.rotation_deg, w, h).context("a box without size")?;
+        let affine = pose_affine(&rule, case.rotation_deg, w, h).ok_or("a box without size")?;
         affines
             .extend(affine.0.iter().flatten().zip(case.affine.iter().flatten()).map(|(a, b)| (a - b).abs()));
-        let golden = read_image(&path.with_file_name(plain_name(&case.crop_rgb_png)?))?;
-        ensure!((golden.width(), golden.height()) == (w, h), "{} is not {w}x{h} pixels", case.crop_rgb_png);
-        let source = read_image(&find_image(context, path, &case.image)?)?;
+        let golden = read_image(context, &path.with_file_name(plain_name(&case.crop_rgb_png)?))?;
+        ensure((golden.width(), golden.height()) == (w, h), || {
+            format!("{} is not {w}x{h} pixels", case.crop_rgb_png)
+        })?;
+        let source = read_image(context, &find_image(context, path, &case.image)?)?;
         let crop = warp_opencv5_u8(&source, &affine, w, h);
         for (a, b) in crop.data().iter().zip(golden.data()) {
             greys[usize::from(a.abs_diff(*b))] += 1;
@@ -111,17 +113,20 @@ struct Decoded {
     keypoints: Vec<[f64; 2]>,
 }
 
-pub(super) fn verify_decode(name: String, path: &Path, bytes: &[u8]) -> Result<Case> {
+pub(super) fn verify_decode(context: &Setup, name: String, path: &Path, bytes: &[u8]) -> Result<Case> {
     let cases: Vec<Decoded> = serde_json::from_slice(bytes)?;
     let (mut different, mut distances) = (0, Vec::new());
     for case in &cases {
-        let maps = crate::npy::read(&path.with_file_name(plain_name(&case.heatmaps)?))?;
-        let [.., joints, h, w] = maps.shape()[..] else { bail!("{}: not [joints, h, w]", case.heatmaps) };
-        ensure!(maps.len() == joints * h * w && h * w > 0, "{}: more than one image", case.heatmaps);
+        let maps = context.files.array(&path.with_file_name(plain_name(&case.heatmaps)?))?;
+        let [.., joints, h, w] = maps.shape()[..] else {
+            return Err(format!("{}: not [joints, h, w]", case.heatmaps).into());
+        };
+        let one = maps.len() == joints * h * w && h * w > 0;
+        ensure(one, || format!("{}: more than one image", case.heatmaps))?;
         let counts = [case.argmax.len(), case.scores.len(), case.keypoints.len()];
-        ensure!(counts == [joints; 3], "{}: {joints} maps, {counts:?} results", case.heatmaps);
+        ensure(counts == [joints; 3], || format!("{}: {joints} maps, {counts:?} results", case.heatmaps))?;
         let rule = CropRule { centre: case.center, scale: case.scale_200px };
-        let back = pose_affine(&rule, 0.0, w, h).and_then(|a| a.inverse()).context("a box without size")?;
+        let back = pose_affine(&rule, 0.0, w, h).and_then(|a| a.inverse()).ok_or("a box without size")?;
         let plain = decode(maps.data(), h, w, SubPixel::Argmax);
         let quarter = decode(maps.data(), h, w, SubPixel::QuarterOffset);
         for j in 0..joints {
@@ -157,10 +162,10 @@ pub(super) fn verify_targets(name: String, bytes: &[u8]) -> Result<Case> {
         let [w, h] = case.image_wh.map(|n| n / 4);
         let joints = case.joints.len();
         let size = joints.saturating_mul(h.saturating_mul(w));
-        ensure!(size > 0 && size < MAX_VALUES, "targets of {joints} x {h} x {w} values");
+        ensure(size > 0 && size < MAX_VALUES, || format!("targets of {joints} x {h} x {w} values"))?;
         let counts =
             [case.visible.len(), case.weights.len(), case.sum_per_joint.len(), case.argmax_per_joint.len()];
-        ensure!(counts == [joints; 4], "{joints} joints, {counts:?} results");
+        ensure(counts == [joints; 4], || format!("{joints} joints, {counts:?} results"))?;
         let mut maps = vec![0.0; size];
         for (j, map) in maps.chunks_exact_mut(h * w).enumerate() {
             let weight =
@@ -195,16 +200,17 @@ struct Nms {
     keep: Vec<usize>,
 }
 
-pub(super) fn verify_oks_nms(name: String, path: &Path, bytes: &[u8]) -> Result<Case> {
+pub(super) fn verify_oks_nms(context: &Setup, name: String, path: &Path, bytes: &[u8]) -> Result<Case> {
     let cases: Vec<Nms> = serde_json::from_slice(bytes)?;
     let beside = path.with_file_name("coco_detections.json");
-    let detections = crate::io::read(&beside).context("the cases refer to the detections beside them")?;
+    let detections =
+        context.files.bytes(&beside).map_err(because("the cases refer to the detections beside them"))?;
     let detections: Vec<Detection> = serde_json::from_slice(&detections)?;
     let mut different = 0;
     for case in &cases {
         let mut poses = Vec::new();
         for &i in &case.detection_indices {
-            let found = detections.get(i).with_context(|| format!("no detection {i}"))?;
+            let found = detections.get(i).ok_or_else(|| format!("no detection {i}"))?;
             let points = found.keypoints.chunks_exact(3).map(|p| [p[0], p[1]]).collect();
             poses.push(PoseCandidate { points, score: found.score, area: case.area });
         }
