@@ -244,3 +244,9 @@ impl TrainConfig {
         Ok(arch)
     }
 }
+
+/// What `--head` of `hrnet train` may name: the tasks that are trained, and the heads of a task beside its usual one.
+pub fn heads() -> Vec<&'static str> {
+    let of = |task: Task| [Some(task.name()), (task == Task::Segmentation).then_some("ocr")];
+    tasks::TRAINED.into_iter().flat_map(of).flatten().collect()
+}
