@@ -1,7 +1,7 @@
 """Writes small checkpoints of every published kind with the real PyTorch, for the tests of hrnet-formats.
 
 Input (stdin): the names, shapes and roles of tiny networks, printed by
-    cargo run -p hrnet-formats --example tiny_models
+    cargo run -p hrnet-proof --example tiny_models
 Values follow the formula of the golden vectors (hrnet_proof::formula), keyed by the official name, so that tests can
 recompute every bit. Output: one file per case under --out, and all of them in one pack (--pack), which holds what the
 files share once; its format is at `pack` below.

@@ -2,7 +2,7 @@
 
     python train_step.py PROGRAM CASE [--threads 2] [--rounds 5] [--recompute]
 
-PROGRAM is the example `time_step` of hrnet-train; it and PyTorch (f32, channels_last, Adam) live in a process each and make
+PROGRAM is `time_step` of hrnet-bench (bench/src); it and PyTorch (f32, channels_last, Adam) live in a process each and make
 one step at a time, in turn; both print seconds, the loss and the peak memory of their process. Printed are the medians,
 their ratio, and the peaks.
 """
@@ -95,7 +95,7 @@ class Server:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("program", help="the example time_step, or `serve` for the PyTorch side")
+    parser.add_argument("program", help="the program time_step of hrnet-bench, or `serve` for the PyTorch side")
     parser.add_argument("case", choices=CASES)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)

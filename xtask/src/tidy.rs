@@ -35,10 +35,16 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["hrnet-ir", "hrnet-kernels", "hrnet-engine", "hrnet-train", "hrnet-image", "hrnet-data"],
     ),
     ("hrnet-cli", &["*"]),
+    ("hrnet-bench", &["*"]),
     ("xtask", &[]),
 ];
 /// Crates that nothing which ships may use.
-const DEV_ONLY: &[&str] = &["xtask"];
+const DEV_ONLY: &[&str] = &["hrnet-bench", "xtask"];
+
+/// The library, which other programs use.
+const LIBRARY: &str = "crates/hrnet";
+/// What belongs to a command line and not into the library: crates, and names of the standard library.
+const OF_A_PROGRAM: &[&str] = &["anyhow", "clap", "indicatif", "signal_hook", "ExitCode"];
 
 /// The crate that may hold unsafe code, and the file with the number of uses in its `src`.
 const UNSAFE_CRATE: &str = "crates/hrnet-kernels";
@@ -80,6 +86,7 @@ pub fn run(root: &Path) -> Result<Report> {
         .collect();
     let mut report = Report::default();
     layers(&metadata, &sources, &mut report);
+    library(&metadata, &sources, &mut report);
     unsafe_code(root, &metadata, &files, &sources, &mut report)?;
     for source in &sources {
         unfinished(source, &mut report);
@@ -141,11 +148,36 @@ fn layers(metadata: &Value, sources: &[Source], report: &mut Report) {
     for source in sources.iter().filter(|s| s.file.path.starts_with("crates/hrnet-data/src/")) {
         for at in words(&source.code, "hrnet_ir") {
             let path = source.code[at..].trim_start_matches("hrnet_ir").trim_start_matches("::");
-            if !["Tensor", "tensor", "points"].iter().any(|allowed| path.starts_with(allowed)) {
+            if !["Tensor", "tensor", "sets", "Decoder"].iter().any(|allowed| path.starts_with(allowed)) {
                 report.fail(format!(
-                    "{}: hrnet-data may use hrnet_ir::Tensor and hrnet_ir::points only",
+                    "{}: hrnet-data may use hrnet_ir::Tensor, hrnet_ir::sets and hrnet_ir::Decoder only",
                     source.place(at)
                 ));
+            }
+        }
+    }
+}
+
+/// No errors without a type, no arguments, bars, signals or exit codes in the library: those are the program's.
+fn library(metadata: &Value, sources: &[Source], report: &mut Report) {
+    for package in repo::items(metadata, "packages").filter(|p| repo::text(p, "name") == "hrnet") {
+        for dependency in repo::items(package, "dependencies") {
+            let used = repo::text(dependency, "name");
+            if OF_A_PROGRAM.contains(&used.replace('-', "_").as_str()) {
+                report.fail(format!("{LIBRARY}/Cargo.toml: {used} is for programs, not for the library"));
+            }
+        }
+    }
+    let folder = format!("{LIBRARY}/src/");
+    for source in sources.iter().filter(|s| s.file.path.starts_with(&folder)) {
+        for name in OF_A_PROGRAM {
+            for at in words(&source.code, name) {
+                report.fail(format!("{}: {name} in the library", source.place(at)));
+            }
+        }
+        for call in ["process::exit", "process::abort"] {
+            for (at, _) in source.code.match_indices(call) {
+                report.fail(format!("{}: {call} in the library", source.place(at)));
             }
         }
     }
@@ -208,7 +240,7 @@ fn unfinished(source: &Source, report: &mut Report) {
             report.fail(format!("{}: ignored test", source.place(at)));
         }
     }
-    if !["crates/hrnet-cli", "xtask"].contains(&source.file.package()) && !source.is_dev_only() {
+    if !["bench", "crates/hrnet-cli", "xtask"].contains(&source.file.package()) && !source.is_dev_only() {
         for name in ["print", "println", "eprint", "eprintln"] {
             for at in macros(&source.code, name) {
                 report.fail(format!("{}: {name}! in a library", source.place(at)));
@@ -407,6 +439,25 @@ mod tests {
         };
         assert_eq!((count("", "hrnet-ir"), count("", "serde"), count("dev", "xtask")), (0, 0, 0));
         assert_eq!((count("", "hrnet-train"), count("build", "hrnet-train"), count("", "xtask")), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_library_is_no_program() {
+        let none = |source: &Source, report: &mut Report| {
+            library(&serde_json::json!({ "packages": [] }), std::slice::from_ref(source), report);
+        };
+        let exits = "fn f() { std::process::exit(1) }";
+        assert_eq!(findings("crates/hrnet/src/a.rs", exits, none).len(), 1);
+        assert!(findings("crates/hrnet-cli/src/a.rs", exits, none).is_empty());
+        assert!(findings("crates/hrnet/src/a.rs", "// anyhow\nfn f() -> &str { \"clap\" }", none).is_empty());
+        assert_eq!(findings("crates/hrnet/src/a.rs", "use anyhow::Result;", none).len(), 1);
+        let mut report = Report::default();
+        let packages = serde_json::json!({ "packages": [
+            { "name": "hrnet", "dependencies": [{ "name": "signal-hook", "kind": Value::Null }] },
+            { "name": "hrnet-cli", "dependencies": [{ "name": "clap", "kind": Value::Null }] },
+        ]});
+        library(&packages, &[], &mut report);
+        assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
     }
 
     #[test]

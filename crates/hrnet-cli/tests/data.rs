@@ -234,3 +234,63 @@ fn every_set_of_the_shared_folder() {
         assert!(shown(&png).0 > 300, "{set}");
     }
 }
+
+/// One door: the same file is read alike by every verb, and its images are found alike.
+#[test]
+fn every_verb_reads_the_same_labels() {
+    let scratch = Scratch::new();
+    scratch.write("val2017/a.png", picture());
+    // Ids as some programs write them, no crowd flag, and the layout of COCO.
+    let labels = GOOD.replace("\"id\":1", "\"id\":1.0").replace("\"bbox\"", "\"iscrowd\":null,\"bbox\"");
+    let labels = scratch.write("annotations/person_keypoints_val2017.json", labels);
+    hrnet!["data", "check", &labels].ok();
+    hrnet!["data", "convert", &labels, &scratch.path("o.xml"), "--to", "cvat"].ok();
+    let results = scratch.write(
+        "r.json",
+        r#"[{"image_id":1.0,"category_id":1,"keypoints":[5,6,0.9,7.5,8,0.9,9,9,0.9],"score":0.9}]"#,
+    );
+    let eval =
+        hrnet!["eval", "--data", &labels, "--results", &results, "--metric", "pck", "--json"].ok().json();
+    assert!(eval.to_string().contains("pck"), "{eval}");
+    // Figures of results need no images.
+    std::fs::remove_file(scratch.path("val2017/a.png")).unwrap();
+    hrnet!["eval", "--data", &labels, "--results", &results, "--metric", "pck"].ok();
+    hrnet!["data", "check", &labels].fails(3, &[]);
+    let picture = scratch.write("a.png", picture());
+    hrnet![
+        "predict",
+        &picture,
+        "--task",
+        "pose",
+        "--boxes",
+        &labels,
+        "--no-overlay",
+        "--out",
+        &scratch.path("p")
+    ]
+    .ok();
+}
+
+#[test]
+fn yolo_reads_the_part_that_is_named() {
+    let scratch = Scratch::new();
+    for s in ["train", "val"] {
+        scratch.write(&format!("images/{s}/a.png"), picture());
+        scratch.write(&format!("labels/{s}/a.txt"), "0 0.5 0.5 0.5 0.5 0.25 0.25 2\n");
+    }
+    let yaml = scratch.write(
+        "data.yaml",
+        "path: .\ntrain: images/train\nval: images/val\nkpt_shape: [1, 3]\nnames: ['cat, black']\n",
+    );
+    for (images, count) in [(Some("images/val"), 1), (None, 2)] {
+        let out = scratch.path(&format!("o{count}.json"));
+        let ran = match images {
+            Some(images) => hrnet!["data", "convert", &yaml, &out, "--to", "coco", "--images", images].ok(),
+            None => hrnet!["data", "convert", &yaml, &out, "--to", "coco"].ok(),
+        };
+        let json = json_file(&out);
+        assert_eq!(json["annotations"].as_array().unwrap().len(), count, "{ran:#?}");
+        assert_eq!(json["categories"][0]["name"], "cat, black");
+        assert_eq!(ran.out.contains("read together"), images.is_none(), "{ran:#?}");
+    }
+}

@@ -6,7 +6,7 @@ mod common;
 use common::Scratch;
 use hrnet::measure::Measured;
 use hrnet::tasks::classification::measure::{measure_classification, read_classes};
-use hrnet::tasks::segmentation::measure::{SegmentationData, SegmentationMeasure, measure_segmentation};
+use hrnet::tasks::segmentation::measure::{SegmentationMeasure, measure_segmentation, read_masks};
 use hrnet::tasks::{Classifier, ClassifyOptions, Features, SegmentOptions, Segmenter};
 use hrnet_data::dataset::label_map::CAMVID;
 use hrnet_formats::Recipe;
@@ -74,7 +74,7 @@ fn segmentation_counts_what_a_plain_loop_counts() {
     let list = scratch.write("val.lst", list);
     let names = model.schema().names.clone();
     let how = SegmentationMeasure::new(Some("camvid"), &names, None, 2).unwrap();
-    let set = SegmentationData::of(&list, None).unwrap().read().unwrap();
+    let set = read_masks(&list, None).unwrap();
     let mut seen = 0;
     let m = measure_segmentation(&mut model, &set, &how, |_| seen += 1).unwrap();
     assert_eq!((seen, m.samples, m.failed.len(), m.worst.len()), (5, 3, 2, 2));
@@ -98,8 +98,8 @@ fn segmentation_counts_what_a_plain_loop_counts() {
     assert!(m.worst[0].value <= m.worst[1].value && m.worst[0].note.contains("taken for"));
 
     // Folders with the same names say the same; wrong sets are refused.
-    let folder = SegmentationData::of(&scratch.path("labels"), Some(&scratch.path("images"))).unwrap();
-    let again = measure_segmentation(&mut model, &folder.read().unwrap(), &how, |_| ()).unwrap();
+    let folder = read_masks(&scratch.path("labels"), Some(&scratch.path("images"))).unwrap();
+    let again = measure_segmentation(&mut model, &folder, &how, |_| ()).unwrap();
     assert_eq!(again.figures, m.figures);
     let refused = |set| SegmentationMeasure::new(Some(set), &names, None, 0).unwrap_err().to_string();
     assert!(refused("cityscapes").contains("19"));

@@ -254,6 +254,21 @@ pub fn run(sets: &[LabelSet], options: &CheckOptions) -> Report {
             Labels::Points(pose) => points::check(set, pose, index, &images, &mut findings),
             Labels::Masks(masks) => masks::check(set, masks, index, &images, &depth, options, &mut findings),
             Labels::Classes(classes) => classes::check(set, classes, index, &images, &mut findings),
+            // What a program found is no label: there is nothing to hold against it.
+            Labels::Detections(found) => Summary {
+                path: set.path.display().to_string(),
+                format: set.kind.name(),
+                task: set.kind.content().name(),
+                images: 0,
+                looked_at: 0,
+                samples: found.entries.len(),
+                skipped: found.skipped.len(),
+                points: None,
+                labelled_points: None,
+                extent: None,
+                classes: Vec::new(),
+                ignored_pixels: None,
+            },
         };
         summary.looked_at = (0..count).filter(|&i| depth(i) != Depth::Names).count();
         summaries.push(summary);

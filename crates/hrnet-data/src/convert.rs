@@ -157,7 +157,7 @@ pub fn convert(
             let Labels::Points(pose) = &set.labels else {
                 return Err(ConvertError::Kind {
                     path: set.path.clone(),
-                    found: if matches!(set.labels, Labels::Masks(_)) { "masks" } else { "classes" }.into(),
+                    found: set.kind.content().name().into(),
                     wanted: "a format of points",
                     fix: "masks become id-masks or colour-masks; classes have no other form",
                 });

@@ -15,7 +15,18 @@
 //! | segmentation lists | [`segmentation`], tables in [`label_map`] | - | - |
 //! | class folders, class tables | [`classification`] | - | - |
 //!
-//! [`open`] tells what a path is and reads any of them into one form.
+//! # Design
+//!
+//! [`open`] is the one door: it tells what a path is and reads any set into one form, for a purpose (to look, to measure, to learn).
+//! Nothing else in the repository reads labels, boxes or results from files.
+//!
+//! * A format is one file with a constant of `format::Format` (name, how a path of it looks, reader, where its images lie, how a
+//!   place in it is called) and one row of the table in [`open`]; the compiler asks for every field. Code that all formats share
+//!   knows none of them.
+//! * [`images`] is the one rule that finds an image from its label, and the only list of endings.
+//! * The size of a picture is that with which it is shown (`hrnet_image::shown_size`); [`faces`] and [`model`] hold the rules for boxes.
+//! * JSON of COCO is parsed in [`coco`] alone, CSV in [`table`], YAML under limits in [`yaml`].
+//! * Files know those below them: `error`, [`images`], `reader`, [`model`], `format`, the formats, [`open`].
 //!
 //! Returned points are in pixel-centre coordinates: the middle of the top left pixel is (0, 0).
 //!
@@ -28,13 +39,20 @@
 //! show it; damage to the file as a whole is always an error.
 
 pub mod ai_challenger;
+pub mod box_table;
+mod categories;
 pub mod classification;
 pub mod coco;
 pub mod coco_mask;
 pub mod cofw;
 mod cursor;
 pub mod cvat;
+pub(crate) mod error;
+pub mod faces;
+mod format;
 pub mod hdf5;
+pub mod images;
+mod json;
 pub mod label_map;
 pub mod labelme;
 pub mod landmark_csv;
@@ -44,9 +62,12 @@ pub mod model;
 pub mod mpii;
 pub mod open;
 pub mod pts;
+mod reader;
 pub mod segmentation;
 pub mod skeletons;
+pub mod table;
 pub mod vw300;
 pub mod w300;
 pub mod wflw;
+pub mod yaml;
 pub mod yolo;

@@ -79,6 +79,17 @@ impl Crop {
     }
 }
 
+/// A size grown on one axis to an aspect (width over height): the window of a box before its padding, in training and prediction.
+pub fn grow_to_aspect([w, h]: [f64; 2], aspect: f64) -> [f64; 2] {
+    if w > aspect * h {
+        [w, w / aspect]
+    } else if w < aspect * h {
+        [h * aspect, h]
+    } else {
+        [w, h]
+    }
+}
+
 /// How heat-map pixels, input pixels and the image relate. Training and decoding must agree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Convention {

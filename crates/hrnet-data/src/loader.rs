@@ -23,7 +23,6 @@ mod segments;
 use std::path::PathBuf;
 
 use crate::augment::AugmentError;
-use crate::dataset::landmark_csv::CsvError;
 use crate::dataset::model::DataError;
 use crate::geometry::{IMAGENET_MEAN, IMAGENET_STD};
 use hrnet_image::ImageError;
@@ -40,9 +39,6 @@ pub use segments::{SegmentSample, SegmentSpec, Segments};
 /// Why a set or a sample could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum LoaderError {
-    /// The table.
-    #[error(transparent)]
-    Csv(#[from] CsvError),
     /// An image file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {

@@ -105,6 +105,7 @@ fn tile(
             let name = classes.classes.get(class).map_or("", String::as_str);
             Ok((image, format!("class {class} {name}").trim().to_string()))
         }
+        Labels::Detections(_) => Ok((image, String::new())),
     }
 }
 

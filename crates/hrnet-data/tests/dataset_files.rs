@@ -456,15 +456,7 @@ fn segmentation_lists_folders_and_label_images() {
     dir.put("img/city/a_leftImg8bit.png", b"");
     dir.put("img/city/b_leftImg8bit.png", b"");
     dir.put("lab/city/a_gtFine_labelIds.png", b"");
-    let folders = |o: &ReadOptions| {
-        segmentation::read_folders(
-            &dir.0.join("img"),
-            &dir.0.join("lab"),
-            "_leftImg8bit",
-            "_gtFine_labelIds",
-            o,
-        )
-    };
+    let folders = |o: &ReadOptions| segmentation::read_folders(&dir.0.join("img"), &dir.0.join("lab"), o);
     assert!(folders(&ReadOptions::default()).unwrap_err().to_string().contains("b_gtFine_labelIds.png"));
     let set = folders(&ReadOptions { missing: MissingImages::Skip, ..ReadOptions::default() }).unwrap();
     assert_eq!((set.samples.len(), set.skipped.len()), (1, 1));

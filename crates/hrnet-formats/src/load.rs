@@ -428,7 +428,12 @@ fn leave_out_unread(model: &Model, keys: &[&str], names: &mut [Option<String>], 
     let only = match model.head {
         Head::Pose { branch, .. } => Some(branch.to_string()),
         Head::Higher { .. } => Some("0".to_string()),
-        _ => None,
+        Head::Landmark { .. }
+        | Head::Segment { .. }
+        | Head::Ocr { .. }
+        | Head::Classify { .. }
+        | Head::Pyramid { .. }
+        | Head::Features => None,
     };
     for (key, name) in keys.iter().zip(names) {
         let Some(official) = name.as_deref() else { continue };

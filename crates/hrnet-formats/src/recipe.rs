@@ -231,7 +231,11 @@ impl Recipe {
         if version != RECIPE_VERSION {
             return Err(RecipeError::Version(version));
         }
-        let recipe: Self = serde_json::from_str(json)?;
+        let mut recipe: Self = serde_json::from_str(json)?;
+        // What was named when the file was written is what the file says.
+        for origin in [&mut recipe.origins.names, &mut recipe.origins.decoder] {
+            *origin = origin.filter(|o| *o != Origin::Named);
+        }
         recipe.validate()?;
         Ok(recipe)
     }

@@ -3,13 +3,6 @@
 //! [`decode`] reads the size from the header with its own code and checks every limit before a decoder allocates
 //! anything. It then hands the decoder a copy of the file without metadata (text, colour profiles, thumbnails, animation
 //! frames are never parsed and never inflated), so a decoder only sees pixel data whose amount fits the claimed size.
-//!
-//! A file that ends early is [`ImageError::Truncated`] unless [`Truncated::Accept`] asks for what there is, and then
-//! [`Decoded::truncated`] says so. It is never a silent half picture.
-//!
-//! Colours: grey is repeated to three channels; alpha is dropped, not composited; 16-bit samples keep their high byte
-//! (as libpng's `strip_16` and OpenCV do); CMYK JPEG files written by Adobe software are converted, other CMYK files are
-//! refused; colour profiles are ignored.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -129,7 +122,14 @@ struct Header<'a> {
     animated: bool,
 }
 
-/// Decodes an image file held in memory.
+/// Decodes an image file held in memory, under limits that are checked before anything is allocated.
+///
+/// A file that ends early is [`ImageError::Truncated`] unless [`Truncated::Accept`] asks for what there is, and then
+/// [`Decoded::truncated`] says so. It is never a silent half picture.
+///
+/// Colours: grey is repeated to three channels; alpha is dropped, not composited; 16-bit samples keep their high byte
+/// (as libpng's `strip_16` and OpenCV do); CMYK JPEG files written by Adobe software are converted, other CMYK files are
+/// refused; colour profiles are ignored.
 pub fn decode(bytes: &[u8], limits: &Limits, options: DecodeOptions) -> Result<Decoded, ImageError> {
     let format = sniff::format(bytes)?;
     if bytes.len() > limits.max_file {
@@ -188,6 +188,15 @@ pub fn dimensions(bytes: &[u8], limits: &Limits) -> Result<(usize, usize), Image
     let format = sniff::format(bytes)?;
     let header = walk(format, bytes, limits)?;
     Ok((header.width, header.height))
+}
+
+/// The size of an image as it is shown, from its header alone: after its EXIF orientation. What labels and people mean by its size.
+pub fn shown_size(bytes: &[u8], limits: &Limits) -> Result<[usize; 2], ImageError> {
+    let format = sniff::format(bytes)?;
+    let header = walk(format, bytes, limits)?;
+    let stored = [header.width, header.height];
+    let turned = header.exif.and_then(exif::orientation).is_some_and(Orientation::swaps_sides);
+    Ok(if turned { [stored[1], stored[0]] } else { stored })
 }
 
 /// A whole PNG file after the checks of its header and structure, without metadata: for label images, whose numbers must not

@@ -24,7 +24,7 @@ impl Image {
     /// An image of one colour.
     ///
     /// # Panics
-    /// When a side is zero or the size overflows; sizes that come from a file are checked by [`decode`].
+    /// When a side is zero or the size overflows; sizes that come from a file are checked by [`decode`](crate::decode).
     pub fn filled(width: usize, height: usize, rgb: [u8; 3]) -> Self {
         assert!(width > 0 && height > 0, "an image has at least one pixel");
         let pixels = width.checked_mul(height).expect("image size overflows");

@@ -14,7 +14,9 @@ pub mod video;
 pub mod warp;
 pub mod yuv;
 
-pub use crate::decode::{DecodeOptions, Decoded, Exif, Limits, Orientation, Truncated, decode, dimensions};
+pub use crate::decode::{
+    DecodeOptions, Decoded, Exif, Limits, Orientation, Truncated, decode, dimensions, shown_size,
+};
 pub use crate::encode::{encode_jpeg, encode_png};
 pub use crate::error::{Format, ImageError};
 pub use crate::image::Image;

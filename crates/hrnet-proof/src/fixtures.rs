@@ -3,7 +3,7 @@
 
 mod absent;
 
-pub use absent::{by_hand, data, left_out, shared};
+pub use absent::{beside, by_hand, data, left_out, shared};
 
 use flate2::read::GzDecoder;
 use std::collections::BTreeMap;

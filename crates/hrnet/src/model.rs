@@ -48,9 +48,18 @@ impl LoadedModel {
                 known.join(", ")
             );
         };
-        let checkpoint =
-            load(bytes, &LoadOptions::default()).with_context(|| format!("the built-in {name}"))?;
-        Self::from_checkpoint(checkpoint)
+        Self::from_bytes(bytes).with_context(|| format!("the built-in {name}"))
+    }
+
+    /// The built-in model of this name.
+    pub fn built_in(name: &str) -> Option<Result<Self>> {
+        let (task, _) = bundled().find(|(_, known)| *known == name)?;
+        Some(Self::bundled(task))
+    }
+
+    /// Reads a checkpoint held in memory.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::from_checkpoint(load(bytes, &LoadOptions::default())?)
     }
 
     /// The model of a path, which must be for the task if one is named; without a path the built-in model of the task, or

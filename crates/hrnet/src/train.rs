@@ -25,6 +25,7 @@ use crate::error::{Context, Result, bail};
 use crate::stop::{Stop, Watch};
 pub use folder::{Folder, Lock};
 use follower::Follower;
+use hrnet_data::dataset::open::{Content, LabelSet, OpenOptions, Purpose, open};
 use hrnet_kernels::{Isa, Pool};
 use hrnet_train::{BatchSource, Checkpoint, Checkpoints, FitEnd, TrainError, TrainOptions, Trainer};
 use job::Job;
@@ -282,7 +283,20 @@ fn check_same_run(before: &str, now: &str) -> Result<()> {
     Ok(())
 }
 
-/// The images of a table: the named folder, or `images` beside the table.
-pub fn image_folder(named: Option<&Path>, table: &Path) -> PathBuf {
-    named.map_or_else(|| table.parent().unwrap_or(Path::new("")).join("images"), Path::to_path_buf)
+/// Opens labels that are learned from.
+pub(crate) fn open_to_train(
+    path: &Path,
+    want: &'static [Content],
+    images: Option<&Path>,
+) -> Result<LabelSet> {
+    Ok(open(path, &OpenOptions::wanting(Purpose::Train, want, images))?)
+}
+
+/// Opens labels by which a run is judged.
+pub(crate) fn open_to_judge(
+    path: &Path,
+    want: &'static [Content],
+    images: Option<&Path>,
+) -> Result<LabelSet> {
+    Ok(open(path, &OpenOptions::wanting(Purpose::Measure, want, images))?)
 }

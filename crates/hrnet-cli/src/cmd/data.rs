@@ -42,12 +42,6 @@ pub(super) fn options(reading: &Reading, index: usize, sets: usize) -> Result<Op
             )));
         }
     };
-    if let Some(missing) = images.as_ref().filter(|i| !i.is_dir()) {
-        return Err(Failure::Runtime(hrnet::err!(
-            "{}: there is no such folder of images",
-            missing.display()
-        )));
-    }
     let base = reading.base.map(|b| if b == 0 { Base::Zero } else { Base::One });
     Ok(OpenOptions { kind, images, base, segmentation: true, ..OpenOptions::default() })
 }

@@ -8,7 +8,7 @@ use hrnet::error::{Context, Result, bail, err};
 use hrnet::io::{read, write_atomic};
 use hrnet_data::convert::{ConvertOptions, Target, convert};
 use hrnet_data::dataset::model::Broken;
-use hrnet_data::dataset::open::open;
+use hrnet_data::dataset::open::{Labels, open};
 use hrnet_data::draw::palette::Palette;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -51,6 +51,9 @@ pub(super) fn run(args: &DataConvert) -> Outcome {
         folder.keep()?;
         done
     };
+    if let Labels::Points(labels) = &set.labels {
+        done.notes.splice(0..0, labels.notes.iter().cloned());
+    }
     let skipped = set.skipped().len();
     if skipped > 0 {
         done.notes.push(format!("{skipped} entries could not be read and are left out"));

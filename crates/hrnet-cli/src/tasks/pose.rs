@@ -9,7 +9,7 @@ use hrnet::measure::{Measured, read_labelled};
 use hrnet::model::LoadedModel;
 use hrnet::result::Instance;
 use hrnet::result::{draw_schema, style};
-use hrnet::tasks::pose::measure::read::{detections, open};
+use hrnet::tasks::pose::measure::read::{detections, labels, open};
 use hrnet::tasks::pose::measure::{
     BoxSource, MeasureOptions, Metric, PlannedBox, PosePlan, Suppress, measure, measure_file, official_score,
 };
@@ -58,7 +58,7 @@ const NMS: f64 = 0.9;
 const CELL: usize = 360;
 
 pub(crate) fn of_results(args: &Eval, results: &Path) -> Result<Evaluated> {
-    let set = open(&args.data, args.images.as_deref(), &ReadOptions::default())?;
+    let set = labels(&args.data)?;
     Ok(Evaluated { measured: measure_file(&set, results, &options(args, None))?, worst: Vec::new() })
 }
 
@@ -76,7 +76,7 @@ pub(super) fn evaluate(
         bail!("{}: {labelled} points, the model has {wanted}", args.data.display());
     }
     let found = match &args.labels.pose.detections {
-        Some(file) => detections(file, &ReadOptions::default())?.entries,
+        Some(file) => detections(file)?.entries,
         None => Vec::new(),
     };
     let source =

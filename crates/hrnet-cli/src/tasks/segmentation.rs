@@ -6,7 +6,7 @@ use crate::cmd::eval::{Evaluated, bar};
 use clap::Args;
 use hrnet::error;
 use hrnet::model::LoadedModel;
-use hrnet::tasks::segmentation::measure::{SegmentationData, SegmentationMeasure, measure_segmentation};
+use hrnet::tasks::segmentation::measure::{SegmentationMeasure, measure_segmentation, read_masks};
 use hrnet::tasks::{MEMORY, Predictor, Resize, SegmentOptions, Segmenter, WORKING, Windows};
 use hrnet_data::codec::Protocol;
 use hrnet_kernels::Pool;
@@ -75,7 +75,7 @@ pub struct Labels {
 }
 
 fn evaluate(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: bool) -> error::Result<Evaluated> {
-    let set = SegmentationData::of(&args.data, args.images.as_deref())?.read()?;
+    let set = read_masks(&args.data, args.images.as_deref())?;
     let mut model = Segmenter::new(loaded.weights, loaded.recipe, pool, args.task_options().segment)?;
     let (names, labels) = (&model.schema().names, &args.labels.segmentation);
     let worst = usize::from(args.worst_count);

@@ -7,8 +7,9 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::{CheckOptions, Code, Depth, Findings};
+use crate::dataset::error::looked_in;
 use crate::dataset::open::{LabelSet, Labels, file_name};
-use hrnet_image::{DecodeOptions, Exif, ImageError, Limits, Orientation, decode, dimensions};
+use hrnet_image::{DecodeOptions, Exif, ImageError, Limits, Orientation, decode, dimensions, shown_size};
 
 /// What is known of an image file.
 #[derive(Debug, Clone, Default)]
@@ -81,8 +82,11 @@ pub(super) fn fact(path: &Path, depth: Depth, limits: &Limits) -> ImageFact {
         }
     };
     if depth == Depth::Headers {
-        match dimensions(&bytes, limits) {
-            Ok((w, h)) => fact.size = Some([w, h]),
+        match shown_size(&bytes, limits) {
+            Ok(size) => {
+                fact.turned = dimensions(&bytes, limits).is_ok_and(|(w, h)| [w, h] != size);
+                fact.size = Some(size);
+            }
             Err(e) => fact.error = Some(e),
         }
         return fact;
@@ -108,7 +112,8 @@ pub(super) fn judge(set: &LabelSet, index: usize, facts: &[ImageFact], findings:
     for (i, (fact, file)) in facts.iter().zip(&files).enumerate() {
         let place = || file.display().to_string();
         if fact.missing && !set.is_embedded() {
-            findings.add(Code::MissingImage, index, place, || "no such file".into());
+            findings
+                .add(Code::MissingImage, index, place, || format!("no such file{}", looked_in(&set.looked)));
         }
         match &fact.error {
             Some(e @ ImageError::Truncated { .. }) => {

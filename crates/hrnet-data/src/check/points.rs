@@ -154,9 +154,9 @@ fn check_category(
     index: usize,
     findings: &mut Findings,
 ) {
-    let place = || match set.kind {
-        Kind::Coco => format!("categories[{at}] ({})", category.name),
-        _ => category.name.clone(),
+    let place = || match set.kind == Kind::Coco {
+        true => format!("categories[{at}] ({})", category.name),
+        false => category.name.clone(),
     };
     let p = category.flip_permutation();
     if p.iter().enumerate().any(|(i, &j)| p.get(j) != Some(&i)) {
@@ -213,7 +213,7 @@ fn check_points(
         }
     }
     if let (Some((_, scale)), Some([x0, y0, x1, y1])) = (sample.centre_scale, extent(points.iter().copied()))
-        && matches!(set.kind, Kind::LandmarkCsv)
+        && set.kind == Kind::LandmarkCsv
     {
         let side = (x1 - x0).max(y1 - y0);
         if side > 0.0 && !(0.4..=4.0).contains(&(scale * 200.0 / side)) {
@@ -317,8 +317,7 @@ fn check_numbers(
         findings.add_many(Code::OneBased, index, borders.beyond, || place, || what);
         findings.of(Code::OneBased, index, labelled);
     }
-    let minus_one = matches!(set.kind, Kind::Mpii | Kind::Pts | Kind::Vw300 | Kind::Cofw);
-    if minus_one
+    if set.kind.takes_one()
         && borders.last == 0
         && let Some((place, what)) = before
     {

@@ -21,9 +21,9 @@ pub(super) fn write(out: &mut Output<'_, '_>, colour: bool) -> Result<(), Conver
     match &out.set.labels {
         Labels::Masks(masks) => from_masks(out, masks, &palette, colour),
         Labels::Points(pose) => from_outlines(out, pose, &palette, colour),
-        Labels::Classes(_) => Err(ConvertError::Kind {
+        Labels::Classes(_) | Labels::Detections(_) => Err(ConvertError::Kind {
             path: out.set.path.clone(),
-            found: "classes".into(),
+            found: out.set.kind.content().name().into(),
             wanted: "masks",
             fix: "give label images, or outlines in COCO or LabelMe form",
         }),

@@ -21,7 +21,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::coco::json;
+use super::format::{Content, Fit, Format, Where};
+use super::json::json;
 use super::model::{
     Category, DataError, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader, Seen,
     Visibility, read_bytes, text,
@@ -35,9 +36,21 @@ struct Raw {
     keypoint_annotations: BTreeMap<String, Vec<f64>>,
 }
 
+pub(crate) static FORMAT: Format = Format {
+    name: "ai-challenger",
+    aliases: &["aic"],
+    content: Content::Points,
+    recognise: |at| Fit::sure(at.is_json('[') && at.has_key("keypoint_annotations")),
+    read: |path, how| Ok(read(path, Path::new(""), &how.read)?.into()),
+    images: Where::Named(&[]),
+    takes_one: false,
+    has_splits: false,
+    place: |sample, image| format!("{image}, entry {}", sample.id),
+};
+
 /// The category of the 14 points.
 pub fn category() -> Category {
-    super::lsp::known_category(&AIC14)
+    super::categories::known_category(&AIC14)
 }
 
 /// Reads a file; images are `<image_root>/<image_id>.jpg`.

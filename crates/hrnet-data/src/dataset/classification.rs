@@ -22,12 +22,74 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::format::{Content, Fit, Format, Glance, Where};
+use super::images::is_image;
 use super::model::{
     ClassSample, ClassSet, DataError, Place, ReadOptions, Reader, Seen, read_bytes, short, text,
 };
+use super::table::Table;
 
-/// Endings of image files, lower case.
-pub const ENDINGS: [&str; 5] = ["jpg", "jpeg", "png", "bmp", "webp"];
+pub use super::images::ENDINGS;
+
+pub(crate) static FOLDER: Format = Format {
+    name: "class-folder",
+    aliases: &["image-folder", "imagefolder"],
+    content: Content::Classes,
+    recognise: recognise_folder,
+    read: |path, how| Ok(read_folder(path, &how.read)?.into()),
+    images: Where::Found,
+    takes_one: false,
+    has_splits: false,
+    place: |sample, image| format!("{image}, entry {}", sample.id),
+};
+
+pub(crate) static TABLE: Format = Format {
+    name: "class-csv",
+    aliases: &[],
+    content: Content::Classes,
+    recognise: |at| {
+        let names = Table::columns_of(at.text.lines().next().unwrap_or(""));
+        let has = |list: &[&str]| names.iter().any(|n| list.contains(&n.as_str()));
+        Fit::sure(at.is_file(&["csv"]) && has(&["class_index", "label", "class", "index"]))
+    },
+    read: |path, how| Ok(read_table(path, Path::new(""), &how.read)?.into()),
+    images: Where::Named(&[]),
+    takes_one: false,
+    has_splits: false,
+    place: |sample, image| format!("{image}, entry {}", sample.id),
+};
+
+/// Names of folders that are parts of a set of another kind.
+const NO_CLASSES: [&str; 12] = [
+    "annotations",
+    "labels",
+    "images",
+    "masks",
+    "label",
+    "mask",
+    "img_dir",
+    "ann_dir",
+    "leftImg8bit",
+    "gtFine",
+    "JPEGImages",
+    "SegmentationClass",
+];
+
+/// Folders with images in them, none of which is a part of another kind of set.
+fn recognise_folder(at: &Glance<'_>) -> Fit {
+    let holds = |folder: &PathBuf| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|e| e.path()).any(|p| is_image(&p))
+    };
+    match NO_CLASSES.iter().any(|n| at.has_folder(n)) {
+        true => Fit::No,
+        false if at.folders.iter().any(holds) => Fit::Loosely,
+        // Classes in folders of their groups, where nothing else is wanted.
+        false if at.wants_only(Content::Classes) && !at.folders.is_empty() => Fit::Loosely,
+        false => Fit::No,
+    }
+}
+
 /// Folders within folders.
 const MAX_DEPTH: usize = 32;
 
@@ -93,13 +155,6 @@ fn collect(folder: &Path, depth: usize, out: &mut Vec<PathBuf>) -> Result<(), Da
     folders.iter().try_for_each(|f| collect(f, depth.saturating_add(1), out))
 }
 
-/// Whether a file's ending is one of [`ENDINGS`].
-pub fn is_image(path: &Path) -> bool {
-    path.extension()
-        .and_then(|e| e.to_str())
-        .is_some_and(|e| ENDINGS.iter().any(|k| k.eq_ignore_ascii_case(e)))
-}
-
 /// Reads a table; images are relative to `image_root`.
 pub fn read_table(path: &Path, image_root: &Path, options: &ReadOptions) -> Result<ClassSet, DataError> {
     let bytes = read_bytes(path, options.limits.max_bytes)?;
@@ -113,28 +168,23 @@ pub fn parse_table(
     image_root: &Path,
     options: &ReadOptions,
 ) -> Result<ClassSet, DataError> {
-    let text = text(bytes, path)?;
-    let mut csv = csv::ReaderBuilder::new().flexible(false).trim(csv::Trim::All).from_reader(text.as_bytes());
-    let header = csv.headers().map_err(|e| DataError::format(path, e.to_string()))?.clone();
-    let find =
-        |names: &[&str]| names.iter().find_map(|n| header.iter().position(|h| h.eq_ignore_ascii_case(n)));
+    let mut csv = Table::new(text(bytes, path)?.as_bytes(), path, false)?;
     let need = |names: &[&str]| {
-        find(names).ok_or_else(|| {
+        csv.find(names).ok_or_else(|| {
             let problem = format!("there is no column {}", names.join(" or "));
             DataError::entry(path, Place::Line(1), problem, "name the columns in the first line")
         })
     };
     let file = need(&["file", "image", "path", "filename", "image_name"])?;
     let class = need(&["class_index", "label", "class", "index"])?;
-    let name = find(&["word", "name", "class_name", "wnid"]);
+    let name = csv.find(&["word", "name", "class_name", "wnid"]);
     let mut reader = Reader::new(path, options);
     let (mut samples, mut names, mut seen) = (Vec::new(), BTreeMap::<usize, String>::new(), Seen::new());
-    for record in csv.records() {
-        let record = record.map_err(|e| DataError::format(path, e.to_string()))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let place = Place::Line(line);
+    while let Some(row) = csv.next_row()? {
+        let line = row.line;
+        let place = row.place();
         reader.count(samples.len().saturating_add(1), "images")?;
-        let field = |i: usize| record.get(i).unwrap_or("");
+        let field = |i: usize| row.field(i);
         let result = (|| {
             let bad = |problem: String, fix| DataError::entry(path, place.clone(), problem, fix);
             let image = reader.file(image_root, field(file), &place)?;

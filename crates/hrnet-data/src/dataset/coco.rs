@@ -36,19 +36,79 @@ mod annotation;
 mod category;
 mod detections;
 
-pub use detections::{Detection, Detections, detections_by_image, parse_detections, read_detections};
+pub use super::model::{Detection, Detections};
+pub(crate) use detections::FORMAT as RESULTS;
+pub use detections::{detections_by_image, parse_detections, read_detections};
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::format::{Content, Fit, Format, Glance, OpenOptions, Opened, Purpose, Where};
+use super::json::{json, without_nan};
 use super::model::{
     Broken, DataError, Place, PoseImage, PoseSet, ReadOptions, Reader, Seen, read_bytes, short, text, whole,
 };
 use annotation::annotation;
 use category::Categories;
+
+pub(crate) static FORMAT: Format = Format {
+    name: "coco",
+    aliases: &["crowdpose", "ap10k", "ap-10k", "coco-keypoints"],
+    content: Content::Points,
+    recognise,
+    read: open,
+    images: Where::Named(&[]),
+    takes_one: false,
+    has_splits: false,
+    place: |sample, image| format!("annotation id {} ({image})", sample.id),
+};
+
+/// A COCO file may begin with any of its parts.
+fn recognise(at: &Glance<'_>) -> Fit {
+    let parts = ["images", "annotations", "categories", "info", "licenses"];
+    match at.is_json('{') {
+        false => Fit::No,
+        true if parts.iter().any(|k| at.has_key(k)) => Fit::Surely,
+        true => Fit::Almost("this JSON file is of no known format".into()),
+    }
+}
+
+fn open(path: &Path, how: &OpenOptions) -> Result<Opened, DataError> {
+    let options = CocoOptions {
+        read: how.read.clone(),
+        segmentation: how.segmentation,
+        bad_category: how.read.broken,
+        ..CocoOptions::default()
+    };
+    let bytes = read_bytes(path, how.read.limits.max_bytes)?;
+    // Where numbers decide, NaN is an error with its place.
+    let (bytes, not_numbers) = match how.purpose {
+        Purpose::Look => without_nan(bytes),
+        Purpose::Measure | Purpose::Train => (bytes, Vec::new()),
+    };
+    let set = parse(&bytes, path, Path::new(""), &options)?;
+    Ok(Opened { not_numbers, ..set.into() })
+}
+
+/// A box as its file has it: four numbers; none where the list is empty.
+fn four(numbers: Option<Vec<f64>>, place: &Place, path: &Path) -> Result<Option<[f64; 4]>, DataError> {
+    match numbers.unwrap_or_default().as_slice() {
+        [] => Ok(None),
+        &[x, y, w, h] => Ok(Some([x, y, w, h])),
+        other => {
+            let problem = format!("invalid length {} of bbox", other.len());
+            Err(DataError::entry(path, place.clone(), problem, "boxes are [x, y, width, height]"))
+        }
+    }
+}
+
+/// `null` where a list or a text is wanted means none.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
 
 /// Which points of a COCO-WholeBody file are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -76,16 +136,16 @@ pub struct CocoOptions {
 #[derive(Deserialize)]
 struct RawFile<'a> {
     #[serde(borrow)]
-    images: Vec<&'a RawValue>,
+    images: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
-    annotations: Vec<&'a RawValue>,
+    annotations: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
-    categories: Vec<&'a RawValue>,
+    categories: Option<Vec<&'a RawValue>>,
 }
 
 /// An id: a whole number, or one in quotes.
 #[derive(Deserialize, Debug)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "an id is wanted: a whole number")]
 enum Id {
     Int(i64),
     Float(f64),
@@ -105,7 +165,7 @@ impl Id {
 #[derive(Deserialize)]
 struct RawImage {
     id: Id,
-    file_name: String,
+    file_name: Option<String>,
     width: Option<f64>,
     height: Option<f64>,
     #[serde(rename = "crowdIndex")]
@@ -127,15 +187,17 @@ pub fn parse(
 ) -> Result<PoseSet, DataError> {
     let text = text(bytes, path)?;
     let raw: RawFile<'_> = json(text, path, "an object with images, annotations and categories")?;
+    let [raw_images, annotations, raw_categories] =
+        [raw.images, raw.annotations, raw.categories].map(Option::unwrap_or_default);
     let mut reader = Reader::new(path, &options.read);
     for (n, what) in [
-        (raw.images.len(), "images"),
-        (raw.annotations.len(), "annotations"),
-        (raw.categories.len(), "categories"),
+        (raw_images.len(), "images"),
+        (annotations.len(), "annotations"),
+        (raw_categories.len(), "categories"),
     ] {
         reader.count(n, what)?;
     }
-    if raw.images.is_empty() {
+    if raw_images.is_empty() {
         return Err(DataError::Empty {
             path: path.to_path_buf(),
             what: "images",
@@ -143,11 +205,11 @@ pub fn parse(
         });
     }
     let mut notes = Notes::default();
-    let (images, image_index) = images(&raw.images, image_root, &mut reader)?;
-    let mut categories = Categories::new(&raw.categories, options.bad_category, &mut reader, &mut notes)?;
-    let mut samples = Vec::with_capacity(raw.annotations.len());
+    let (images, image_index) = images(&raw_images, image_root, &mut reader)?;
+    let mut categories = Categories::new(&raw_categories, options.bad_category, &mut reader, &mut notes)?;
+    let mut samples = Vec::with_capacity(annotations.len());
     let mut ids = Seen::new();
-    for (index, item) in raw.annotations.iter().enumerate() {
+    for (index, item) in annotations.iter().enumerate() {
         let result = annotation(
             item,
             index,
@@ -191,35 +253,6 @@ impl Notes {
         };
         self.0.into_iter().map(line).collect()
     }
-}
-
-/// Parses a document. A bad token is shown.
-pub(super) fn json<'a, T: Deserialize<'a>>(text: &'a str, path: &Path, wanted: &str) -> Result<T, DataError> {
-    serde_json::from_str(text).map_err(|e| {
-        let line = text.split('\n').nth(e.line().saturating_sub(1)).unwrap_or("");
-        let near: String = line
-            .get(floor_boundary(line, e.column().saturating_sub(10))..)
-            .unwrap_or("")
-            .chars()
-            .take(24)
-            .collect();
-        let fix = if e.is_eof() {
-            "the file is cut off; copy or download it again"
-        } else if ["NaN", "Infinity", "nan", "inf"].iter().any(|w| near.contains(w)) {
-            "NaN and Infinity are no JSON; remove the entry or write numbers"
-        } else {
-            "correct the file there"
-        };
-        DataError::format(path, format!("{e}, near {near:?}; wanted {wanted}; {fix}"))
-    })
-}
-
-fn floor_boundary(s: &str, mut at: usize) -> usize {
-    at = at.min(s.len());
-    while !s.is_char_boundary(at) {
-        at = at.saturating_sub(1);
-    }
-    at
 }
 
 /// Parses one entry.
@@ -269,7 +302,11 @@ fn images(
                     return Err(bad(problem, "write the size of the image file, or leave both out"));
                 }
             };
-            let file = reader.file(root, &r.file_name, &place)?;
+            // Figures need no files, so they need no names either.
+            let file = match r.file_name.as_deref() {
+                None if reader.options.finder.is_blind() => root.join(id.to_string()),
+                name => reader.file(root, name.unwrap_or(""), &place)?,
+            };
             Ok(PoseImage { id, file, size, crowd_index: r.crowd_index })
         });
         // A left-out image stays known, so that its annotations are left out and not reported one by one.

@@ -21,13 +21,54 @@
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
-use super::hdf5::{Hdf5, Hdf5Error};
-use super::model::{Base, DataError, LandmarkSample, Place, ReadOptions, Reader, face_centre_scale, ordinal};
+use super::faces::faces;
+use super::format::{Content, Embedded, Fit, Format, OpenOptions, Opened, Where};
+use super::hdf5::{self, Hdf5, Hdf5Error};
+use super::model::{
+    Base, DataError, LandmarkSample, Place, ReadOptions, Reader, Visibility, face_centre_scale, ordinal,
+};
 use hrnet_image::{Image, Limits};
 
 const POINTS: usize = 29;
 /// Bytes of one array: the points of all faces, or one image.
 const MAX_ARRAY: u64 = 256 << 20;
+
+pub(crate) static FORMAT: Format = Format {
+    name: "cofw",
+    aliases: &[],
+    content: Content::Points,
+    recognise: |at| Fit::sure(at.is_file(&["mat"]) && hdf5::is_hdf5(&at.head)),
+    read: open_set,
+    images: Where::Inside,
+    takes_one: true,
+    has_splits: false,
+    place: |_, image| image.to_string(),
+};
+
+fn open_set(path: &Path, how: &OpenOptions) -> Result<Opened, DataError> {
+    let options = CofwOptions { read: how.read.clone(), base: how.base.unwrap_or(Base::One) };
+    let mut file = open(path, &options)?;
+    let skipped = std::mem::take(&mut file.skipped);
+    let samples = file.faces.iter().map(|f| f.sample.clone()).collect();
+    let mut set = faces(path, samples, skipped, how.read.broken)?;
+    for (s, f) in set.samples.iter_mut().zip(&file.faces) {
+        s.bbox = f.bbox;
+        for (p, _) in s.points.iter_mut().zip(f.occluded).filter(|(_, hidden)| *hidden) {
+            p.visibility = Visibility::Hidden;
+        }
+    }
+    // The image's id is its number in the file.
+    for s in &set.samples {
+        set.images.get_mut(s.image).into_iter().for_each(|i| i.id = s.id);
+    }
+    Ok(Opened { title: Some("COFW".into()), embedded: Some(Box::new(file)), ..set.into() })
+}
+
+impl Embedded for CofwFile<std::fs::File> {
+    fn image(&mut self, id: u64, limits: &Limits) -> Result<Image, DataError> {
+        CofwFile::image(self, id, limits)
+    }
+}
 
 /// How to read a file.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,7 +3,7 @@
 //! ```text
 //! <annotations><meta>... <label><name>person</name><type>skeleton</type></label>
 //!                        <label><name>nose</name><type>points</type><parent>person</parent></label> ...</meta>
-//!   <image id="0" name="a.jpg" width="640" height="480">
+//!   <image id="0" name="a.jpg" subset="train"? width="640" height="480">
 //!     <skeleton label="person" group_id="1"?> <points label="nose" outside="0" occluded="0" points="10.00,20.00"/> ... </skeleton>
 //!     <points label="face" occluded="0" points="1.00,2.00;3.00,4.00"/>
 //!     <box label="person" group_id="1" xtl="1" ytl="2" xbr="30" ybr="40"/>
@@ -27,13 +27,28 @@ use std::path::Path;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
+use super::categories::{complete, face_category};
+use super::format::{Content, Fit, Format, Where};
+use super::images::Name;
 use super::model::{
-    Category, DataError, PairSource, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader,
-    Visibility, read_bytes, short, text,
+    Category, DataError, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader, Visibility,
+    read_bytes, short, text,
 };
-use super::open::face_category;
-use super::skeletons;
-use crate::sets::PointSet;
+
+pub(crate) static FORMAT: Format = Format {
+    name: "cvat",
+    aliases: &[],
+    content: Content::Points,
+    recognise: |at| match at.is_folder {
+        false if at.is_file(&["xml"]) || at.text.starts_with('<') => Fit::Surely,
+        _ => Fit::No,
+    },
+    read: |path, how| Ok(read(path, Path::new(""), &how.read)?.into()),
+    images: Where::Named(&[]),
+    takes_one: false,
+    has_splits: false,
+    place: |sample, image| format!("{image}, entry {}", sample.id),
+};
 
 /// Nodes of a document; a COCO-sized set has some ten million.
 const MAX_NODES: u32 = 50_000_000;
@@ -121,7 +136,9 @@ fn image(
     reader: &Reader<'_>,
     place: &Place,
 ) -> Result<PoseImage, DataError> {
-    let file = reader.file(root, node.attribute("name").unwrap_or(""), place)?;
+    // Projects keep the images of each subset in a folder of its name.
+    let name = Name { subset: node.attribute("subset"), ..Name::new(node.attribute("name").unwrap_or("")) };
+    let file = reader.named(root, &name, place)?;
     let side = |name: &str| {
         node.attribute(name)
             .and_then(|v| v.parse::<usize>().ok())
@@ -307,25 +324,5 @@ impl Categories {
     fn finish(mut self) -> Vec<Category> {
         self.list.iter_mut().for_each(complete);
         self.list
-    }
-}
-
-/// Gives a category that has only names its lines and mirror pairs, as far as the names tell them.
-pub(super) fn complete(c: &mut Category) {
-    if let PairSource::Known(_) = c.pairs_from {
-        return;
-    }
-    if let Some(known) = PointSet::by_points(&c.points) {
-        c.skeleton = known.drawn_lines();
-        c.flip_pairs = known.flip_pairs.to_vec();
-        c.pairs_from = PairSource::Known(known.name);
-    } else {
-        let face = face_category(c.points.len());
-        if face.points == c.points && !face.flip_pairs.is_empty() {
-            (c.skeleton, c.flip_pairs, c.pairs_from) = (face.skeleton, face.flip_pairs, face.pairs_from);
-            return;
-        }
-        c.flip_pairs = skeletons::pairs_from_names(&c.points);
-        c.pairs_from = if c.flip_pairs.is_empty() { PairSource::None } else { PairSource::Names };
     }
 }

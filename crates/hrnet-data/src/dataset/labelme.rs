@@ -25,14 +25,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::coco::json;
+use super::categories::{complete, face_category};
 use super::coco_mask::Segmentation;
-use super::cvat::complete;
+use super::format::{Content, Fit, Format, Glance, Where};
+use super::json::json;
 use super::model::{
     Category, DataError, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader, Visibility,
     read_bytes, short, text, whole,
 };
-use super::open::face_category;
 use super::skeletons;
 use crate::sets::PointSet;
 
@@ -58,7 +58,28 @@ struct RawShape {
     flags: BTreeMap<String, serde_json::Value>,
 }
 
-/// Reads a folder of files, or one file. Images lie beside their files.
+pub(crate) static FORMAT: Format = Format {
+    name: "labelme",
+    aliases: &[],
+    content: Content::Points,
+    recognise,
+    read: |path, how| Ok(read(path, &how.read)?.into()),
+    images: Where::Named(&[]),
+    takes_one: false,
+    has_splits: false,
+    place: |_, image| image.to_string(),
+};
+
+fn recognise(at: &Glance<'_>) -> Fit {
+    if !at.is_folder {
+        let keys = at.has_key("shapes") && (at.has_key("imagePath") || at.has_key("shape_type"));
+        return Fit::sure(at.is_json('{') && keys);
+    }
+    let inside = at.first_file(&["json"]).and_then(|f| Glance::new(f, at.options).ok());
+    inside.map_or(Fit::No, |file| recognise(&file))
+}
+
+/// Reads a folder of files, or one file. Images lie beside their files, or where the options' finder finds them.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<PoseSet, DataError> {
     let mut files = Vec::new();
     if path.is_dir() {
@@ -151,15 +172,14 @@ fn one(
         }
     }
     let folder = file.parent().unwrap_or(Path::new(""));
-    // LabelMe under Windows writes backslashes, and paths from the label to the image.
-    let name = raw.image.as_deref().unwrap_or("").replace('\\', "/");
-    let name = if name.is_empty() {
-        file.with_extension("jpg").file_name().map(PathBuf::from)
-    } else {
-        Some(name.into())
+    let usual = || file.with_extension("jpg").file_name().map(PathBuf::from).unwrap_or_default();
+    let name = match raw.image.filter(|name| !name.is_empty()) {
+        // LabelMe under Windows writes backslashes, and paths from the label to the image.
+        Some(name) if options.finder.is_plain() => name.replace('\\', "/"),
+        Some(name) => name,
+        None => usual().to_string_lossy().into_owned(),
     };
-    let name = name.unwrap_or_default();
-    let image_file = reader.file(folder, &name.to_string_lossy(), &Place::File)?;
+    let image_file = reader.file(folder, &name, &Place::File)?;
     for (_, group) in groups {
         if group.points.is_empty() && group.bbox.is_none() {
             continue;

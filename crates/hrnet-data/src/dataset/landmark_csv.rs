@@ -23,24 +23,13 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use super::model::{Broken, DataError, Place};
-
-/// One face: where its image is and where its points are.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LandmarkSample {
-    /// The image file: image folder joined with the name in the table.
-    pub image: PathBuf,
-    /// Line of the table, 1-based, the header being line 1.
-    pub line: u64,
-    /// Middle of the face box, in image pixels.
-    pub centre: [f64; 2],
-    /// Size of the face over 200 pixels, without padding.
-    pub scale: f64,
-    /// The normaliser of AFLW.
-    pub box_size: Option<f64>,
-    /// The points, in image pixels.
-    pub points: Vec<[f64; 2]>,
-}
+use super::error::looked_in;
+use super::faces::faces;
+use super::format::{Content, Fit, Format, Opened, Where};
+use super::images::Finder;
+use super::model::{Broken, DataError, Place, ReadOptions, Reader};
+pub use super::model::{LandmarkSample, MissingImages};
+use super::table::Table;
 
 /// A table that was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,18 +44,6 @@ pub struct LandmarkTable {
     pub skipped: Vec<(u64, PathBuf)>,
     /// Rows left out under [`Broken::Skip`], with the reason.
     pub broken: Vec<DataError>,
-}
-
-/// What to do when an image file is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MissingImages {
-    /// Return [`CsvError::MissingImage`].
-    #[default]
-    Refuse,
-    /// Leave the row out and report it.
-    Skip,
-    /// Do not look.
-    DoNotCheck,
 }
 
 /// What a table may hold.
@@ -107,7 +84,59 @@ pub struct CsvOptions {
     pub allow_outside_root: bool,
     /// Size limits.
     pub limits: CsvLimits,
+    /// How images are found.
+    pub finder: Finder,
 }
+
+pub(crate) static FORMAT: Format = Format {
+    name: "landmark-csv",
+    aliases: &["csv", "aflw"],
+    content: Content::Points,
+    recognise: |at| {
+        if !at.is_file(&["csv"]) {
+            return Fit::No;
+        }
+        let names = Table::columns_of(at.text.lines().next().unwrap_or(""));
+        let has = |name: &str| names.iter().any(|n| n == name);
+        match has("center_w") && has("scale") {
+            true => Fit::Surely,
+            false => Fit::Almost(format!(
+                "its columns are {:?}; a landmark table has scale and center_w, a class table has class_index",
+                names.join(",").chars().take(60).collect::<String>()
+            )),
+        }
+    },
+    read: |path, how| {
+        let options = CsvOptions {
+            missing: how.read.missing,
+            broken: how.read.broken,
+            allow_outside_root: how.read.allow_outside_root,
+            finder: how.read.finder.clone(),
+            ..CsvOptions::default()
+        };
+        let table = read(path, Path::new(""), &options)?;
+        let title = match table.points {
+            19 => "AFLW table",
+            29 => "COFW table",
+            68 => "table of 68 points",
+            98 => "WFLW table",
+            _ => "table",
+        };
+        let missing = table.skipped.iter().map(|(line, image)| DataError::MissingFile {
+            path: path.to_path_buf(),
+            place: Place::Line(*line),
+            file: image.clone(),
+            looked: how.read.finder.looked(),
+        });
+        let skipped = missing.chain(table.broken).collect();
+        let set = faces(path, table.samples, skipped, how.read.broken)?;
+        Ok(Opened { title: Some(title.into()), ..set.into() })
+    },
+    images: Where::Named(&[]),
+    takes_one: false,
+    has_splits: false,
+    place: |sample, image| format!("line {} ({image})", sample.id),
+};
 
 /// Why a table was refused.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +180,7 @@ pub enum CsvError {
         problem: &'static str,
     },
     /// An image file is missing.
-    #[error("{}, line {line}: there is no image {}; check the image folder", path.display(), image.display())]
+    #[error("{}, line {line}: there is no image {}{}; check the image folder", path.display(), image.display(), looked_in(looked))]
     MissingImage {
         /// The table.
         path: PathBuf,
@@ -159,6 +188,8 @@ pub enum CsvError {
         line: u64,
         /// The image.
         image: PathBuf,
+        /// The folders that were looked in, where there were several.
+        looked: Vec<PathBuf>,
     },
     /// Two rows are the same.
     #[error("{}, line {line}: image {} and its points repeat line {first}; remove one", path.display(), image.display())]
@@ -199,8 +230,8 @@ impl From<CsvError> for DataError {
                 problem: format!("column {column}: {value:?} is {problem}"),
                 fix: "correct the field or remove the row",
             },
-            CsvError::MissingImage { path, line, image } => {
-                Self::MissingFile { path, place: Place::Line(line), file: image }
+            CsvError::MissingImage { path, line, image, looked } => {
+                Self::MissingFile { path, place: Place::Line(line), file: image, looked }
             }
             CsvError::Duplicate { path, line, first, image } => {
                 let what = format!("image {} with these points", image.display());
@@ -246,22 +277,28 @@ pub fn parse(
     if bytes.len() as u64 > limits.max_bytes {
         return Err(CsvError::Limit { path: path(), what: "bytes", limit: limits.max_bytes });
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = csv::ReaderBuilder::new().flexible(false).trim(csv::Trim::All).from_reader(bytes);
-    let format = |e: csv::Error| CsvError::Format { path: path(), detail: e.to_string() };
-    let header = reader.headers().map_err(format)?;
-    let columns = columns(header, table, limits)?;
+    let format = |e: DataError| match e {
+        DataError::Format { path, detail } => CsvError::Format { path, detail },
+        e => CsvError::Format { path: path(), detail: e.to_string() },
+    };
+    let mut reader = Table::new(bytes, table, false).map_err(format)?;
+    let columns = columns(reader.header(), table, limits)?;
+    let read = ReadOptions {
+        missing: options.missing,
+        allow_outside_root: options.allow_outside_root,
+        finder: options.finder.clone(),
+        ..ReadOptions::default()
+    };
     let mut samples: Vec<LandmarkSample> = Vec::new();
     let (mut skipped, mut broken) = (Vec::new(), Vec::new());
     let mut seen: HashMap<PathBuf, Vec<usize>> = HashMap::new();
-    let mut record = csv::StringRecord::new();
-    while reader.read_record(&mut record).map_err(format)? {
-        let line = record.position().map_or(0, |p| first_line(bytes, p));
+    while let Some(row) = reader.next_row().map_err(format)? {
+        let line = row.line;
         if samples.len() >= limits.max_rows {
             return Err(CsvError::Limit { path: path(), what: "rows", limit: limits.max_rows as u64 });
         }
-        let row = Row { record: &record, columns: &columns, table, line, limits };
-        let read = row.sample(image_root, options).and_then(|sample| {
+        let row = Face { record: &row.fields, columns: &columns, table, line, limits };
+        let read = row.sample(image_root, &read).and_then(|sample| {
             let earlier = seen.entry(sample.image.clone()).or_default();
             let same = earlier.iter().filter_map(|&i| samples.get(i)).find(|s| s.points == sample.points);
             match same.map(|s| s.line) {
@@ -323,14 +360,6 @@ fn columns(header: &csv::StringRecord, table: &Path, limits: &CsvLimits) -> Resu
     Ok(Columns { names, scale, centre, box_size, points })
 }
 
-/// The line of a record. The reader's position may lie before the second half of a CRLF, or before empty lines.
-fn first_line(bytes: &[u8], position: &csv::Position) -> u64 {
-    let start = usize::try_from(position.byte()).unwrap_or(usize::MAX);
-    let rest = bytes.get(start..).unwrap_or_default();
-    let ends = rest.iter().take_while(|b| matches!(b, b'\r' | b'\n')).filter(|&&b| b == b'\n').count();
-    position.line().saturating_add(ends as u64)
-}
-
 /// A field as shown in messages.
 fn short(field: &str) -> String {
     let mut s: String = field.chars().take(60).collect();
@@ -341,7 +370,7 @@ fn short(field: &str) -> String {
 }
 
 /// One record and what is needed to complain about it.
-struct Row<'a> {
+struct Face<'a> {
     record: &'a csv::StringRecord,
     columns: &'a Columns,
     table: &'a Path,
@@ -349,7 +378,7 @@ struct Row<'a> {
     limits: &'a CsvLimits,
 }
 
-impl Row<'_> {
+impl Face<'_> {
     fn field(&self, column: usize) -> &str {
         self.record.get(column).unwrap_or("")
     }
@@ -364,7 +393,7 @@ impl Row<'_> {
         }
     }
 
-    fn image_name(&self, allow_outside_root: bool) -> Result<&Path, CsvError> {
+    fn image_name(&self, allow_outside_root: bool) -> Result<&str, CsvError> {
         let name = self.field(0);
         if name.is_empty() {
             return Err(self.bad(0, "empty; it should name an image"));
@@ -372,21 +401,26 @@ impl Row<'_> {
         if name.contains('\0') {
             return Err(self.bad(0, "not a file name"));
         }
-        let path = Path::new(name);
-        let inside = path.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+        let inside =
+            Path::new(name).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
         if !inside && !allow_outside_root {
             return Err(self.bad(0, "outside of the image folder, which is not allowed"));
         }
-        Ok(path)
+        Ok(name)
     }
 
     /// The whole row.
-    fn sample(&self, image_root: &Path, options: &CsvOptions) -> Result<LandmarkSample, CsvError> {
+    fn sample(&self, image_root: &Path, options: &ReadOptions) -> Result<LandmarkSample, CsvError> {
         let (columns, line) = (self.columns, self.line);
-        let image = image_root.join(self.image_name(options.allow_outside_root)?);
-        if options.missing != MissingImages::DoNotCheck && !image.is_file() {
-            return Err(CsvError::MissingImage { path: self.table.to_path_buf(), line, image });
-        }
+        let name = self.image_name(options.allow_outside_root)?;
+        let reader = Reader::new(self.table, options);
+        let image = reader.file(image_root, name, &Place::Line(line)).map_err(|e| match e {
+            DataError::MissingFile { path, file, looked, .. } => {
+                CsvError::MissingImage { path, line, image: file, looked }
+            }
+            DataError::Entry { .. } => self.bad(0, "no usable file name"),
+            e => CsvError::Format { path: self.table.to_path_buf(), detail: e.to_string() },
+        })?;
         let scale = self.positive(columns.scale)?;
         if scale > self.limits.max_scale {
             return Err(self.bad(columns.scale, "above the limit for a scale"));

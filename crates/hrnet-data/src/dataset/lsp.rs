@@ -19,12 +19,29 @@
 
 use std::path::Path;
 
-use super::mat5::{self, MatArray, MatLimits};
+use super::categories::known_category;
+use super::format::{Content, Fit, Format, Where};
+use super::mat5::{self, MatLimits, variable};
 use super::model::{
-    Base, Category, DataError, PairSource, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions,
-    Reader, Visibility, ordinal, read_bytes,
+    Base, DataError, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader, Visibility,
+    ordinal, read_bytes,
 };
-use crate::sets::{LSP14, PointSet};
+use crate::sets::LSP14;
+
+pub(crate) static FORMAT: Format = Format {
+    name: "lsp",
+    aliases: &["lspet"],
+    content: Content::Points,
+    recognise: |at| Fit::sure(at.is_file(&["mat"]) && !super::hdf5::is_hdf5(&at.head)),
+    read: |path, how| {
+        let base = how.base.unwrap_or(LspOptions::default().base);
+        Ok(read(path, Path::new(""), &LspOptions { read: how.read.clone(), base })?.into())
+    },
+    images: Where::Named(&[]),
+    takes_one: false,
+    has_splits: false,
+    place: |sample, image| format!("{image}, entry {}", sample.id),
+};
 
 /// How to read a file.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,30 +56,6 @@ impl Default for LspOptions {
     fn default() -> Self {
         Self { read: ReadOptions::default(), base: Base::Zero }
     }
-}
-
-/// A category with the points of a known set.
-pub(super) fn known_category(known: &PointSet) -> Category {
-    Category {
-        id: 1,
-        name: known.category.into(),
-        points: known.names(),
-        skeleton: known.drawn_lines(),
-        flip_pairs: known.flip_pairs.to_vec(),
-        pairs_from: PairSource::Known(known.name),
-        sigmas: None,
-    }
-}
-
-/// A numeric variable of a `.mat` file.
-pub(super) fn variable<'a>(
-    file: &'a mat5::MatFile,
-    name: &str,
-    path: &Path,
-) -> Result<&'a MatArray, DataError> {
-    file.array(name).ok_or_else(|| {
-        DataError::format(path, format!("there is no variable {name}; there are: {}", file.names()))
-    })
 }
 
 /// Reads `joints.mat` of LSP or LSPET; which one it is, the order of its dimensions tells.

@@ -21,7 +21,10 @@
 
 use std::io::Read;
 
+use std::path::Path;
+
 use super::cursor::{Cursor, Number, NumberKind};
+use super::error::DataError;
 
 const MATRIX: u32 = 14;
 const COMPRESSED: u32 = 15;
@@ -52,6 +55,13 @@ impl MatArray {
         }
         self.data.get(flat).copied()
     }
+}
+
+/// A numeric variable of a `.mat` file.
+pub(crate) fn variable<'a>(file: &'a MatFile, name: &str, path: &Path) -> Result<&'a MatArray, DataError> {
+    file.array(name).ok_or_else(|| {
+        DataError::format(path, format!("there is no variable {name}; there are: {}", file.names()))
+    })
 }
 
 /// What a file may hold.

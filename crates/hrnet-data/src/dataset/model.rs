@@ -1,4 +1,4 @@
-//! What the data sets have in common: samples of each task, reading options, limits, errors.
+//! What the data sets have in common: samples of each task.
 //!
 //! Points and boxes are `f64`, in pixels of the original image, pixel centres at integers. A box is `[x, y, w, h]`.
 #![deny(
@@ -10,11 +10,12 @@
     clippy::panic
 )]
 
-use std::collections::HashMap;
-use std::io::Read;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
-pub use super::landmark_csv::{LandmarkSample, MissingImages};
+pub use super::error::{DataError, Place};
+pub(crate) use super::error::{ordinal, read_bytes, short, text, whole};
+pub use super::reader::{Base, Broken, MissingImages, ReadLimits, ReadOptions};
+pub(crate) use super::reader::{Reader, Seen};
 
 /// Whether a point is labelled, and seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -76,6 +77,8 @@ pub struct PoseSample {
     pub head_size: Option<f64>,
     /// Annotated centre, and size over 200 pixels without padding.
     pub centre_scale: Option<([f64; 2], f64)>,
+    /// What a face's errors are divided by, where the set says it (AFLW).
+    pub box_size: Option<f64>,
     /// The outline or mask, where the file has one and it was asked for.
     pub segmentation: Option<super::coco_mask::Segmentation>,
 }
@@ -86,6 +89,13 @@ impl PoseSample {
         self.points.iter().filter(|p| p.visibility.labelled()).count()
     }
 
+    /// The box to look in, for training, prediction and evaluation alike: as annotated, about the annotated centre, or the extent of
+    /// the labelled points. Who looks in it leaves out what has no size.
+    pub fn frame(&self) -> Option<[f64; 4]> {
+        let about = || self.centre_scale.map(|(centre, scale)| box_about(centre, scale));
+        self.bbox.or_else(about).or_else(|| self.box_or_extent())
+    }
+
     /// The box as annotated, or the extent of the labelled points.
     pub fn box_or_extent(&self) -> Option<[f64; 4]> {
         self.bbox.or_else(|| {
@@ -93,6 +103,12 @@ impl PoseSample {
                 .map(|[x0, y0, x1, y1]| [x0, y0, x1 - x0, y1 - y0])
         })
     }
+}
+
+/// The square box about an annotated centre: 200 scale wide and high.
+pub fn box_about(centre: [f64; 2], scale: f64) -> [f64; 4] {
+    let side = 200.0 * scale;
+    [centre[0] - side / 2.0, centre[1] - side / 2.0, side, side]
 }
 
 /// Least and greatest x and y: `[x0, y0, x1, y1]`.
@@ -110,6 +126,23 @@ pub fn face_centre_scale(points: &[[f64; 2]]) -> Option<([f64; 2], f64)> {
     let [x0, y0, x1, y1] = extent(points.iter().copied())?;
     let (x0, y0, x1, y1) = (x0.floor(), y0.floor(), x1.ceil(), y1.ceil());
     Some(([(x0 + x1) / 2.0, (y0 + y1) / 2.0], (x1 - x0).max(y1 - y0) / 200.0))
+}
+
+/// One face: where its image is and where its points are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LandmarkSample {
+    /// The image file: image folder joined with the name in the table.
+    pub image: PathBuf,
+    /// Line of the table, 1-based, the header being line 1.
+    pub line: u64,
+    /// Middle of the face box, in image pixels.
+    pub centre: [f64; 2],
+    /// Size of the face over 200 pixels, without padding.
+    pub scale: f64,
+    /// The normaliser of AFLW.
+    pub box_size: Option<f64>,
+    /// The points, in image pixels.
+    pub points: Vec<[f64; 2]>,
 }
 
 /// One image of a pose set.
@@ -256,343 +289,34 @@ pub struct ClassSet {
     pub skipped: Vec<DataError>,
 }
 
-/// What the first pixel is called in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Base {
-    /// (0, 0): numbers stay as they are.
-    Zero,
-    /// (1, 1), as in MATLAB: one is subtracted.
-    One,
-}
-
-impl Base {
-    /// What is subtracted.
-    pub fn offset(self) -> f64 {
-        match self {
-            Self::Zero => 0.0,
-            Self::One => 1.0,
-        }
-    }
-}
-
-/// What to do with a broken entry of an intact file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Broken {
-    /// Return its error.
-    #[default]
-    Refuse,
-    /// Leave it out and keep its error.
-    Skip,
-}
-
-/// What a file may hold.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ReadLimits {
-    /// Bytes of the file.
-    pub max_bytes: u64,
-    /// Images, samples or lines.
-    pub max_entries: usize,
-    /// Points per sample.
-    pub max_points: usize,
-    /// Absolute value of a coordinate.
-    pub max_coordinate: f64,
-    /// Width or height that an entry may claim.
-    pub max_side: f64,
-}
-
-impl Default for ReadLimits {
-    fn default() -> Self {
-        Self {
-            max_bytes: 4 << 30,
-            max_entries: 20_000_000,
-            max_points: 10_000,
-            max_coordinate: 1e6,
-            max_side: 1e5,
-        }
-    }
-}
-
-/// How to read a file.
+/// One entry of a detection or result file.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct ReadOptions {
-    /// Missing image files.
-    pub missing: MissingImages,
-    /// Broken entries.
-    pub broken: Broken,
-    /// Accept absolute names and names with `..`, which may leave the image folder.
-    pub allow_outside_root: bool,
-    /// Size limits.
-    pub limits: ReadLimits,
+pub struct Detection {
+    /// Id of the image; `None` where the file names it.
+    pub image_id: Option<i64>,
+    /// Name of the image.
+    pub file_name: Option<String>,
+    /// Category; 1 where the file has none.
+    pub category_id: i64,
+    /// Score of the instance.
+    pub score: Option<f64>,
+    /// Box `[x, y, w, h]`.
+    pub bbox: Option<[f64; 4]>,
+    /// x, y and score of each point.
+    pub keypoints: Vec<[f64; 3]>,
+    /// Frame of a video.
+    pub frame: Option<u64>,
+    /// Where it stands in the file.
+    pub place: Place,
 }
 
-/// A place in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// The file as a whole.
-    File,
-    /// A line, 1-based.
-    Line(u64),
-    /// An element of a list, 0-based.
-    Item {
-        /// The list.
-        list: &'static str,
-        /// Its index.
-        index: usize,
-    },
-    /// A variable of a MATLAB file.
-    Variable(String),
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File => Ok(()),
-            Self::Line(n) => write!(f, ", line {n}"),
-            Self::Item { list, index } => write!(f, ", {list}[{index}]"),
-            Self::Variable(name) => write!(f, ", variable {name}"),
-        }
-    }
-}
-
-/// Why a file or an entry was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DataError {
-    /// The file or folder cannot be read.
-    #[error("cannot read {}: {reason}", path.display())]
-    Io {
-        /// File or folder.
-        path: PathBuf,
-        /// The system's reason.
-        reason: String,
-    },
-    /// The file as a whole is not of its format.
-    #[error("{}: {detail}", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// What and where, and what to do.
-        detail: String,
-    },
-    /// An entry is broken.
-    #[error("{}{place}: {problem}; {fix}", path.display())]
-    Entry {
-        /// The file.
-        path: PathBuf,
-        /// Where in it.
-        place: Place,
-        /// What is wrong.
-        problem: String,
-        /// What to do.
-        fix: &'static str,
-    },
-    /// An image or label file is missing.
-    #[error("{}{place}: there is no file {}; check the image folder", path.display(), file.display())]
-    MissingFile {
-        /// The annotation file.
-        path: PathBuf,
-        /// The entry.
-        place: Place,
-        /// The file.
-        file: PathBuf,
-    },
-    /// Two entries are the same thing.
-    #[error("{}{place}: {what} occurs before, at {first}; remove or rename one", path.display())]
-    Duplicate {
-        /// The annotation file.
-        path: PathBuf,
-        /// The second entry.
-        place: Place,
-        /// Which thing.
-        what: String,
-        /// The first entry: its line or index.
-        first: u64,
-    },
-    /// Nothing is there.
-    #[error("{} has no {what}; {fix}", path.display())]
-    Empty {
-        /// File or folder.
-        path: PathBuf,
-        /// What is missing.
-        what: &'static str,
-        /// What to do.
-        fix: &'static str,
-    },
-    /// A limit is exceeded.
-    #[error("{} has more than {limit} {what}; raise the limit if the file is trusted", path.display())]
-    Limit {
-        /// The file.
-        path: PathBuf,
-        /// What there is too much of.
-        what: &'static str,
-        /// The limit.
-        limit: u64,
-    },
-}
-
-impl DataError {
-    /// A broken entry.
-    pub fn entry(path: &Path, place: Place, problem: impl Into<String>, fix: &'static str) -> Self {
-        Self::Entry { path: path.to_path_buf(), place, problem: problem.into(), fix }
-    }
-
-    pub(crate) fn format(path: &Path, detail: impl Into<String>) -> Self {
-        Self::Format { path: path.to_path_buf(), detail: detail.into() }
-    }
-
-    pub(super) fn io(path: &Path, e: &std::io::Error) -> Self {
-        Self::Io { path: path.to_path_buf(), reason: e.to_string() }
-    }
-}
-
-/// Reads a file, at most `max_bytes`.
-pub(crate) fn read_bytes(path: &Path, max_bytes: u64) -> Result<Vec<u8>, DataError> {
-    let file = std::fs::File::open(path).map_err(|e| DataError::io(path, &e))?;
-    let mut bytes = Vec::new();
-    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| DataError::io(path, &e))?;
-    if bytes.len() as u64 > max_bytes {
-        return Err(DataError::Limit { path: path.to_path_buf(), what: "bytes", limit: max_bytes });
-    }
-    Ok(bytes)
-}
-
-/// The text of a file, without a byte order mark.
-pub(super) fn text<'a>(bytes: &'a [u8], path: &Path) -> Result<&'a str, DataError> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    std::str::from_utf8(bytes).map_err(|e| {
-        let line = bytes.iter().take(e.valid_up_to()).filter(|&&b| b == b'\n').count();
-        DataError::entry(path, Place::Line(ordinal(line)), "it is no UTF-8 text", "save the file as UTF-8")
-    })
-}
-
-/// The number that people give to a line or an entry: the first is 1.
-pub(super) fn ordinal(index: usize) -> u64 {
-    (index as u64).saturating_add(1)
-}
-
-/// A number that JSON wrote as a float and that is whole; beyond 2^53 a float is no exact number.
-pub(super) fn whole(v: f64) -> Option<i64> {
-    #[allow(clippy::cast_possible_truncation)] // Whole and within the range of i64.
-    (v.fract() == 0.0 && v.abs() < 9e15).then_some(v as i64)
-}
-
-/// A field as shown in messages.
-pub(super) fn short(field: &str) -> String {
-    let mut s: String = field.chars().take(60).collect();
-    if s.len() < field.len() {
-        s.push_str("...");
-    }
-    s
-}
-
-/// The checks and the bookkeeping that all readers share.
-pub(super) struct Reader<'a> {
-    pub path: &'a Path,
-    pub options: &'a ReadOptions,
+/// Detections that were read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detections {
+    /// The file.
+    pub path: PathBuf,
+    /// In file order.
+    pub entries: Vec<Detection>,
+    /// Entries left out, with the reason.
     pub skipped: Vec<DataError>,
-}
-
-impl<'a> Reader<'a> {
-    pub fn new(path: &'a Path, options: &'a ReadOptions) -> Self {
-        Self { path, options, skipped: Vec::new() }
-    }
-
-    /// The value; `None` when the entry is to be left out; the error when it is not.
-    pub fn keep<T>(&mut self, result: Result<T, DataError>) -> Result<Option<T>, DataError> {
-        match result {
-            Ok(value) => Ok(Some(value)),
-            Err(e @ DataError::MissingFile { .. }) if self.options.missing == MissingImages::Skip => {
-                self.skipped.push(e);
-                Ok(None)
-            }
-            Err(e @ DataError::Limit { .. }) => Err(e),
-            Err(e) if self.options.broken == Broken::Skip => {
-                self.skipped.push(e);
-                Ok(None)
-            }
-            Err(e) => Err(e),
-        }
-    }
-
-    /// A file named by an entry: inside of `root` unless allowed, and there unless nobody wants to know.
-    pub fn file(&self, root: &Path, name: &str, place: &Place) -> Result<PathBuf, DataError> {
-        let bad = |problem: String, fix| Err(DataError::entry(self.path, place.clone(), problem, fix));
-        if name.is_empty() {
-            return bad("the file name is empty".into(), "name a file");
-        }
-        if name.contains('\0') {
-            return bad(format!("{:?} is no file name", short(name)), "name a file");
-        }
-        // Backslashes are separators in lists that were made under Windows.
-        let inside = |p: &Path| p.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-        let ok = inside(Path::new(name)) && inside(Path::new(&name.replace('\\', "/")));
-        if !ok && !self.options.allow_outside_root {
-            return bad(
-                format!("{:?} is outside of the image folder", short(name)),
-                "use names relative to the image folder, or allow others",
-            );
-        }
-        let file = root.join(name);
-        if self.options.missing != MissingImages::DoNotCheck && !file.is_file() {
-            return Err(DataError::MissingFile { path: self.path.to_path_buf(), place: place.clone(), file });
-        }
-        Ok(file)
-    }
-
-    /// A coordinate: finite and not absurd.
-    pub fn coordinate(&self, value: f64, what: &str, place: &Place) -> Result<f64, DataError> {
-        if value.is_finite() && value.abs() <= self.options.limits.max_coordinate {
-            return Ok(value);
-        }
-        let problem = format!("{what} is {value}, which is no coordinate");
-        Err(DataError::entry(self.path, place.clone(), problem, "correct or remove the entry"))
-    }
-
-    /// A box `[x, y, w, h]`: finite, sizes not negative.
-    pub fn bbox(&self, b: [f64; 4], place: &Place) -> Result<[f64; 4], DataError> {
-        for (v, what) in
-            b.into_iter().zip(["x of the box", "y of the box", "width of the box", "height of the box"])
-        {
-            self.coordinate(v, what, place)?;
-        }
-        let [_, _, w, h] = b;
-        if w < 0.0 || h < 0.0 {
-            let problem = format!("the box {b:?} has a negative size");
-            return Err(DataError::entry(
-                self.path,
-                place.clone(),
-                problem,
-                "boxes are [x, y, width, height]",
-            ));
-        }
-        Ok(b)
-    }
-
-    /// Refuses more entries than the limit.
-    pub fn count(&self, entries: usize, what: &'static str) -> Result<(), DataError> {
-        let limit = self.options.limits.max_entries;
-        if entries > limit {
-            return Err(DataError::Limit { path: self.path.to_path_buf(), what, limit: limit as u64 });
-        }
-        Ok(())
-    }
-}
-
-/// Tells second occurrences.
-pub(super) struct Seen<K>(HashMap<K, u64>);
-
-impl<K: std::hash::Hash + Eq> Seen<K> {
-    pub fn new() -> Self {
-        Self(HashMap::new())
-    }
-
-    /// Where the thing occurred before, else remembers it.
-    pub fn before(&mut self, key: K, at: u64) -> Option<u64> {
-        match self.0.entry(key) {
-            std::collections::hash_map::Entry::Occupied(e) => Some(*e.get()),
-            std::collections::hash_map::Entry::Vacant(e) => {
-                e.insert(at);
-                None
-            }
-        }
-    }
 }

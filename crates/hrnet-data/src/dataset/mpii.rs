@@ -26,9 +26,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::coco::json;
-use super::lsp::variable;
-use super::mat5::{self, MatLimits};
+use super::format::{Content, Fit, Format, OpenOptions, Opened, Purpose, Where};
+use super::json::json;
+use super::mat5::{self, MatLimits, variable};
 use super::model::{
     Category, DataError, PairSource, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader,
     Seen, Visibility, read_bytes, text,
@@ -47,6 +47,35 @@ struct Raw {
     joints: Vec<[f64; 2]>,
     #[serde(default)]
     joints_vis: Vec<f64>,
+}
+
+pub(crate) static FORMAT: Format = Format {
+    name: "mpii",
+    aliases: &[],
+    content: Content::Points,
+    recognise: |at| {
+        let joints = at.has_key("joints_vis") || (at.has_key("joints") && at.has_key("center"));
+        // The list of the test set has no joints.
+        Fit::sure(at.is_json('[') && (joints || (at.has_key("center") && at.has_key("scale"))))
+    },
+    read: open,
+    images: Where::Named(&[]),
+    takes_one: true,
+    has_splits: false,
+    place: |sample, image| format!("{image}, entry {}", sample.id),
+};
+
+/// With the head sizes of `gt_valid.mat` beside the file, where it is there and has as many persons: figures need them.
+fn open(path: &Path, how: &OpenOptions) -> Result<Opened, DataError> {
+    let mut set = read(path, Path::new(""), &how.read)?;
+    let truth = path.with_file_name("gt_valid.mat");
+    if how.purpose == Purpose::Measure && truth.is_file() {
+        let truth = read_truth(&truth, &how.read)?;
+        if truth.len() == set.samples.len().saturating_add(set.skipped.len()) {
+            attach_truth(&mut set, &truth)?;
+        }
+    }
+    Ok(set.into())
 }
 
 /// The category of the 16 points.

@@ -18,9 +18,68 @@
 
 use std::path::{Path, PathBuf};
 
-use super::model::{DataError, MissingImages, Place, Reader};
+use super::faces::faces;
+use super::format::{Content, Fit, Format, OpenOptions, Opened, Part, Purpose, Where};
+use super::images::beside;
+use super::model::{Base, DataError, MissingImages, Place, Reader};
 use super::pts;
 use super::w300::{PtsOptions, PtsSet, face_sample, pts_files};
+
+pub(crate) static FORMAT: Format = Format {
+    name: "300vw",
+    aliases: &[],
+    content: Content::Points,
+    recognise: |at| {
+        let numbered = |f: &PathBuf| {
+            f.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.parse::<u16>().is_ok())
+                && ["annot", "annot2"].iter().any(|a| f.join(a).is_dir())
+        };
+        Fit::sure(at.folders.iter().any(numbered))
+    },
+    read: open,
+    images: Where::Found,
+    takes_one: true,
+    has_splits: true,
+    place: |_, image| image.to_string(),
+};
+
+/// The categories of the test videos with their names.
+const CATEGORIES: [(Split, &str); 3] =
+    [(Split::Category1, "category1"), (Split::Category2, "category2"), (Split::Category3, "category3")];
+
+fn open(path: &Path, how: &OpenOptions) -> Result<Opened, DataError> {
+    let all = how.part == Purpose::Look && how.split.is_none();
+    let usual = if how.part == Purpose::Train { "train" } else { "test" };
+    let name = how.split.as_deref().unwrap_or(usual);
+    let wanted = |split: Split| match name {
+        _ if all => true,
+        "train" => split == Split::Train,
+        "test" => split != Split::Train,
+        _ => CATEGORIES.contains(&(split, name)),
+    };
+    if !["train", "test", "category1", "category2", "category3"].contains(&name) {
+        let detail =
+            format!("300VW has no split {name:?}; there are train, test, category1, category2 and category3");
+        return Err(DataError::format(path, detail));
+    }
+    let points = if how.part == Purpose::Look { None } else { Some(68) };
+    let options = PtsOptions { read: how.read.clone(), base: how.base.unwrap_or(Base::One), points };
+    let (mut samples, mut skipped, mut of) = (Vec::new(), Vec::new(), Vec::new());
+    for video in find(path)?.iter().filter(|v| wanted(v.split)) {
+        let set = read(video, &options)?;
+        of.extend(std::iter::repeat_n(video.split, set.samples.len()));
+        samples.extend(set.samples);
+        skipped.extend(set.skipped);
+    }
+    let part = |(split, name): (Split, &'static str)| Part {
+        name: name.into(),
+        samples: of.iter().enumerate().filter(|(_, s)| **s == split).map(|(i, _)| i).collect(),
+    };
+    let parts = CATEGORIES.into_iter().map(part).filter(|p| !all && name == "test" && !p.samples.is_empty());
+    let title = (!all).then(|| format!("300VW {name}"));
+    let parts = parts.collect();
+    Ok(Opened { title, parts, ..faces(path, samples, skipped, how.read.broken)?.into() })
+}
 
 /// Test videos in well-lit surroundings.
 pub const CATEGORY_1: [u16; 31] = [
@@ -131,19 +190,14 @@ fn frame_image(
     reader: &Reader<'_>,
     place: &Place,
 ) -> Result<PathBuf, DataError> {
-    let candidates = ["frames", "images"]
+    let labels = ["frames", "images"]
         .iter()
-        .map(|f| video.folder.join(f).join(format!("{frame:06}")))
-        .chain([pts.with_extension("")])
-        .flat_map(|stem| ["jpg", "png"].map(|e| stem.with_extension(e)));
+        .map(|f| video.folder.join(f).join(format!("{frame:06}.pts")))
+        .chain([pts.to_path_buf()]);
     let expected = video.folder.join("frames").join(format!("{frame:06}.jpg"));
-    match candidates.into_iter().find(|p| p.is_file()) {
+    match labels.into_iter().find_map(|label| beside(&label)) {
         Some(image) => Ok(image),
         None if reader.options.missing == MissingImages::DoNotCheck => Ok(expected),
-        None => Err(DataError::MissingFile {
-            path: reader.path.to_path_buf(),
-            place: place.clone(),
-            file: expected,
-        }),
+        None => Err(reader.missing(&expected.to_string_lossy(), expected.clone(), place)),
     }
 }

@@ -25,10 +25,118 @@
 
 use std::path::{Path, PathBuf};
 
+use super::faces::faces;
+use super::format::{Content, Fit, Format, Glance, OpenOptions, Opened, Part, Purpose, Where};
+use super::images::{beside, ends_with, is_image};
 use super::model::{
     Base, DataError, LandmarkSample, Place, ReadOptions, Reader, face_centre_scale, ordinal, read_bytes, text,
 };
 use super::pts;
+
+pub(crate) static FORMAT: Format = Format {
+    name: "pts",
+    aliases: &["300w"],
+    content: Content::Points,
+    recognise,
+    read: open,
+    images: Where::Found,
+    takes_one: true,
+    has_splits: true,
+    place: |_, image| image.to_string(),
+};
+
+/// The folders of 300W, one of which is enough to know it.
+const FOLDERS: [&str; 6] = ["helen", "lfpw", "ibug", "afw", "300W", "01_Indoor"];
+
+fn recognise(at: &Glance<'_>) -> Fit {
+    if at.is_folder {
+        let holds = |f: &PathBuf| pts_files(f).is_ok_and(|files| !files.is_empty());
+        return match at.first_file(&["pts"]) {
+            Some(_) => Fit::Surely,
+            None if FOLDERS.iter().any(|f| at.has_folder(f)) => Fit::Surely,
+            None if at.folders.iter().any(holds) => Fit::Surely,
+            None => Fit::No,
+        };
+    }
+    if at.is_file(&["pts"]) {
+        return Fit::Surely;
+    }
+    // A list of images is one of faces only where faces are wanted.
+    match at.first_line().map(Path::new).filter(|_| at.is_list()) {
+        Some(first) if ends_with(first, &["pts"]) => Fit::Surely,
+        Some(first) if is_image(first) && at.wants_only(Content::Points) => Fit::Loosely,
+        _ => Fit::No,
+    }
+}
+
+fn open(path: &Path, how: &OpenOptions) -> Result<Opened, DataError> {
+    let options = |points| PtsOptions { read: how.read.clone(), base: how.base.unwrap_or(Base::One), points };
+    let broken = how.read.broken;
+    if !path.is_dir() {
+        if let Some(split) = &how.split {
+            let detail = format!("a list has no split {split:?}; give the list of the split");
+            return Err(DataError::format(path, detail));
+        }
+        let set = match ends_with(path, &["pts"]) {
+            true => read_one(path, &options(None))?,
+            false => {
+                let folder = path.parent().unwrap_or(Path::new(""));
+                read_list(path, how.images.as_deref().unwrap_or(folder), &options(None))?
+            }
+        };
+        let title = Some("list of .pts files".into());
+        return Ok(Opened { title, ..faces(path, set.samples, set.skipped, broken)?.into() });
+    }
+    let no_split = |split: &str| {
+        let detail =
+            format!("it is not the folder of 300W, so it has no split {split:?}; give the file of the split");
+        DataError::format(path, detail)
+    };
+    let is_300w = FOLDERS.iter().any(|f| path.join(f).is_dir());
+    if let Some(split) = how.split.as_deref().filter(|_| !is_300w) {
+        return Err(no_split(split));
+    }
+    if !is_300w || (how.part == Purpose::Look && how.split.is_none()) {
+        let set = read_tree(path, &options(None))?;
+        let title = Some("folder of .pts files".into());
+        return Ok(Opened { title, ..faces(path, set.samples, set.skipped, broken)?.into() });
+    }
+    let name = how.split.as_deref().unwrap_or(match how.part {
+        Purpose::Train => "train",
+        Purpose::Look | Purpose::Measure => "full",
+    });
+    let split = match name {
+        "train" => Split::Train,
+        "common" => Split::Common,
+        "challenge" => Split::Challenge,
+        "full" | "valid" | "val" => Split::Full,
+        "test" => Split::Test,
+        _ => {
+            let detail =
+                format!("300W has no split {name:?}; there are train, common, challenge, full and test");
+            return Err(DataError::format(path, detail));
+        }
+    };
+    let title = Some(format!("300W {name}"));
+    let read = |split| read_split(path, split, &options(Some(68)));
+    if split != Split::Full {
+        let set = read(split)?;
+        return Ok(Opened { title, ..faces(path, set.samples, set.skipped, broken)?.into() });
+    }
+    let (common, challenge) = (read(Split::Common)?, read(Split::Challenge)?);
+    let n = common.samples.len();
+    let set = faces(
+        path,
+        [common.samples, challenge.samples].concat(),
+        [common.skipped, challenge.skipped].concat(),
+        broken,
+    )?;
+    let parts = vec![
+        Part { name: "common".into(), samples: (0..n).collect() },
+        Part { name: "challenge".into(), samples: (n..set.samples.len()).collect() },
+    ];
+    Ok(Opened { title, parts, ..set.into() })
+}
 
 /// A part of the set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,20 +311,12 @@ fn face(
     options: &PtsOptions,
 ) -> Result<LandmarkSample, DataError> {
     let points = pts::read(pts, options.base, &options.read.limits)?;
-    let image = ["jpg", "png", "jpeg", "JPG", "PNG", "JPEG"]
-        .iter()
-        .map(|e| pts.with_extension(e))
-        .find(|p| p.is_file());
-    let image = match image {
+    let image = match beside(pts) {
         Some(image) => image,
         None if options.read.missing == super::model::MissingImages::DoNotCheck => pts.with_extension("jpg"),
         None => {
             let file = pts.with_extension("jpg");
-            return Err(DataError::MissingFile {
-                path: reader.path.to_path_buf(),
-                place: place.clone(),
-                file,
-            });
+            return Err(reader.missing(&file.to_string_lossy(), file.clone(), place));
         }
     };
     face_sample(image, number, points, options.points, pts)

@@ -22,6 +22,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::faces::faces;
+use super::format::{Content, Fit, Format, OpenOptions, Opened, Part, Where};
 use super::model::{
     Base, DataError, LandmarkSample, Place, ReadOptions, Reader, Seen, face_centre_scale, ordinal,
     read_bytes, short, text,
@@ -32,6 +34,43 @@ const FIELDS: usize = POINTS * 2 + 4 + 6 + 1;
 
 /// The attributes, in file order.
 pub const ATTRIBUTES: [&str; 6] = ["pose", "expression", "illumination", "make-up", "occlusion", "blur"];
+
+pub(crate) static FORMAT: Format = Format {
+    name: "wflw",
+    aliases: &["wflw-list"],
+    content: Content::Points,
+    recognise: |at| {
+        let first = at.first_line().filter(|_| !at.is_folder);
+        Fit::sure(first.is_some_and(|l| l.split_whitespace().count() == FIELDS))
+    },
+    read: open,
+    images: Where::Named(&["WFLW_images", "../WFLW_images", "../../WFLW_images", "../../../WFLW_images"]),
+    takes_one: false,
+    has_splits: false,
+    place: |sample, image| format!("line {} ({image})", sample.id),
+};
+
+fn open(path: &Path, how: &OpenOptions) -> Result<Opened, DataError> {
+    let base = how.base.unwrap_or(Base::Zero);
+    let options = WflwOptions { read: how.read.clone(), base, ..WflwOptions::default() };
+    let set = read(path, Path::new(""), &options)?;
+    let part = |(a, name): (usize, &&str)| Part {
+        name: (*name).into(),
+        samples: set
+            .faces
+            .iter()
+            .enumerate()
+            .filter(|(_, f)| f.attributes.get(a) == Some(&true))
+            .map(|(i, _)| i)
+            .collect(),
+    };
+    let parts = ATTRIBUTES.iter().enumerate().map(part).filter(|p| !p.samples.is_empty()).collect();
+    let boxes: Vec<[f64; 4]> = set.faces.iter().map(|f| f.rectangle).collect();
+    let samples = set.faces.into_iter().map(|f| f.sample).collect();
+    let mut labels = faces(path, samples, set.skipped, how.read.broken)?;
+    labels.samples.iter_mut().zip(boxes).for_each(|(s, b)| s.bbox = Some(b));
+    Ok(Opened { title: Some("WFLW".into()), parts, ..labels.into() })
+}
 
 /// Where centre and scale come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

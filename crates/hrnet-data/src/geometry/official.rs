@@ -3,9 +3,10 @@
 //! Pose: box to (centre, scale) with scale in units of 200 pixels, then the affine map through three points. Face: the square
 //! map `t`, its integer-truncating use, and the crop made with PIL and an old scipy.
 
-use super::Affine;
+use super::grow_to_aspect;
 use hrnet_image::Image;
 use hrnet_image::resize::{Filter, resize_pil};
+use hrnet_image::warp::Affine;
 
 /// Padding of a pose box.
 pub const POSE_PADDING: f64 = 1.25;
@@ -21,14 +22,10 @@ pub struct CropRule {
 
 /// The centre and scale of a person box `[x, y, w, h]` for an input of `input_w` by `input_h`: the box is grown on one axis to
 /// the input's aspect ratio and padded by 1.25 (unless the centre's x is exactly -1).
-pub fn pose_box_to_centre_scale([x, y, mut w, mut h]: [f64; 4], input_w: usize, input_h: usize) -> CropRule {
+pub fn pose_box_to_centre_scale([x, y, w, h]: [f64; 4], input_w: usize, input_h: usize) -> CropRule {
     let centre = [(x + w * 0.5) as f32, (y + h * 0.5) as f32];
     let aspect = input_w as f64 / input_h as f64;
-    if w > aspect * h {
-        h = w / aspect;
-    } else if w < aspect * h {
-        w = h * aspect;
-    }
+    let [w, h] = grow_to_aspect([w, h], aspect);
     let mut scale = [(w / 200.0) as f32, (h / 200.0) as f32];
     if centre[0] != -1.0 {
         scale = scale.map(|s| s * POSE_PADDING as f32);

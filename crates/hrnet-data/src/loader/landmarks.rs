@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::{ImageOptions, Images, LoaderError, SampleSpec, Samples, TrainSample};
 use crate::augment::{self, Draw, LandmarkAugment};
 use crate::codec::heatmap::encode_gaussian;
-use crate::dataset::landmark_csv::{self, CsvError, CsvOptions, LandmarkSample};
+use crate::dataset::faces::landmark_samples;
+use crate::dataset::model::{DataError, LandmarkSample};
+use crate::dataset::open::{self as door, Content, LabelSet, OpenOptions};
 use crate::geometry::{Crop, input_to_heatmap};
 use crate::rng::{Purpose, Rng};
 use crate::sets::{PointSet, flip_permutation};
@@ -16,8 +18,6 @@ use hrnet_image::warp::{Affine, ColourMap, warp_bilinear_f32};
 /// How a set is opened.
 #[derive(Debug, Clone)]
 pub struct SetOptions {
-    /// How the table is read.
-    pub csv: CsvOptions,
     /// How the images are opened. Those that fail are an error, or leave their faces out.
     pub images: ImageOptions,
     /// Window side over face size.
@@ -28,7 +28,7 @@ pub struct SetOptions {
 
 impl Default for SetOptions {
     fn default() -> Self {
-        Self { csv: CsvOptions::default(), images: ImageOptions::default(), padding: 1.25, flip_pairs: None }
+        Self { images: ImageOptions::default(), padding: 1.25, flip_pairs: None }
     }
 }
 
@@ -45,27 +45,32 @@ pub struct LandmarkSet {
 }
 
 impl LandmarkSet {
-    /// Reads the table and decodes the images that fit the memory budget.
-    pub fn open(table: &Path, image_root: &Path, options: SetOptions) -> Result<Self, LoaderError> {
-        Self::open_with_progress(table, image_root, options, &|_, _| {})
+    /// Reads labels of faces for training and decodes the images that fit the memory budget.
+    pub fn open(labels: &Path, image_root: &Path, options: SetOptions) -> Result<Self, LoaderError> {
+        let how = OpenOptions::wanting(door::Purpose::Train, &[Content::Points], Some(image_root));
+        Self::of(door::open(labels, &how)?, options)
     }
 
-    /// The same; `progress` is told (images done, images in all) now and then.
-    pub fn open_with_progress(
-        table: &Path,
-        image_root: &Path,
-        options: SetOptions,
-        progress: &(dyn Fn(usize, usize) + Sync),
-    ) -> Result<Self, LoaderError> {
-        let table = landmark_csv::read(table, image_root, &options.csv)?;
+    /// The faces of a set that was opened.
+    pub fn of(set: LabelSet, options: SetOptions) -> Result<Self, LoaderError> {
+        if set.is_embedded() {
+            let path = set.path.display();
+            let text =
+                format!("{path}: images inside of the label file are not trained on; convert the set first");
+            return Err(LoaderError::Setting(text));
+        }
+        let set = set.into_points()?;
+        let points = set.common_category()?.points.len();
+        let (faces, left_out) = landmark_samples(&set);
         if !(options.padding > 0.0 && options.padding.is_finite()) {
             return Err(LoaderError::Setting(format!("padding {} must be above zero", options.padding)));
         }
-        let files = table.samples.iter().map(|s| s.image.as_path());
-        let images = Images::open(files, options.images.clone(), progress)?;
+        let size = |i: usize| set.samples.get(i).and_then(|s| set.images.get(s.image)).and_then(|i| i.size);
+        let files = faces.iter().map(|(i, s)| (s.image.as_path(), size(*i)));
+        let images = Images::open_labelled(files, options.images.clone(), &|_, _| {})?;
         let (mut samples, mut image_of, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-        skipped.extend(table.skipped.iter().map(|(_, p)| (p.clone(), "missing".to_string())));
-        for (i, s) in table.samples.iter().enumerate() {
+        skipped.extend(left_out.into_iter().map(|why| (set.path.clone(), why)));
+        for (i, (_, s)) in faces.iter().enumerate() {
             if let Some(reason) = images.bad(i) {
                 skipped.push((s.image.clone(), reason.to_string()));
                 continue;
@@ -74,9 +79,9 @@ impl LandmarkSet {
             image_of.push(i);
         }
         if samples.is_empty() {
-            return Err(LoaderError::Csv(CsvError::Empty { path: table.path }));
+            let fix = "every point of a face must be labelled";
+            return Err(LoaderError::Data(DataError::Empty { path: set.path, what: "faces", fix }));
         }
-        let points = table.points;
         let flip = match &options.flip_pairs {
             Some(pairs) => {
                 if let Some(bad) = pairs.iter().find(|p| p.0 >= points || p.1 >= points) {

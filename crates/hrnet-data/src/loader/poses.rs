@@ -13,7 +13,7 @@ use crate::augment::LandmarkAugment;
 use crate::codec::heatmap::encode_gaussian;
 use crate::codec::udp;
 use crate::dataset::model::{Category, PairSource, PosePoint, PoseSample, PoseSet, extent};
-use crate::geometry::{Convention, Crop, input_to_heatmap, udp_affine};
+use crate::geometry::{Convention, Crop, grow_to_aspect, input_to_heatmap, udp_affine};
 use crate::rng::{Purpose, Rng};
 use hrnet_image::Image;
 use hrnet_image::warp::Affine;
@@ -41,7 +41,7 @@ pub struct PoseSpec {
 /// The window of a box `[x, y, w, h]` at the aspect of an input of `input_w` by `input_h`.
 pub fn pose_window([x, y, w, h]: [f64; 4], [input_h, input_w]: [usize; 2], padding: f64) -> Crop {
     let aspect = input_w as f64 / input_h as f64;
-    let (w_full, h_full) = (w.max(h * aspect), h.max(w / aspect));
+    let [w_full, h_full] = grow_to_aspect([w, h], aspect);
     Crop::new([x + w / 2.0, y + h / 2.0], w_full * padding, h_full * padding)
 }
 
@@ -67,10 +67,8 @@ impl Poses {
         spec: PoseSpec,
     ) -> Result<Self, LoaderError> {
         let category = set.common_category()?.clone();
-        let usable = |s: &PoseSample| {
-            let sized = s.box_or_extent().filter(|b| b[2] > 0.0 && b[3] > 0.0);
-            sized.filter(|_| !s.crowd && s.labelled() > 0)
-        };
+        let usable =
+            |s: &PoseSample| s.frame().filter(|b| b[2] > 0.0 && b[3] > 0.0 && !s.crowd && s.labelled() > 0);
         let mut chosen: Vec<(usize, [f64; 4])> =
             set.samples.iter().enumerate().filter_map(|(i, s)| usable(s).map(|b| (i, b))).collect();
         if chosen.is_empty() {

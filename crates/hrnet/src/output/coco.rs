@@ -6,8 +6,8 @@ use super::sink::Sink;
 use super::{WriterOptions, Written};
 use crate::error::{Context, Result, bail};
 use crate::result::{ImageResult, Predicted};
+use hrnet_data::dataset::open::{Content, OpenOptions, Purpose, file_name, open};
 use hrnet_data::metric::coco::ResultRow;
-use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -117,27 +117,21 @@ pub fn digits(stem: &str) -> Option<i64> {
 
 /// Ids of the images of a COCO annotation file, by `file_name` and by its last part.
 pub fn ids_of_annotations(path: &Path) -> Result<HashMap<String, i64>> {
-    #[derive(Deserialize)]
-    struct Image {
-        id: i64,
-        file_name: String,
-    }
-    #[derive(Deserialize)]
-    struct File {
-        images: Vec<Image>,
-    }
     let shown = path.display();
-    let file: File = serde_json::from_slice(&crate::io::read(path)?).with_context(|| {
-        format!("{shown}: not a COCO annotation file (wants images with id and file_name)")
-    })?;
+    let mut how = OpenOptions::wanting(Purpose::Look, &[Content::Points], None);
+    how.needs_images = false;
+    let set = open(path, &how)?;
+    let root = set.image_root.clone();
+    let set = set.into_points()?;
     let mut ids = HashMap::new();
     let mut short: HashMap<String, Option<i64>> = HashMap::new();
-    for image in file.images {
-        let last = Path::new(&image.file_name).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for image in &set.images {
+        let last = file_name(&image.file);
+        let name = image.file.strip_prefix(&root).unwrap_or(&image.file).to_string_lossy().into_owned();
         // A last part that two images share names neither.
         short.entry(last).and_modify(|id| *id = id.filter(|&id| id == image.id)).or_insert(Some(image.id));
-        if ids.insert(image.file_name.clone(), image.id).is_some_and(|other| other != image.id) {
-            bail!("{shown}: two images are called {}", image.file_name);
+        if ids.insert(name.clone(), image.id).is_some_and(|other| other != image.id) {
+            bail!("{shown}: two images are called {name}");
         }
     }
     for (name, id) in short {

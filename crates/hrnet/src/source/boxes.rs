@@ -1,15 +1,12 @@
 //! Boxes per image from a file: CSV, a COCO detection or result file, or a COCO annotation file.
 
 use crate::error::{Context, Result, bail, err};
-use crate::io;
 use crate::output::{digits, ids_of_annotations};
 use crate::result::FrameTime;
-use serde::Deserialize;
+use hrnet_data::dataset::model::{Detections, Place, PoseSet};
+use hrnet_data::dataset::open::{Content, Labels, OpenOptions, Purpose, file_name, open};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-
-/// Columns of a CSV with the names that are understood.
-const IMAGE: [&str; 5] = ["image", "image_name", "file", "file_name", "input"];
 
 /// A box.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -42,21 +39,20 @@ pub struct Boxes {
 }
 
 impl Boxes {
-    /// Reads a file: JSON where it begins with a bracket, else CSV.
+    /// Reads a file: a table, a list of detections, or labels of any format with boxes.
     ///
     /// * CSV with the columns image, x, y, w, h and perhaps score and frame, in any order; others are ignored.
     /// * A list of detections with `bbox` and `file_name` or `image_id`. Ids become images by the annotation file of the
     ///   options, or else by the last number in the names of the images (000000000139.jpg is 139).
-    /// * An annotation file (`images`, `annotations`): its own boxes, without those of crowds.
+    /// * Labels (`images`, `annotations` of COCO, CVAT, YOLO, ...): their own boxes, without those of crowds.
     pub fn read(path: &Path, options: &BoxOptions) -> Result<Self> {
-        let shown = path.display();
-        let text =
-            String::from_utf8(io::read(path)?).ok().with_context(|| format!("{shown}: not a text file"))?;
-        let text = text.trim_start_matches('\u{feff}');
-        match text.trim_start().chars().next() {
-            Some('[') => Self::detections(text, options).with_context(|| shown.to_string()),
-            Some('{') => Self::annotations(text, options).with_context(|| shown.to_string()),
-            _ => Self::csv(text, &shown.to_string(), options),
+        let mut how = OpenOptions::wanting(Purpose::Measure, &[Content::Detections, Content::Points], None);
+        how.needs_images = false;
+        let set = open(path, &how)?;
+        match set.labels {
+            Labels::Detections(found) => Self::detections(&found, options),
+            Labels::Points(labels) => Self::labels(&labels, options),
+            Labels::Masks(_) | Labels::Classes(_) => bail!("{}: there are no boxes in it", path.display()),
         }
     }
 
@@ -81,74 +77,8 @@ impl Boxes {
         self.len() == 0
     }
 
-    fn csv(text: &str, shown: &str, options: &BoxOptions) -> Result<Self> {
-        let mut reader =
-            csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(text.as_bytes());
-        let header: Vec<String> =
-            reader.headers().with_context(|| shown.to_string())?.iter().map(str::to_lowercase).collect();
-        if header.is_empty() {
-            bail!("{shown}: empty; want a CSV with columns image,x,y,w,h");
-        }
-        let find = |wanted: &[&str]| header.iter().position(|n| wanted.contains(&n.as_str()));
-        let column = |wanted: &[&str]| {
-            find(wanted).with_context(|| {
-                format!(
-                    "{shown}: no column '{}'; the first line must name the columns image,x,y,w,h",
-                    wanted[0]
-                )
-            })
-        };
-        let image = column(&IMAGE)?;
-        let places = [
-            column(&["x", "box_x"])?,
-            column(&["y", "box_y"])?,
-            column(&["w", "width", "box_w"])?,
-            column(&["h", "height", "box_h"])?,
-        ];
-        let (score, frame) = (find(&["score"]), find(&["frame"]));
-        let mut boxes = Self::default();
-        for record in reader.records() {
-            let record = record.with_context(|| shown.to_string())?;
-            let place = record.position().map_or(0, csv::Position::byte);
-            let field = |i: usize| {
-                record
-                    .get(i)
-                    .with_context(|| format!("{shown}, line {}: too few columns", line_of(text, place)))
-            };
-            let number = |i: usize| -> Result<f64> {
-                let field = field(i)?;
-                field.parse().ok().with_context(|| {
-                    format!("{shown}, line {}: '{field}' is no number", line_of(text, place))
-                })
-            };
-            let mut rect = [0.0; 4];
-            for (v, &place) in rect.iter_mut().zip(&places) {
-                *v = number(place)?;
-            }
-            check_box(rect).map_err(|e| err!("{shown}, line {}: {e}", line_of(text, place)))?;
-            let filled = |i: &usize| record.get(*i).is_some_and(|t| !t.is_empty());
-            let score = score.filter(filled).map(number).transpose()?;
-            let frame = match frame.filter(filled) {
-                None => None,
-                Some(i) => {
-                    let field = field(i)?;
-                    Some(field.parse::<u64>().ok().with_context(|| {
-                        format!(
-                            "{shown}, line {}: '{field}' is no frame number; frames count from 0",
-                            line_of(text, place)
-                        )
-                    })?)
-                }
-            };
-            let list = boxes.by_name.entry(field(image)?.to_string()).or_default();
-            list.extend(options.keep(Boxed { rect, score, frame }));
-        }
-        Ok(boxes)
-    }
-
-    fn detections(text: &str, options: &BoxOptions) -> Result<Self> {
-        let rows: Vec<Row> = serde_json::from_str(text)
-            .context("not a list of detections with bbox, score and image_id or file_name")?;
+    fn detections(found: &Detections, options: &BoxOptions) -> Result<Self> {
+        let shown = found.path.display();
         let names: Option<HashMap<i64, String>> = match &options.annotations {
             None => None,
             Some(path) => {
@@ -165,49 +95,49 @@ impl Boxes {
             }
         };
         let mut boxes = Self::default();
-        for (index, row) in rows.into_iter().enumerate() {
-            if options.category.is_some_and(|c| row.category_id.is_some_and(|own| own != c)) {
+        for row in &found.entries {
+            let place = &row.place;
+            if options.category.is_some_and(|c| c != row.category_id) {
                 continue;
             }
-            let rect = row.bbox.with_context(|| format!("detection {index}: no bbox"))?;
-            check_box(rect).map_err(|e| err!("detection {index}: {e}"))?;
+            let rect = row.bbox.with_context(|| format!("{shown}{place}: no bbox"))?;
+            check_box(rect).map_err(|e| err!("{shown}{place}: {e}"))?;
             let boxed = options.keep(Boxed { rect, score: row.score, frame: row.frame });
-            match (row.file_name, row.image_id) {
-                (Some(name), _) | (None, Some(Id::Text(name))) => boxes.named(&name).extend(boxed),
-                (None, Some(Id::Number(id))) => match &names {
+            match (&row.file_name, row.image_id) {
+                // A table names images as they are given on the command line, with or without folders.
+                (Some(name), _) if matches!(place, Place::Line(_)) => {
+                    boxes.by_name.entry(name.clone()).or_default().extend(boxed);
+                }
+                (Some(name), _) => boxes.named(name).extend(boxed),
+                (None, Some(id)) => match &names {
                     None => boxes.by_number.entry(id).or_default().extend(boxed),
                     Some(names) => {
                         let name = names.get(&id).with_context(|| {
-                            format!("detection {index}: the annotation file has no image {id}; is it of another split?")
+                            format!("{shown}{place}: the annotation file has no image {id}; is it of another split?")
                         })?;
                         boxes.named(name).extend(boxed);
                     }
                 },
-                (None, None) => bail!("detection {index}: neither file_name nor image_id"),
+                (None, None) => bail!("{shown}{place}: neither file_name nor image_id"),
             }
         }
         Ok(boxes)
     }
 
-    fn annotations(text: &str, options: &BoxOptions) -> Result<Self> {
-        let file: Annotated = serde_json::from_str(text)
-            .context("not a COCO annotation file (wants images and annotations) or a list of detections")?;
+    fn labels(set: &PoseSet, options: &BoxOptions) -> Result<Self> {
         let mut boxes = Self::default();
-        let names: HashMap<i64, String> = file.images.into_iter().map(|i| (i.id, i.file_name)).collect();
-        for name in names.values() {
+        let names: Vec<String> = set.images.iter().map(|i| file_name(&i.file)).collect();
+        for name in &names {
             boxes.named(name);
         }
-        for a in file.annotations {
-            let other = options.category.is_some_and(|c| c != a.category_id);
-            if other || a.iscrowd != 0 {
+        for s in &set.samples {
+            let id = set.categories.get(s.category).map(|c| c.id);
+            if s.crowd || options.category.is_some_and(|c| id != Some(c)) {
                 continue;
             }
             // A label without a size is nobody to look at.
-            let Some(rect) = a.bbox.filter(|b| check_box(*b).is_ok()) else { continue };
-            let name = names
-                .get(&a.image_id)
-                .with_context(|| format!("annotation {}: no image {} in this file", a.id, a.image_id))?;
-            boxes.named(name).push(Boxed { rect, score: None, frame: None });
+            let Some(rect) = s.bbox.filter(|b| check_box(*b).is_ok()) else { continue };
+            boxes.named(&names[s.image]).push(Boxed { rect, score: None, frame: None });
         }
         Ok(boxes)
     }
@@ -221,62 +151,11 @@ impl Boxes {
     }
 }
 
-/// The line of a record, from the place where the reader began to look for it: empty lines may come first.
-fn line_of(text: &str, byte: u64) -> usize {
-    let at = usize::try_from(byte).unwrap_or(usize::MAX).min(text.len());
-    let (before, rest) = text.as_bytes().split_at(at);
-    let empty = rest.iter().take_while(|b| matches!(b, b'\r' | b'\n'));
-    1 + before.iter().chain(empty).filter(|b| **b == b'\n').count()
-}
-
 impl BoxOptions {
     fn keep(&self, boxed: Boxed) -> Option<Boxed> {
         let low = self.min_score.is_some_and(|least| boxed.score.is_some_and(|s| s.is_nan() || s < least));
         (!low).then_some(boxed)
     }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Id {
-    Number(i64),
-    Text(String),
-}
-
-#[derive(Deserialize)]
-struct Row {
-    #[serde(alias = "image", alias = "input")]
-    file_name: Option<String>,
-    image_id: Option<Id>,
-    category_id: Option<i64>,
-    #[serde(alias = "box")]
-    bbox: Option<[f64; 4]>,
-    score: Option<f64>,
-    frame: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct ImageRow {
-    id: i64,
-    file_name: String,
-}
-
-#[derive(Deserialize)]
-struct AnnotationRow {
-    #[serde(default)]
-    id: i64,
-    image_id: i64,
-    #[serde(default)]
-    category_id: i64,
-    bbox: Option<[f64; 4]>,
-    #[serde(default)]
-    iscrowd: u8,
-}
-
-#[derive(Deserialize)]
-struct Annotated {
-    images: Vec<ImageRow>,
-    annotations: Vec<AnnotationRow>,
 }
 
 /// A box must be finite, not absurd, and have a size.

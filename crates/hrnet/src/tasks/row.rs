@@ -7,10 +7,9 @@ use crate::model::LoadedModel;
 use crate::result;
 use crate::train::job::Job;
 use hrnet_data::dataset::label_map::LabelMap;
-use hrnet_data::dataset::open::Kind;
+use hrnet_data::dataset::open::Content;
 use hrnet_ir::Head;
 use hrnet_kernels::Pool;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Makes the predictor of a model.
@@ -46,8 +45,8 @@ pub(crate) struct Training {
     pub outputs: fn(&TrainConfig) -> usize,
     /// Whether the recipe takes names, pairs and lines from the data, not from the family.
     pub named_by_data: bool,
-    /// What the labels of a path are for the check before a run, and where their images lie, with the folder that is named.
-    pub labels: fn(&Path, Option<&Path>) -> (Kind, Option<PathBuf>),
+    /// What its label files hold.
+    pub labels: &'static [Content],
     /// What the numbers of label images mean.
     pub label_map: Option<fn(&TrainConfig) -> Result<LabelMap>>,
     /// Opens the data.

@@ -8,7 +8,7 @@ use crate::config::TrainConfig;
 use crate::error::Result;
 use crate::tasks;
 use hrnet_data::check::{self, CheckOptions, Finding, Report, Severity};
-use hrnet_data::dataset::open::{LabelSet, OpenOptions, open};
+use hrnet_data::dataset::open::{LabelSet, OpenOptions, Purpose, open};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
@@ -65,12 +65,14 @@ impl Checked {
 /// The sets of a configuration, read as `hrnet data check` reads them. A validation set that is the training set is no leak by
 /// accident: it is said, and looked at once.
 fn sets(config: &TrainConfig) -> Result<(Vec<LabelSet>, Vec<&'static str>)> {
-    let (data, training) = (&config.data, tasks::training(config.task)?);
-    let read = |path: &Path, images: Option<&Path>| -> Result<LabelSet> {
-        let (kind, images) = (training.labels)(path, images);
-        Ok(open(path, &OpenOptions { kind: Some(kind), images, ..OpenOptions::default() })?)
+    let (data, want) = (&config.data, tasks::training(config.task)?.labels);
+    // Of a set with parts the part that is used, as leniently as `hrnet data check` reads.
+    let read = |path: &Path, part: Purpose, images: Option<&Path>| -> Result<LabelSet> {
+        let lenient = OpenOptions::new(Purpose::Look);
+        let how = OpenOptions { part, want, images: images.map(Path::to_path_buf), ..lenient };
+        Ok(open(path, &how)?)
     };
-    let mut sets = vec![read(&data.train, data.images.as_deref())?];
+    let mut sets = vec![read(&data.train, Purpose::Train, data.images.as_deref())?];
     let mut names = vec!["train"];
     if let Some(val) = &data.val {
         if std::fs::canonicalize(val).ok() == std::fs::canonicalize(&data.train).ok() {
@@ -78,8 +80,8 @@ fn sets(config: &TrainConfig) -> Result<(Vec<LabelSet>, Vec<&'static str>)> {
                 "warning: the validation set is the training set: its figures say nothing about other images"
             );
         } else {
-            let own = data.val_images.as_deref().filter(|_| training.takes("data.val_images"));
-            sets.push(read(val, own.or(data.images.as_deref()))?);
+            let images = data.val_images.as_deref().or(data.images.as_deref());
+            sets.push(read(val, Purpose::Measure, images)?);
             names.push("val");
         }
     }

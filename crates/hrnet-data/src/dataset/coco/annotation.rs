@@ -12,17 +12,18 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::category::Categories;
-use super::{CocoOptions, Id, ImageIndex, Notes, WholeBody, duplicate, entry};
+use super::{CocoOptions, Id, ImageIndex, Notes, WholeBody, duplicate, entry, four};
 use crate::dataset::coco_mask;
 use crate::dataset::model::{
-    DataError, Place, PoseImage, PosePoint, PoseSample, Reader, Seen, Visibility, whole,
+    DataError, Place, PoseImage, PosePoint, PoseSample, Reader, Seen, Visibility, short, whole,
 };
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "iscrowd is 0 or 1")]
 enum Flag {
     Bool(bool),
     Number(f64),
+    Text(String),
 }
 
 #[derive(Deserialize)]
@@ -30,7 +31,7 @@ struct RawAnnotation<'a> {
     id: Option<Id>,
     image_id: Id,
     category_id: Option<Id>,
-    bbox: Option<[f64; 4]>,
+    bbox: Option<Vec<f64>>,
     keypoints: Option<Vec<f64>>,
     num_keypoints: Option<f64>,
     area: Option<f64>,
@@ -84,7 +85,8 @@ pub(super) fn annotation(
     let category = *categories.index.get(&category_id).ok_or_else(|| {
         bad(format!("there is no category with id {category_id}"), "correct category_id or add it")
     })?;
-    let bbox = raw.bbox.map(|b| reader.bbox(b, &place)).transpose()?;
+    let bbox = four(raw.bbox, &place, reader.path)?;
+    let bbox = bbox.map(|b| reader.bbox(b, &place)).transpose()?;
     if let Some(area) = raw.area
         && !(area.is_finite() && area >= 0.0)
     {
@@ -131,6 +133,11 @@ pub(super) fn annotation(
         Some(Flag::Bool(b)) => b,
         Some(Flag::Number(0.0)) => false,
         Some(Flag::Number(1.0)) => true,
+        Some(Flag::Text(t)) if ["0", "false"].contains(&t.trim()) => false,
+        Some(Flag::Text(t)) if ["1", "true"].contains(&t.trim()) => true,
+        Some(Flag::Text(t)) => {
+            return Err(bad(format!("iscrowd is {:?}", short(&t)), "iscrowd is 0 or 1"));
+        }
         Some(Flag::Number(n)) => return Err(bad(format!("iscrowd is {n}"), "iscrowd is 0 or 1")),
     };
     let centre_scale = match (raw.center, raw.scale) {
@@ -169,6 +176,10 @@ pub(super) fn annotation(
         area: raw.area,
         crowd,
         head_size: None,
+        box_size: centre_scale
+            .map(|c| 200.0 * c.1)
+            .or_else(|| bbox.map(|b| b[2].max(b[3])))
+            .filter(|v| *v > 0.0),
         centre_scale,
         segmentation,
     }))

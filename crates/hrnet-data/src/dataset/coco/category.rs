@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Id, Notes, duplicate, entry};
+use super::{Id, Notes, duplicate, entry, or_default};
 use crate::dataset::model::{Broken, Category, DataError, PairSource, Place, Reader, Seen, short};
 use crate::dataset::skeletons;
 use crate::sets::{COCO_WHOLEBODY133, PointSet};
@@ -21,11 +21,11 @@ use crate::sets::{COCO_WHOLEBODY133, PointSet};
 #[derive(Deserialize)]
 struct RawCategory {
     id: Id,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     keypoints: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     skeleton: Vec<[i64; 2]>,
     flip_pairs: Option<Vec<[i64; 2]>>,
     sigmas: Option<Vec<f64>>,

@@ -1,9 +1,7 @@
 //! COCO annotation and result files for evaluation.
 //!
-//! Taken from an annotation file: `images[].id` (and CrowdPose's `crowdIndex`), `categories[].id`, and of an annotation `id`,
-//! `image_id`, `category_id`, `bbox`, `area` (the box's where absent), `iscrowd`, `keypoints` (none labelled where absent) and
-//! `num_keypoints` (counted where absent; pycocotools stops on such a file). Annotations of images or categories that the
-//! file does not list are left out, as are results of other categories; a result of an unknown image is an error.
+//! Files are read by the one reader of COCO ([`crate::dataset::coco`]); a result of another category is left out, one of an unknown
+//! image is an error.
 
 #![deny(
     clippy::unwrap_used,
@@ -15,22 +13,20 @@
 )]
 
 use super::{Ap, ApError, ApReport, Detection, Figure, Kind, Params, Truth};
-use crate::dataset::model::{PoseSample, PoseSet};
+use crate::dataset::coco::{self, CocoOptions, parse_detections};
+use crate::dataset::images::Finder;
+use crate::dataset::model::{DataError, Detections, PoseSample, PoseSet, ReadOptions};
 use crate::metric::Protocol;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
 /// Why files cannot be evaluated.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// Not JSON of this form.
-    #[error("the {what} file is not readable as COCO JSON: {source}")]
-    Json {
-        /// Annotation or result.
-        what: &'static str,
-        /// Where and why.
-        source: serde_json::Error,
-    },
+    /// The labels or results cannot be read.
+    #[error(transparent)]
+    Labels(#[from] DataError),
     /// A result names an image that the annotations do not have.
     #[error(
         "result {row} is for image {image}, which the annotation file does not list; is it of another split?"
@@ -41,9 +37,6 @@ pub enum FileError {
         /// Image id.
         image: i64,
     },
-    /// Two annotations have one id.
-    #[error("annotation id {0} occurs twice; ids must be unique")]
-    DuplicateId(i64),
     /// A list of numbers has a wrong length.
     #[error("{what} {row}: `{key}` has {found} numbers, wanted {wanted}")]
     Length {
@@ -63,44 +56,27 @@ pub enum FileError {
     Ap(#[from] ApError),
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 struct ImageRow {
     id: i64,
-    #[serde(rename = "crowdIndex")]
     crowd_index: Option<f64>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 struct CategoryRow {
     id: i64,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 struct AnnotationRow {
     id: i64,
     image_id: i64,
     category_id: i64,
     bbox: Vec<f64>,
     area: Option<f64>,
-    #[serde(default, deserialize_with = "truthy")]
     iscrowd: bool,
-    #[serde(default)]
     keypoints: Vec<f64>,
     num_keypoints: Option<usize>,
-}
-
-/// `true`, or a number that is not 0.
-fn truthy<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Flag {
-        Bool(bool),
-        Number(f64),
-    }
-    Ok(match Flag::deserialize(from)? {
-        Flag::Bool(b) => b,
-        Flag::Number(n) => n != 0.0,
-    })
 }
 
 /// A row of a result file, as pycocotools reads it.
@@ -120,22 +96,41 @@ pub struct ResultRow {
     pub score: f64,
 }
 
+impl ResultRow {
+    /// The rows of a file that was read. Each must have the id of an image and a score.
+    pub fn of(found: &Detections) -> Result<Vec<Self>, DataError> {
+        let row = |d: &crate::dataset::model::Detection| {
+            let bad = |problem: &str, fix| DataError::entry(&found.path, d.place.clone(), problem, fix);
+            Ok(Self {
+                image_id: d
+                    .image_id
+                    .ok_or_else(|| bad("there is no image_id", "give the id of its image"))?,
+                category_id: d.category_id,
+                keypoints: d.keypoints.iter().flatten().copied().collect(),
+                bbox: d.bbox.map(Vec::from),
+                score: d
+                    .score
+                    .ok_or_else(|| bad("there is no score", "figures need a score of every entry"))?,
+            })
+        };
+        found.entries.iter().map(row).collect()
+    }
+}
+
 /// The part of an annotation file that evaluation needs.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Dataset {
     images: Vec<ImageRow>,
-    #[serde(default)]
     annotations: Vec<AnnotationRow>,
     categories: Option<Vec<CategoryRow>>,
     /// Area of an object as a share of its box, instead of `area`. CrowdPose: 0.53.
-    #[serde(skip)]
     box_area: Option<f64>,
 }
 
 /// Reads both files and evaluates.
 pub fn evaluate(annotations: &[u8], results: &[u8], params: Params) -> Result<ApReport, FileError> {
-    let rows: Vec<ResultRow> =
-        serde_json::from_slice(results).map_err(|source| FileError::Json { what: "result", source })?;
+    let found = parse_detections(results, Path::new("results"), &ReadOptions::default())?;
+    let rows = ResultRow::of(&found)?;
     Ok(Dataset::from_json(annotations)?.evaluate(&rows, params)?.compute())
 }
 
@@ -186,15 +181,12 @@ impl From<&PoseSet> for Dataset {
 }
 
 impl Dataset {
-    /// Reads an annotation file.
+    /// Reads an annotation file from memory; images are not needed.
     pub fn from_json(bytes: &[u8]) -> Result<Self, FileError> {
-        let this: Self =
-            serde_json::from_slice(bytes).map_err(|source| FileError::Json { what: "annotation", source })?;
-        let mut ids = HashSet::new();
-        match this.annotations.iter().find(|a| !ids.insert(a.id)) {
-            Some(a) => Err(FileError::DuplicateId(a.id)),
-            None => Ok(this),
-        }
+        let path = Path::new("annotations");
+        let read = ReadOptions { finder: Finder::without_images(path, None), ..ReadOptions::default() };
+        let set = coco::parse(bytes, path, Path::new(""), &CocoOptions { read, ..CocoOptions::default() })?;
+        Ok(Self::from(&set))
     }
 
     /// Takes `share` of each box as the area of the object. CrowdPose's tools use 0.53.

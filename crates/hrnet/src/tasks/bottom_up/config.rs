@@ -5,22 +5,22 @@ use crate::config::parse::Raw;
 use crate::config::{TargetSection, TrainConfig};
 use crate::error::Result;
 use crate::tasks::row::{Defaults, Training};
-use crate::tasks::{AugmentSection, LossSection, pose};
+use crate::tasks::{AugmentSection, LossSection};
 use hrnet_data::augment::BottomUpAugment;
-use hrnet_data::dataset::open::Kind;
+use hrnet_data::dataset::open::Content;
 use hrnet_ir::Head;
 use hrnet_train::loss::BottomUp;
 
 pub(super) const TRAINING: Training = Training {
     defaults: Defaults { size: [512, 512], epochs: 100, batch: 8 },
     read,
-    keys: &["data.val_images", "data.leave_out", "target.sigma"],
+    keys: &["data.leave_out", "target.sigma"],
     family: "pose",
     head: |_, joints| Head::Higher { joints },
     wide_kernel: |_| false,
     outputs: |_| 2,
     named_by_data: true,
-    labels: |path, images| (Kind::Coco, Some(pose::train::image_root(path, images))),
+    labels: &[Content::Points],
     label_map: None,
     open: train::open,
 };

@@ -7,13 +7,13 @@ use crate::result::Instance;
 use crate::stop::Stop;
 use crate::tasks::bottom_up::{BottomUp as Finder, Options};
 use crate::tasks::pose::measure::{MeasureOptions, Metric, measure};
-use crate::tasks::pose::train::{image_root, leave_out};
+use crate::tasks::pose::train::{leave_out, say_notes};
 use crate::train::export::recipe;
 use crate::train::job::{Job, Judge, Judged, facts_of, image_options, page, short_name};
 use crate::train::source::{Source, stack};
 use hrnet_data::augment::BottomUpAugment;
-use hrnet_data::dataset::coco::{self, CocoOptions};
 use hrnet_data::dataset::model::PoseSet;
+use hrnet_data::dataset::open::{Content, OpenOptions, Purpose, open as open_labels};
 use hrnet_data::draw::{Person, PoseStyle, Schema, Tile, draw_people};
 use hrnet_data::geometry::Crop;
 use hrnet_data::loader::{BatchPlan, Images, People, PeopleSample, SampleSpec};
@@ -37,7 +37,7 @@ pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     else {
         bail!("the configuration of bottom-up pose has augment and loss of another task");
     };
-    let mut set = read(&config.data.train, config.data.images.as_deref())?;
+    let mut set = read(&config.data.train, Purpose::Train, config.data.images.as_deref())?;
     if let Some(list) = &config.data.leave_out {
         leave_out(&mut set, list)?;
     }
@@ -67,7 +67,7 @@ pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
         None => None,
         Some(val) => {
             let images = config.data.val_images.as_deref().or(config.data.images.as_deref());
-            let set = read(val, images)?;
+            let set = read(val, Purpose::Measure, images)?;
             if set.common_category()?.points != category.points {
                 bail!("{}: its points have other names than those of the training set", val.display());
             }
@@ -79,10 +79,10 @@ pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
 }
 
 /// With outlines: they say where persons without labels are.
-fn read(file: &Path, images: Option<&Path>) -> Result<PoseSet> {
-    let options = CocoOptions { segmentation: true, ..CocoOptions::default() };
-    let set = coco::read(file, &image_root(file, images), &options)?;
-    set.notes.iter().take(5).for_each(|note| log::info!("{}: {note}", file.display()));
+fn read(file: &Path, purpose: Purpose, images: Option<&Path>) -> Result<PoseSet> {
+    let how = OpenOptions { segmentation: true, ..OpenOptions::wanting(purpose, &[Content::Points], images) };
+    let set = open_labels(file, &how)?.into_points()?;
+    say_notes(&set);
     Ok(set)
 }
 

@@ -7,24 +7,20 @@ use crate::error::Result;
 use crate::tasks::row::{Defaults, Training};
 use crate::tasks::{AugmentSection, LossSection};
 use hrnet_data::augment::ClassAugment;
-use hrnet_data::dataset::open::Kind;
+use hrnet_data::dataset::open::Content;
 use hrnet_ir::Head;
 use hrnet_train::loss::CrossEntropy;
-use std::path::Path;
 
 pub(super) const TRAINING: Training = Training {
     defaults: Defaults { size: [224, 224], epochs: 60, batch: 32 },
     read,
-    keys: &["data.val_images", "train.mix"],
+    keys: &["train.mix"],
     family: "cls",
     head: |_, classes| Head::Classify { classes, bias: true },
     wide_kernel: |_| false,
     outputs: |_| 1,
     named_by_data: true,
-    labels: |path, images| match path.is_dir() {
-        true => (Kind::ClassFolder, None),
-        false => (Kind::ClassTable, images.map(Path::to_path_buf)),
-    },
+    labels: &[Content::Classes],
     label_map: None,
     open: train::open,
 };

@@ -7,8 +7,8 @@ use crate::error::{Result, bail};
 use crate::measure::{Column, ConfusionMatrix, Failed, Measured, Table, Unit, Worst, WorstList};
 use crate::tasks::Classifier;
 use hrnet_data::codec::classification::softmax;
-use hrnet_data::dataset::classification::{read_folder, read_table};
-use hrnet_data::dataset::model::{ClassSample, ClassSet, ReadOptions};
+use hrnet_data::dataset::model::{ClassSample, ClassSet};
+use hrnet_data::dataset::open::{Content, OpenOptions, Purpose, open};
 use hrnet_data::metric::topk::TopK;
 use hrnet_formats::Task;
 use hrnet_image::{Image, Limits};
@@ -21,12 +21,8 @@ const MATRIX: usize = 200;
 
 /// Reads a folder of class folders, or a table whose images lie in `images` or beside it.
 pub fn read_classes(data: &Path, images: Option<&Path>) -> Result<ClassSet> {
-    let options = ReadOptions::default();
-    if data.is_dir() {
-        return Ok(read_folder(data, &options)?);
-    }
-    let beside = data.parent().unwrap_or(Path::new("."));
-    Ok(read_table(data, images.unwrap_or(beside), &options)?)
+    let how = OpenOptions::wanting(Purpose::Measure, &[Content::Classes], images);
+    Ok(open(data, &how)?.into_classes()?)
 }
 
 /// How the classes of the data were matched with those of the model.

@@ -9,8 +9,7 @@ use crate::train::job::{Facts, Job, Judge, Judged, image_options, page, short_na
 use crate::train::source::{Source, stack};
 use hrnet_data::codec::classification::softmax;
 use hrnet_data::codec::heatmap::argmax;
-use hrnet_data::dataset::classification::{read_folder, read_table};
-use hrnet_data::dataset::model::{ClassSet, ReadOptions};
+use hrnet_data::dataset::open::Content;
 use hrnet_data::draw::Tile;
 use hrnet_data::loader::{BatchPlan, ClassSpec, Classes, Samples};
 use hrnet_data::metric::topk::TopK;
@@ -21,7 +20,6 @@ use hrnet_kernels::Pool;
 use hrnet_train::init::CounterRng;
 use hrnet_train::{Batch, Loss, Target};
 use serde_json::{Map, json};
-use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
@@ -30,7 +28,9 @@ pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     else {
         bail!("the configuration of classes has augment and loss of another task");
     };
-    let set = read(&config.data.train, config.data.images.as_deref())?;
+    let set =
+        crate::train::open_to_train(&config.data.train, &[Content::Classes], config.data.images.as_deref())?;
+    let set = set.into_classes()?;
     let classes = set.classes.clone();
     if classes.len() < 2 {
         bail!("{}: {} class; at least two are needed", config.data.train.display(), classes.len());
@@ -70,7 +70,7 @@ pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
         None => None,
         Some(val) => {
             let images = config.data.val_images.as_deref().or(config.data.images.as_deref());
-            let set = read(val, images)?;
+            let set = crate::train::open_to_judge(val, &[Content::Classes], images)?.into_classes()?;
             if set.classes != classes {
                 bail!(
                     "{}: its classes are not those of the training set ({} and {} classes); give both the same folders or names",
@@ -85,14 +85,6 @@ pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
         }
     };
     Ok(Job { model, facts, source, loss: Loss::CrossEntropy(*loss).into(), judge })
-}
-
-fn read(path: &Path, images: Option<&Path>) -> Result<ClassSet> {
-    let options = ReadOptions::default();
-    Ok(match path.is_dir() {
-        true => read_folder(path, &options)?,
-        false => read_table(path, images.or(path.parent()).unwrap_or(Path::new("")), &options)?,
-    })
 }
 
 /// Judges by the middle of every picture, by the code of `hrnet eval`.

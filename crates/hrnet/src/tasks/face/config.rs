@@ -3,7 +3,7 @@
 use super::train;
 use crate::tasks::points;
 use crate::tasks::row::{Defaults, Training};
-use hrnet_data::dataset::open::Kind;
+use hrnet_data::dataset::open::Content;
 use hrnet_ir::Head;
 
 pub(super) const TRAINING: Training = Training {
@@ -15,7 +15,7 @@ pub(super) const TRAINING: Training = Training {
     wide_kernel: |_| true,
     outputs: |_| 1,
     named_by_data: false,
-    labels: |path, images| (Kind::LandmarkCsv, Some(crate::train::image_folder(images, path))),
+    labels: &[Content::Points],
     label_map: None,
     open: train::open,
 };

@@ -17,15 +17,14 @@ mod read;
 use crate::error::{Context, Result, bail};
 use crate::measure::{Column, Curve, Measured, Table, Unit, Worst, WorstList};
 use hrnet_data::codec::Protocol;
-use hrnet_data::dataset::cofw::CofwFile;
 use hrnet_data::dataset::model::{LandmarkSample, ReadOptions};
+use hrnet_data::dataset::open::LabelSet;
 use hrnet_data::metric::nme::{MeanShape, Nme, Normaliser};
 use hrnet_data::sets::PointSet;
 use hrnet_formats::Task;
 use hrnet_image::{Image, Limits};
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 
 /// Steps of the curve of errors.
 const CED_STEPS: usize = 100;
@@ -49,13 +48,6 @@ pub struct FaceOptions<'a> {
     pub normaliser: Option<Normaliser>,
 }
 
-/// Where images are.
-enum Images {
-    Files,
-    /// Inside of one MATLAB file.
-    Cofw(Box<Mutex<CofwFile<std::fs::File>>>),
-}
-
 /// A part of a set that is reported on its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
@@ -69,9 +61,9 @@ pub struct Part {
 pub struct FaceSet {
     name: String,
     samples: Vec<LandmarkSample>,
-    images: Images,
-    /// Width and height of images, where the labels say them.
-    sizes: HashMap<PathBuf, [usize; 2]>,
+    set: LabelSet,
+    /// The image of each face in the set, and its size where the labels say it.
+    images: Vec<(usize, Option<[usize; 2]>)>,
     normaliser: Normaliser,
     parts: Vec<Part>,
     skipped: Vec<String>,
@@ -100,8 +92,8 @@ impl FaceSet {
         Ok(Self {
             name: found.name,
             samples: found.samples,
+            set: found.set,
             images: found.images,
-            sizes: found.sizes,
             normaliser,
             parts: found.parts,
             skipped: found.skipped,
@@ -153,16 +145,12 @@ impl FaceSet {
     /// The image of a face.
     pub fn image(&self, index: usize) -> Result<Arc<Image>> {
         let sample = self.samples.get(index).with_context(|| format!("there are {} faces", self.len()))?;
-        Ok(Arc::new(match &self.images {
-            Images::Files => {
-                let size = self.sizes.get(&sample.image).copied();
-                let read = crate::measure::read_labelled(&sample.image, size, &self.limits);
-                read.with_context(|| sample.image.display().to_string())?
-            }
-            Images::Cofw(file) => {
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.image(sample.line, &self.limits)?
-            }
+        let (image, size) = self.images[index];
+        Ok(Arc::new(if self.set.is_embedded() {
+            self.set.image(image, &self.limits)?
+        } else {
+            let read = crate::measure::read_labelled(&sample.image, size, &self.limits);
+            read.with_context(|| sample.image.display().to_string())?
         }))
     }
 

@@ -8,6 +8,7 @@ use crate::stop::Stop;
 use crate::train::job::{Facts, Job, Judge, Judged, image_options, page, short_name, worst_of};
 use crate::train::source::{Source, heatmaps};
 use evaluate::Evaluator;
+use hrnet_data::dataset::open::Content;
 use hrnet_data::draw::{Style, Tile, draw_landmarks};
 use hrnet_data::geometry::Crop;
 use hrnet_data::loader::{BatchPlan, LandmarkSet, Landmarks, SampleSpec, SetOptions};
@@ -30,8 +31,8 @@ pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     let table = &config.data.train;
     let options =
         SetOptions { padding: config.input.padding, images: image_options(config), ..SetOptions::default() };
-    let set =
-        LandmarkSet::open(table, &crate::train::image_folder(config.data.images.as_deref(), table), options)?;
+    let set = crate::train::open_to_train(table, &[Content::Points], config.data.images.as_deref())?;
+    let set = LandmarkSet::of(set, options)?;
     let model = config.model(set.points())?;
     let spec = map_form(config, &model)?;
     let (size, maps) = (config.input.size, [spec.heatmap.0, spec.heatmap.1]);

@@ -355,7 +355,16 @@ impl TopDown {
                     cropped.context("the box is too small or outside the image for the official crop")?;
                 input.copy_from_slice(to_tensor(&cropped, mean, std).data());
             }
-            (Protocol::Official, _) => {
+            // The other tasks have no boxes: `with` refuses them.
+            (
+                Protocol::Official,
+                Task::Pose
+                | Task::BottomUpPose
+                | Task::Segmentation
+                | Task::Classification
+                | Task::Detection
+                | Task::Features,
+            ) => {
                 input.copy_from_slice(to_tensor(&warp_opencv_u8(image, &to_input, w, h), mean, std).data());
             }
         }

@@ -3,7 +3,7 @@
 use super::train;
 use crate::tasks::points;
 use crate::tasks::row::{Defaults, Training};
-use hrnet_data::dataset::open::Kind;
+use hrnet_data::dataset::open::Content;
 use hrnet_ir::Head;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,6 @@ pub(super) const TRAINING: Training = Training {
     read: points::config::read,
     keys: &[
         "input.padding",
-        "data.val_images",
         "data.torso",
         "data.metric",
         "data.leave_out",
@@ -30,7 +29,7 @@ pub(super) const TRAINING: Training = Training {
     wide_kernel: |_| true,
     outputs: |_| 1,
     named_by_data: true,
-    labels: |path, images| (Kind::Coco, Some(train::image_root(path, images))),
+    labels: &[Content::Points],
     label_map: None,
     open: train::open,
 };

@@ -205,8 +205,9 @@ pub fn measure(
 /// Measures a results file of any program (COCO's form: `image_id`, `category_id`, `keypoints`, `score`), without a network.
 pub fn measure_file(set: &PoseSet, results: &Path, options: &MeasureOptions) -> Result<Measured> {
     let shown = results.display();
-    let rows: Vec<ResultRow> = serde_json::from_slice(&crate::io::read(results)?)
+    let found = read::detections(results)
         .with_context(|| format!("{shown}: want a list of {{image_id, category_id, keypoints, score}}"))?;
+    let rows = ResultRow::of(&found)?;
     let metric = options.metric.unwrap_or_else(|| Metric::of(set));
     let mut measured = match metric {
         Metric::Ap | Metric::CrowdAp if options.suppress == Suppress::None => {
@@ -256,7 +257,7 @@ pub fn instances(set: &PoseSet, rows: &[ResultRow]) -> Result<Vec<Vec<Instance>>
 
 /// The box of a labelled person: as annotated, about the annotated centre, or the extent of the labelled points.
 pub fn box_of(sample: &PoseSample) -> Option<[f64; 4]> {
-    sample.bbox.or_else(|| sample.centre_scale.map(plan::about)).or_else(|| sample.box_or_extent())
+    sample.frame()
 }
 
 /// Pairs of person and instance of one image, one to one: the boxes that overlap most first, of equal overlaps the first

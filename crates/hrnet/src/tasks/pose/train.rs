@@ -13,8 +13,9 @@ use crate::train::export::recipe;
 use crate::train::job::{Job, Judge, Judged, facts_of, image_options, page, short_name, worst_of};
 use crate::train::source::{Source, heatmaps};
 use hrnet_data::augment::LandmarkAugment;
-use hrnet_data::dataset::coco::{self, CocoOptions};
 use hrnet_data::dataset::model::{Category, PoseSample, PoseSet};
+use hrnet_data::dataset::open::Content;
+use hrnet_data::dataset::table::Table;
 use hrnet_data::draw::{Person, PoseStyle, Schema, Tile, draw_people};
 use hrnet_data::loader::{BatchPlan, PoseSpec, Poses, Samples, pose_window};
 use hrnet_formats::Recipe;
@@ -24,7 +25,7 @@ use hrnet_ir::{Model, Weights};
 use hrnet_kernels::Pool;
 use serde_json::{Map, json};
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Side of a picture on the page of the worst persons.
@@ -35,7 +36,10 @@ pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     else {
         bail!("the configuration of persons has augment and loss of another task");
     };
-    let mut set = read(&config.data.train, config.data.images.as_deref())?;
+    let mut set =
+        crate::train::open_to_train(&config.data.train, &[Content::Points], config.data.images.as_deref())?
+            .into_points()?;
+    say_notes(&set);
     if let Some(list) = &config.data.leave_out {
         leave_out(&mut set, list)?;
     }
@@ -67,38 +71,25 @@ pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     Ok(Job { model, facts, source, loss: loss.loss().into(), judge })
 }
 
-fn read(file: &Path, images: Option<&Path>) -> Result<PoseSet> {
-    let set = coco::read(file, &image_root(file, images), &CocoOptions::default())?;
-    set.notes.iter().take(5).for_each(|note| log::info!("{}: {note}", file.display()));
-    Ok(set)
-}
-
-/// The images of an annotation file: the named folder, `images` beside the file or beside its folder, the file's folder.
-pub(crate) fn image_root(file: &Path, named: Option<&Path>) -> PathBuf {
-    if let Some(folder) = named {
-        return folder.to_path_buf();
-    }
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let candidates = [folder.join("images"), folder.join("../images")];
-    candidates.into_iter().find(|c| c.is_dir()).unwrap_or_else(|| folder.to_path_buf())
+/// What a reader found odd.
+pub(crate) fn say_notes(set: &PoseSet) {
+    set.notes.iter().take(5).for_each(|note| log::info!("{}: {note}", set.path.display()));
 }
 
 /// Drops the persons of the images that a CSV names in its column `image_id`.
 pub(crate) fn leave_out(set: &mut PoseSet, list: &Path) -> Result<()> {
     let shown = list.display();
-    let text =
-        String::from_utf8(crate::io::read(list)?).with_context(|| format!("{shown}: not a text file"))?;
-    let mut lines = text.lines();
-    let header = lines.next().unwrap_or_default();
-    let column = header.split(',').position(|c| c.trim() == "image_id");
+    let bytes = crate::io::read(list)?;
+    let mut table = Table::new(&bytes, list, true)?;
+    let column = table.find(&["image_id"]);
     let column = column.with_context(|| format!("{shown}: the header has no column image_id"))?;
     let mut ids = HashSet::new();
-    for (i, line) in lines.enumerate().filter(|(_, l)| !l.trim().is_empty()) {
-        let field = line.split(',').nth(column).unwrap_or_default().trim();
+    while let Some(row) = table.next_row()? {
+        let field = row.field(column);
         let id: i64 = field
             .parse()
             .ok()
-            .with_context(|| format!("{shown}, line {}: '{field}' is no image id", i + 2))?;
+            .with_context(|| format!("{shown}, line {}: '{field}' is no image id", row.line))?;
         ids.insert(id);
     }
     let before = set.samples.len();
@@ -131,7 +122,8 @@ impl PoseJudge {
         pool: Arc<Pool>,
     ) -> Result<Self> {
         let images = config.data.val_images.as_deref().or(config.data.images.as_deref());
-        let mut set = read(val, images)?;
+        let mut set = crate::train::open_to_judge(val, &[Content::Points], images)?.into_points()?;
+        say_notes(&set);
         let category = set.common_category()?.clone();
         if category.points != trained.points {
             bail!("{}: its points have other names than those of the training set", val.display());

@@ -7,11 +7,11 @@ use crate::error::Result;
 use crate::tasks::row::{Defaults, Training};
 use crate::tasks::{AugmentSection, LossSection};
 use hrnet_data::augment::SegmentAugment;
-use hrnet_data::dataset::open::Kind;
+use hrnet_data::dataset::open::Content;
 use hrnet_ir::Head;
 use hrnet_train::loss::PixelCrossEntropy;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub(super) const TRAINING: Training = Training {
     defaults: Defaults { size: [384, 384], epochs: 100, batch: 8 },
@@ -19,7 +19,6 @@ pub(super) const TRAINING: Training = Training {
     keys: &[
         "model.head",
         "model.align_corners",
-        "data.val_images",
         "data.classes",
         "data.numbering",
         "data.ignore",
@@ -34,7 +33,7 @@ pub(super) const TRAINING: Training = Training {
     wide_kernel: |config| !config.is_ocr(),
     outputs: |config| if config.is_ocr() { 2 } else { 1 },
     named_by_data: true,
-    labels: |_, images| (Kind::SegList, images.map(Path::to_path_buf)),
+    labels: &[Content::Masks],
     label_map: Some(|config| Ok(train::classes(config)?.0)),
     open: train::open,
 };

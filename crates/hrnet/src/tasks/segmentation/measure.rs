@@ -8,70 +8,20 @@ use crate::measure::{Column, ConfusionMatrix, Failed, Measured, Table, Unit, Wor
 use crate::tasks::{Resize, SegmentOptions, Segmenter, Windows};
 use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::label_map::{self, IGNORE, LabelMap};
-use hrnet_data::dataset::model::{ReadOptions, SegSample, SegSet};
-use hrnet_data::dataset::segmentation::{read_folders, read_labels, read_list};
+use hrnet_data::dataset::model::{SegSample, SegSet};
+use hrnet_data::dataset::open::{Content, OpenOptions, Purpose, open};
+use hrnet_data::dataset::segmentation::read_labels;
 use hrnet_data::metric::segmentation::{Confusion, SegmentationReport};
 use hrnet_formats::Task;
 use hrnet_image::{Image, Limits};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-/// Where labelled images are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SegmentationData {
-    /// A list of image and label per line; names are relative to the root.
-    List {
-        /// The list.
-        list: PathBuf,
-        /// The folder its names start from.
-        root: PathBuf,
-    },
-    /// A folder of images and one of labels with the same names.
-    Folders {
-        /// Images.
-        images: PathBuf,
-        /// Labels.
-        labels: PathBuf,
-        /// What image names end with before the ending, such as `_leftImg8bit`.
-        image_suffix: String,
-        /// What label names have in its place, such as `_gtFine_labelIds`.
-        label_suffix: String,
-    },
-}
-
-impl SegmentationData {
-    /// A list, where `data` is a file (names relative to `images`, or to the list's folder), or a folder of labels beside
-    /// which `images` lie. Folders named as in Cityscapes get its suffixes.
-    pub fn of(data: &Path, images: Option<&Path>) -> Result<Self> {
-        let beside = data.parent().unwrap_or(Path::new("."));
-        if data.is_file() {
-            let root = images.unwrap_or(beside).to_path_buf();
-            return Ok(Self::List { list: data.to_path_buf(), root });
-        }
-        let images = images.map_or_else(|| beside.join("images"), Path::to_path_buf);
-        if !data.is_dir() || !images.is_dir() {
-            bail!(
-                "{}: want a list file, or a folder of labels with the folder of images (looked for {})",
-                data.display(),
-                images.display()
-            );
-        }
-        let cityscapes = images.components().any(|c| c.as_os_str() == "leftImg8bit");
-        let suffix = |name: &str| if cityscapes { name.to_string() } else { String::new() };
-        let (image_suffix, label_suffix) = (suffix("_leftImg8bit"), suffix("_gtFine_labelIds"));
-        Ok(Self::Folders { images, labels: data.to_path_buf(), image_suffix, label_suffix })
-    }
-
-    /// Reads the names.
-    pub fn read(&self) -> Result<SegSet> {
-        let options = ReadOptions::default();
-        Ok(match self {
-            Self::List { list, root } => read_list(list, root, &options)?,
-            Self::Folders { images, labels, image_suffix, label_suffix } => {
-                read_folders(images, labels, image_suffix, label_suffix, &options)?
-            }
-        })
-    }
+/// Opens labelled images: a list (names relative to `images`, or found from the list), a folder with images and labels, or a folder
+/// of labels beside which `images` lie.
+pub fn read_masks(data: &Path, images: Option<&Path>) -> Result<SegSet> {
+    let how = OpenOptions::wanting(Purpose::Measure, &[Content::Masks], images);
+    Ok(open(data, &how)?.into_masks()?)
 }
 
 /// How labels are read and what is kept.

@@ -9,8 +9,7 @@ use crate::train::job::{Facts, Job, Judge, Judged, image_options, page, short_na
 use crate::train::source::{Source, stack};
 use hrnet_data::augment::SegmentAugment;
 use hrnet_data::dataset::label_map::{self as numbering, IGNORE, LabelMap};
-use hrnet_data::dataset::model::{ReadOptions, SegSet};
-use hrnet_data::dataset::segmentation::read_list;
+use hrnet_data::dataset::open::Content;
 use hrnet_data::draw::Tile;
 use hrnet_data::draw::mask::{Mask, MaskStyle, overlay};
 use hrnet_data::draw::palette::Palette;
@@ -35,7 +34,8 @@ pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
     };
     let list = &config.data.train;
     let (map, names) = classes(config)?;
-    let set = read(list, config.data.images.as_deref())?;
+    let set =
+        crate::train::open_to_train(list, &[Content::Masks], config.data.images.as_deref())?.into_masks()?;
     let model = config.model(names.len())?;
     let spec = SegmentSpec {
         input: (config.input.size[0], config.input.size[1]),
@@ -64,8 +64,8 @@ pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Job> {
         None => None,
         Some(val) => {
             let images = config.data.val_images.as_deref().or(config.data.images.as_deref());
-            let set =
-                Segments::open(read(val, images)?, map, image_options(config), SegmentAugment::none(), spec)?;
+            let set = crate::train::open_to_judge(val, &[Content::Masks], images)?.into_masks()?;
+            let set = Segments::open(set, map, image_options(config), SegmentAugment::none(), spec)?;
             let recipe = recipe(config, &model, &facts, None);
             let judge = SegmentJudge { set, recipe, names: names.clone(), pool, last: Vec::new() };
             Some(Box::new(judge) as Box<dyn Judge>)
@@ -88,12 +88,6 @@ fn objective(config: &TrainConfig, loss: PixelCrossEntropy) -> Objective {
         [a, b] => Objective::weighted([(a, aux), (b, main)]),
         _ => Objective::ocr(aux, main),
     }
-}
-
-/// Image names are relative to the named folder, or to the list's.
-fn read(list: &Path, images: Option<&Path>) -> Result<SegSet> {
-    let root = images.or(list.parent()).unwrap_or(Path::new(""));
-    Ok(read_list(list, root, &ReadOptions::default())?)
 }
 
 /// The table from numbers to classes, and the names of the classes.

@@ -7,6 +7,7 @@ use crate::tasks::{Place, PointOptions, TopDown};
 use crate::timing::TimeSplit;
 use crate::train::export::recipe;
 use crate::train::job::Facts;
+use hrnet_data::dataset::open::Content;
 use hrnet_data::loader::{LandmarkSet, SetOptions};
 use hrnet_data::metric::nme::{Nme, NmeReport, Normaliser};
 use hrnet_image::Image;
@@ -65,12 +66,9 @@ impl Evaluator {
     /// Opens the validation set of a configuration, if it names one.
     pub fn open(config: &TrainConfig, model: &Model, pool: Arc<Pool>) -> Result<Option<Self>> {
         let Some(table) = &config.data.val else { return Ok(None) };
-        let images = crate::train::image_folder(config.data.images.as_deref(), table);
-        let set = LandmarkSet::open(
-            table,
-            &images,
-            SetOptions { padding: config.input.padding, ..Default::default() },
-        )?;
+        let images = config.data.val_images.as_deref().or(config.data.images.as_deref());
+        let set = crate::train::open_to_judge(table, &[Content::Points], images)?;
+        let set = LandmarkSet::of(set, SetOptions { padding: config.input.padding, ..Default::default() })?;
         let points = set.points();
         let named = config.data.normaliser.map(|[a, b]| Normaliser::InterOcular { a, b });
         let normaliser = named.or_else(|| Normaliser::published(points)).unwrap_or(Normaliser::Diagonal);

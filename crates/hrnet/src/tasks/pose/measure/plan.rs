@@ -12,7 +12,7 @@
 use super::box_of;
 use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::coco::{Detection, detections_by_image, official_training};
-use hrnet_data::dataset::model::{PoseSample, PoseSet};
+use hrnet_data::dataset::model::{PoseSample, PoseSet, box_about};
 use hrnet_data::dataset::mpii;
 
 /// Where boxes come from.
@@ -84,13 +84,12 @@ impl PosePlan {
                 left_out = elsewhere;
                 for (image, found) in by_image.iter().enumerate() {
                     for d in found {
-                        let wanted = category.is_none_or(|c| d.category_id == c) && d.score >= least;
+                        let score = d.score.unwrap_or(1.0);
+                        let wanted = category.is_none_or(|c| d.category_id == c) && score >= least;
                         match d.bbox.filter(|b| wanted && b[2] > 0.0 && b[3] > 0.0) {
-                            Some(bbox) => images[image].push(PlannedBox {
-                                bbox: Some(bbox),
-                                score: d.score,
-                                sample: None,
-                            }),
+                            Some(bbox) => {
+                                images[image].push(PlannedBox { bbox: Some(bbox), score, sample: None })
+                            }
                             None => left_out += 1,
                         }
                     }
@@ -136,12 +135,6 @@ impl PosePlan {
     }
 }
 
-/// The box about an annotated centre: 200 scale wide and high.
-pub(super) fn about((centre, scale): ([f64; 2], f64)) -> [f64; 4] {
-    let side = 200.0 * scale;
-    [centre[0] - side / 2.0, centre[1] - side / 2.0, side, side]
-}
-
 /// Sample and box of every labelled person that is looked at.
 fn annotated(set: &PoseSet, protocol: Protocol) -> Vec<(usize, [f64; 4])> {
     let sized =
@@ -161,7 +154,7 @@ fn annotated(set: &PoseSet, protocol: Protocol) -> Vec<(usize, [f64; 4])> {
     let place = |s: &PoseSample| match protocol {
         // The published factor of 1.25 is the padding that every box gets; only the shift is left.
         Protocol::Official if s.bbox.is_none() => {
-            mpii::official_centre_scale(s).map(|(c, scale)| about((c, scale / 1.25))).or_else(|| box_of(s))
+            mpii::official_centre_scale(s).map(|(c, scale)| box_about(c, scale / 1.25)).or_else(|| box_of(s))
         }
         _ => box_of(s),
     };

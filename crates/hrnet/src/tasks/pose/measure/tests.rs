@@ -203,11 +203,14 @@ fn plans_of_boxes() {
     let plan = PosePlan::new(&set, BoxSource::WholeImage, Protocol::Default);
     assert_eq!(plan.boxes(0)[0].within(200, 100), [0.0, 0.0, 200.0, 100.0]);
     let detection = |score: f64| coco::Detection {
-        image_id: 5,
+        image_id: Some(5),
+        file_name: None,
         category_id: 1,
-        score,
+        score: Some(score),
         bbox: Some([1.0, 2.0, 3.0, 4.0]),
         keypoints: Vec::new(),
+        frame: None,
+        place: hrnet_data::dataset::model::Place::Line(1),
     };
     let entries = [detection(0.9), detection(0.1)];
     let source = BoxSource::Detections { entries: &entries, least: 0.5, category: Some(1) };

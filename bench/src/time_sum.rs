@@ -1,5 +1,6 @@
 //! Sums of an exchange's output 0, one thread: one pass against one pass per term.
-//! `cargo run --release -p hrnet-kernels --example time_sum`
+//! `cargo run --release -p hrnet-bench --bin time_sum`
+#![forbid(unsafe_code)]
 
 use hrnet_kernels::{AlignedBuf, Isa, Pool, Residual, Resize, Shape, Sum, resize_bilinear, upsample_nearest};
 use std::time::Instant;

@@ -1,5 +1,6 @@
 //! Round trip of a fork and join in which every thread takes part: each task waits for all others to begin.
-//! `cargo run --release -p hrnet-kernels --example time_pool -- 2` (threads, at most the number of processors).
+//! `cargo run --release -p hrnet-bench --bin time_pool -- 2` (threads, at most the number of processors).
+#![forbid(unsafe_code)]
 
 use hrnet_kernels::Pool;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -2,7 +2,7 @@
 //! background noise below the threshold, tags as a trained network gives them (near each other within a person).
 //!
 //! ```text
-//! cargo run --release -p hrnet-data --example time_grouping -- [people] [runs] [missing] [1: crowded]
+//! cargo run --release -p hrnet-bench --bin time_grouping -- [people] [runs] [missing] [1: crowded]
 //! ```
 //!
 //! Prints the median of each part in milliseconds: aggregation of one pass, of a pass with its mirrored one, and decoding

@@ -1,8 +1,9 @@
 //! Milliseconds per image of a training step with Adam, where they go, and the peak memory of the process.
 //!
-//! `cargo run --release -p hrnet-train --example time_step -- [case] [threads] [steps] [profile] [recompute]`; cases: `pose-w32`,
+//! `cargo run --release -p hrnet-bench --bin time_step -- [case] [threads] [steps] [profile] [recompute]`; cases: `pose-w32`,
 //! `face-w18`, `seg-w18-small`, `small-128`, `small-192`. With `serve`, a step is run for every line read and its seconds
 //! are printed: `bench/peers/train_step.py` alternates it with PyTorch.
+#![forbid(unsafe_code)]
 
 use hrnet_ir::{Arch, Fuse, Head, Model};
 use hrnet_kernels::{Isa, Pool};

@@ -1,7 +1,7 @@
 //! Prints the state dicts of a few tiny networks as JSON: for `python/make_checkpoints.py`, so that names and shapes of
 //! its files are ours, never typed by hand.
 //!
-//! `cargo run -p hrnet-formats --example tiny_models | python python/make_checkpoints.py --out DIR --pack FILE`
+//! `cargo run -p hrnet-proof --example tiny_models | python python/make_checkpoints.py --out DIR --pack FILE`
 
 use hrnet_ir::{Arch, Depth, Fuse, Head, Model, PyramidPool};
 

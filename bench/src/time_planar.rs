@@ -1,8 +1,9 @@
 //! Prints GFLOP/s (of the direct algorithm's operations) of the tile-vector convolution beside the direct one,
 //! and the time of the layout conversions, single-threaded.
 //!
-//! `cargo run --release -p hrnet-kernels --example time_planar -- [case ...]`, a case being for instance
+//! `cargo run --release -p hrnet-bench --bin time_planar -- [case ...]`, a case being for instance
 //! `ic18ih64iw48oc18k3s1p1`. The level follows `HRNET_ISA`.
+#![forbid(unsafe_code)]
 
 use std::time::Instant;
 

@@ -1,5 +1,6 @@
-//! Times one network: `cargo run --release -p hrnet-engine --example time_net -- pose_w32 256 192 2 10` (name of the
+//! Times one network: `cargo run --release -p hrnet-bench --bin time_net -- pose_w32 256 192 2 10` (name of the
 //! zoo, height, width, threads, runs; `profile` at the end lists the kernels).
+#![forbid(unsafe_code)]
 
 use hrnet_engine::{Engine, EngineOptions, Profile, Session};
 use hrnet_ir::zoo;

@@ -1,5 +1,6 @@
 //! Time and memory of a large image through a segmentation network with weights by formula:
-//! `cargo run --example segment_large -- seg_w18_small_v1 8192x4096 [megabytes of the process]`.
+//! `cargo run --release -p hrnet-bench --bin segment_large -- seg_w18_small_v1 8192x4096 [megabytes of the process]`.
+#![forbid(unsafe_code)]
 
 use hrnet::error::{Context, Result};
 use hrnet::tasks::{Resize, SegmentOptions, Segmenter};

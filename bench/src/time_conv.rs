@@ -1,10 +1,12 @@
 //! Prints GFLOP/s of the convolution kernels on a few shapes: forward, backward-data and weight gradient.
 //!
-//! `cargo run --release -p hrnet-kernels --example time_conv -- [threads] [batch] [case ...]`, a case being
+//! `cargo run --release -p hrnet-bench --bin time_conv -- [threads] [batch] [case ...]`, a case being
 //! for instance `ic64ih64iw48oc64k3s1p1`, with `x24` behind it: 24 of them with own weights, one after the other,
 //! as in a network whose weights are larger than the caches. The level follows `HRNET_ISA`.
+#![forbid(unsafe_code)]
 
 use hrnet_kernels::*;
+use std::time::Instant;
 
 /// Stem, layer1, the branches of W32 at 256x192, and the branches of W18-small-v1 at 128x128.
 const CASES: &[&str] = &[
@@ -25,28 +27,14 @@ const CASES: &[&str] = &[
     "ic128ih4iw4oc128k3s1p1",
 ];
 
-/// Seconds of processor time of this thread: other processes disturb it less than a clock on the wall.
-#[cfg(target_os = "linux")]
-fn now() -> f64 {
-    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `t` is a timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut t) };
-    t.tv_sec as f64 + 1e-9 * t.tv_nsec as f64
-}
-
-#[cfg(not(target_os = "linux"))]
-fn now() -> f64 {
-    std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |d| d.as_secs_f64())
-}
-
-/// Best of a few repetitions, about 60 ms in all.
+/// Seconds of the best of many repetitions, about 60 ms in all: other processes disturb most of them, hardly all.
 fn best(mut f: impl FnMut()) -> f64 {
     f();
-    let (begin, mut best) = (now(), f64::INFINITY);
-    while now() - begin < 0.06 {
-        let start = now();
+    let (begin, mut best) = (Instant::now(), f64::INFINITY);
+    while begin.elapsed().as_secs_f64() < 0.06 {
+        let start = Instant::now();
         f();
-        best = best.min(now() - start);
+        best = best.min(start.elapsed().as_secs_f64());
     }
     best
 }
