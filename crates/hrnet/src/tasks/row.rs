@@ -3,6 +3,7 @@
 use super::{Options, Predictor};
 use crate::config::TrainConfig;
 use crate::error::Result;
+use crate::measure::Measured;
 use crate::model::LoadedModel;
 use crate::result;
 use crate::train::job::Job;
@@ -10,10 +11,17 @@ use hrnet_data::dataset::label_map::LabelMap;
 use hrnet_data::dataset::open::Content;
 use hrnet_ir::Head;
 use hrnet_kernels::Pool;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Makes the predictor of a model.
 pub(crate) type Load = fn(LoadedModel, Arc<Pool>, Options) -> Result<Predictor>;
+
+/// Measures a model on labelled images as is usual for the task: the labels, and the folder of the images where it is named.
+pub(crate) type Evaluate = fn(&mut Predictor, &Path, Option<&Path>) -> Result<Measured>;
+
+/// Samples that [`Measured::worst`] lists.
+pub(super) const WORST: usize = 20;
 
 /// What the library knows of a task.
 pub(crate) struct Row {
@@ -21,6 +29,8 @@ pub(crate) struct Row {
     pub bundled: Option<(&'static str, &'static [u8])>,
     /// What its results are and what makes them; nothing where a network has no results of its own.
     pub predict: Option<(result::Kind, Load)>,
+    /// How it is measured.
+    pub evaluate: Option<Evaluate>,
     /// Points with a lower score are drawn hollow, and lines to them left out.
     pub threshold: f32,
     /// How it is trained, if it is.

@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub(super) const TASK: Row = Row {
     bundled: None,
     predict: Some((Kind::Instances, load)),
+    evaluate: Some(super::pose::evaluate::evaluate),
     threshold: 0.2,
     training: Some(config::TRAINING),
 };
