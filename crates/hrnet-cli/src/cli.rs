@@ -4,7 +4,6 @@ mod bench;
 pub mod data;
 mod eval;
 mod predict;
-mod segmentation;
 
 pub use bench::Bench;
 pub use eval::Eval;
@@ -14,11 +13,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hrnet::model::NamedFacts;
 use hrnet::source::check_box;
-use hrnet::tasks::{ClassifyOptions, PointOptions, bottom_up};
-use hrnet_data::codec;
-use hrnet_data::codec::heatmap::SubPixel;
-use hrnet_image::resize::Filter;
-use hrnet_ir::{Decoder, Task};
+use hrnet_ir::Decoder;
 use hrnet_kernels::Isa;
 use hrnet_proof::verify::Executor;
 use std::path::PathBuf;
@@ -83,22 +78,8 @@ impl From<Protocol> for hrnet_data::codec::Protocol {
     }
 }
 
-/// The tasks of `predict` and `eval`.
-fn tasks() -> impl TypedValueParser<Value = Task> {
-    const ALL: [Task; 5] =
-        [Task::Face, Task::Pose, Task::BottomUpPose, Task::Segmentation, Task::Classification];
-    named(&ALL, Task::name, |task| match task {
-        Task::Face => "Points of faces in boxes",
-        Task::Pose => "Points of people or animals in boxes",
-        Task::BottomUpPose => "Points of all people in an image",
-        Task::Segmentation => "A class for every pixel",
-        Task::Classification => "A class for every image",
-        Task::Detection | Task::Features => "Features of an image",
-    })
-}
-
 /// The ways to read points off heat maps.
-fn decoders() -> impl TypedValueParser<Value = Decoder> {
+pub(crate) fn decoders() -> impl TypedValueParser<Value = Decoder> {
     named(&Decoder::OF_HEATMAPS, Decoder::name, |decoder| match decoder {
         Decoder::ArgMax => "The pixel of the maximum",
         Decoder::ArgMaxQuarter => "A quarter pixel towards the larger neighbour",
@@ -128,102 +109,6 @@ impl Facts {
     }
 }
 
-/// Options of points in boxes.
-#[derive(Debug, Clone, Args)]
-pub struct Points {
-    /// The set of the model's points, such as coco17 or ap10k17 (docs/sets.md) [default: what the file says, else a guess]
-    #[arg(long, value_name = "SET")]
-    pub points: Option<String>,
-    /// How points are read off heat maps [default: what the model's recipe says]
-    #[arg(long, value_parser = decoders())]
-    pub decoder: Option<Decoder>,
-    /// Width of the blur of DARK and UDP in heat-map pixels, odd [default: by the recipe]
-    #[arg(long, value_name = "N", requires = "decoder", value_parser = parse_kernel)]
-    pub blur: Option<usize>,
-    /// With --flip: move the maps of the mirrored image by one pixel [default: as the model was trained]
-    #[arg(long, value_name = "true|false", requires = "flip")]
-    pub shift_heatmap: Option<bool>,
-}
-
-/// Options of bottom-up pose. Scales and flip are those of the other tasks.
-#[derive(Debug, Clone, Args)]
-pub struct BottomUp {
-    /// Bottom-up pose: short side of the input in pixels [default: the model's]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(64..=4096))]
-    pub short_side: Option<u16>,
-    /// Bottom-up pose: a peak of a heat map must be above this
-    #[arg(long, value_name = "SCORE", default_value_t = 0.1)]
-    pub peak_threshold: f32,
-    /// Bottom-up pose: a peak joins a person when its tag is nearer than this
-    #[arg(long, value_name = "DISTANCE", default_value_t = 1.0)]
-    pub tag_threshold: f64,
-    /// Bottom-up pose: most persons of an image
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub max_people: u16,
-    /// Bottom-up pose: persons with a lower score are left out
-    #[arg(long, value_name = "SCORE", default_value_t = 0.0)]
-    pub min_score: f64,
-}
-
-impl BottomUp {
-    fn options(&self, flip: bool, protocol: codec::Protocol, scales: &[f64]) -> bottom_up::Options {
-        bottom_up::Options {
-            protocol,
-            flip,
-            scales: if scales.is_empty() { vec![1.0] } else { scales.to_vec() },
-            input: self.short_side.map(usize::from),
-            detection_threshold: self.peak_threshold,
-            tag_threshold: self.tag_threshold,
-            max_people: usize::from(self.max_people),
-            min_score: self.min_score,
-            ..bottom_up::Options::default()
-        }
-    }
-}
-
-/// Options of classification.
-#[derive(Debug, Clone, Args)]
-pub struct Classify {
-    /// Classification: classes that are told, best first
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub top: u16,
-    /// Classification: side of the crop over the short side of the resized image
-    #[arg(long, value_name = "SHARE", default_value_t = 0.875)]
-    pub crop_share: f64,
-    /// Classification: resize bicubic instead of bilinear
-    #[arg(long)]
-    pub bicubic: bool,
-    /// Classification: input size, height x width [default: the model's]
-    #[arg(long, value_name = "HxW", value_parser = parse_size)]
-    pub class_size: Option<[usize; 2]>,
-}
-
-impl Classify {
-    fn options(&self) -> ClassifyOptions {
-        ClassifyOptions {
-            size: self.class_size,
-            crop_share: self.crop_share,
-            filter: if self.bicubic { Filter::Bicubic } else { Filter::Bilinear },
-            top: usize::from(self.top),
-        }
-    }
-}
-
-impl Points {
-    /// What is said about the model.
-    pub fn named(&self) -> NamedFacts {
-        NamedFacts { points: self.points.clone(), decoder: self.decoder }
-    }
-
-    /// The same for the tasks.
-    fn options(&self, flip: bool, protocol: Protocol) -> PointOptions {
-        // The published width: 11 fits the usual deviation of 2 heat-map pixels.
-        let kernel = self.blur.unwrap_or(11);
-        let decoder = self.decoder.and_then(|decoder| SubPixel::of(decoder, kernel));
-        PointOptions { flip, protocol: protocol.into(), decoder, shift: self.shift_heatmap }
-    }
-}
-
 /// `hrnet train`
 #[derive(Debug, Args)]
 pub struct Train {
@@ -240,7 +125,7 @@ pub struct Train {
     #[arg(value_name = "KEY VALUE", requires = "cfg", allow_negative_numbers = true)]
     pub settings: Vec<String>,
     /// What is trained, where the file does not say it
-    #[arg(long, value_name = "TASK", value_parser = ["pose", "bottom-up", "segmentation", "ocr", "classification", "face"])]
+    #[arg(long, value_name = "TASK", value_parser = PossibleValuesParser::new(hrnet::config::heads()))]
     pub head: Option<String>,
     /// Network variant, in place of model.variant: w18-small, w18, w32, ...
     #[arg(long, value_name = "VARIANT")]
@@ -417,7 +302,7 @@ fn executors() -> impl TypedValueParser<Value = Executor> {
     named(Executor::ALL, Executor::name, Executor::about)
 }
 
-fn parse_size(text: &str) -> Result<[usize; 2], String> {
+pub(crate) fn parse_size(text: &str) -> Result<[usize; 2], String> {
     let hint = || format!("'{text}' is not a size; write height x width, for example 256x192");
     let (h, w) = text.split_once(['x', 'X']).ok_or_else(hint)?;
     let size = [h.trim().parse().map_err(|_| hint())?, w.trim().parse().map_err(|_| hint())?];
@@ -425,13 +310,6 @@ fn parse_size(text: &str) -> Result<[usize; 2], String> {
         return Err(hint());
     }
     Ok(size)
-}
-
-fn parse_kernel(text: &str) -> Result<usize, String> {
-    match text.parse::<usize>() {
-        Ok(n) if n % 2 == 1 && n <= 99 => Ok(n),
-        _ => Err(format!("'{text}' is not an odd number from 1 to 99")),
-    }
 }
 
 fn parse_isa(text: &str) -> Result<Isa, String> {

@@ -9,6 +9,7 @@ mod out;
 mod outcome;
 mod progress;
 mod signals;
+mod tasks;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -3,8 +3,9 @@
 //! Repeats are counted, the width and the head are read off shapes. What no shape tells (interpolation, momentum) is
 //! filled with the default of the family and listed as a note.
 
+use crate::families;
 use crate::rename::Scheme;
-use hrnet_ir::{Arch, Depth, Exchange, Fuse, Head, Model, PyramidPool, Resolutions, Weights};
+use hrnet_ir::{Arch, Depth, Exchange, Model, Resolutions, Weights};
 use std::collections::{BTreeSet, HashMap};
 
 /// Shapes by official name.
@@ -78,8 +79,8 @@ pub fn detect_shapes(shapes: &Shapes, scheme: Scheme) -> Result<Detected, Detect
     arch.exchange = exchange(&arch, &counts);
     check_plausible(&arch, shapes.len())?;
     let mut notes = Vec::new();
-    let head = head(shapes, width, &mut notes)?;
-    let arch = family(arch, &head, scheme, &mut notes);
+    let head = families::head(shapes, width, &mut notes)?;
+    let arch = families::trunk(arch, &head, scheme, &mut notes);
     if arch.exchange != Exchange::Every || arch.resolutions != Resolutions::Gradual {
         notes.push("the trunk is one of the paper's ablations, not a published architecture".into());
     }
@@ -141,7 +142,7 @@ fn run(set: &BTreeSet<usize>) -> usize {
     set.iter().enumerate().take_while(|(i, n)| i == *n).count()
 }
 
-fn dimension(shapes: &Shapes, name: &str, axis: usize) -> Result<usize, DetectError> {
+pub(crate) fn dimension(shapes: &Shapes, name: &str, axis: usize) -> Result<usize, DetectError> {
     let shape = shapes.get(name).ok_or_else(|| DetectError::Missing { name: name.into() })?;
     let dim = shape.get(axis).copied().filter(|&d| d > 0);
     let wanted = "a convolution or linear weight";
@@ -180,87 +181,4 @@ fn check_plausible(arch: &Arch, found: usize) -> Result<(), DetectError> {
         true => Err(DetectError::Implausible { wanted, found }),
         false => Ok(()),
     }
-}
-
-fn head(shapes: &Shapes, width: usize, notes: &mut Vec<String>) -> Result<Head, DetectError> {
-    let has = |name: &str| shapes.contains_key(name);
-    let dim = |name: &str, axis| dimension(shapes, name, axis);
-    let mut heads = Vec::new();
-    if has("cls_head.weight") || has("conv3x3_ocr.0.weight") {
-        heads.push(Head::Ocr { classes: dim("cls_head.weight", 0)? });
-    }
-    if has("last_layer.0.weight") || has("last_layer.3.weight") {
-        let last = "last_layer.3.weight";
-        heads.push(Head::Segment { classes: dim(last, 0)?, kernel: dim(last, 2)? });
-    }
-    if has("head.0.weight") || has("head.3.weight") {
-        let last = "head.3.weight";
-        heads.push(Head::Landmark { points: dim(last, 0)?, kernel: dim(last, 2)? });
-    }
-    if has("final_layers.0.weight") || has("final_layers.1.weight") {
-        heads.push(Head::Higher { joints: dim("final_layers.1.weight", 0)? });
-    }
-    if has("final_layer.weight") {
-        let name = "final_layer.weight";
-        let (joints, channels, kernel) = (dim(name, 0)?, dim(name, 1)?, dim(name, 2)?);
-        let branch = (0..4u32).find(|&b| width.checked_shl(b) == Some(channels)).unwrap_or(0) as usize;
-        heads.push(Head::Pose { joints, kernel, branch });
-    }
-    if has("classifier.weight") {
-        let bias = has("downsamp_modules.0.0.bias");
-        heads.push(Head::Classify { classes: dim("classifier.weight", 0)?, bias });
-    }
-    if has("neck.reduction_conv.0.weight") {
-        let level = |i: usize| has(&format!("neck.fpn_conv.{i}.weight"));
-        let levels = (0..16).take_while(|&i| level(i)).count();
-        notes.push("pyramid levels: average pooling assumed, as in the official configurations".into());
-        let channels = dim("neck.reduction_conv.0.weight", 0)?;
-        heads.push(Head::Pyramid { channels, levels, pool: PyramidPool::Average });
-    }
-    match heads.as_slice() {
-        [] => Ok(Head::Features),
-        [head] => Ok(*head),
-        several => {
-            Err(DetectError::SeveralHeads { heads: several.iter().map(|h| h.family().to_string()).collect() })
-        }
-    }
-}
-
-/// Interpolation and momentum by family (docs/hrnet.md 3.1).
-fn family(arch: Arch, head: &Head, scheme: Scheme, notes: &mut Vec<String>) -> Arch {
-    let bilinear = |align_corners| Fuse::Bilinear { align_corners };
-    let mm = scheme.is_openmmlab();
-    let (fuse, momentum, note) = match head {
-        Head::Landmark { .. } => (
-            bilinear(false),
-            if mm { 0.1 } else { 0.01 },
-            "bilinear fusion, align_corners false, as for faces",
-        ),
-        Head::Segment { .. } if mm => {
-            (bilinear(false), 0.1, "bilinear fusion, align_corners false, as in mmseg")
-        }
-        Head::Segment { classes: 150 | 171, .. } => (
-            bilinear(true),
-            0.1,
-            "bilinear fusion, align_corners true, as in the official ADE20K and COCO-Stuff configurations; set it to false \
-             for a network trained otherwise",
-        ),
-        Head::Segment { .. } => (
-            bilinear(false),
-            0.1,
-            "bilinear fusion, align_corners false, as for Cityscapes, LIP, PASCAL-Context",
-        ),
-        Head::Ocr { .. } if mm => (bilinear(false), 0.1, "bilinear fusion, align_corners false, as in mmseg"),
-        Head::Ocr { .. } => {
-            (bilinear(true), 0.1, "bilinear fusion, align_corners true, as in all OCR configurations")
-        }
-        Head::Features => {
-            (Fuse::Nearest, 0.1, "nearest fusion assumed; the trunk of faces and segmentation is bilinear")
-        }
-        Head::Pose { .. } | Head::Higher { .. } | Head::Classify { .. } | Head::Pyramid { .. } => {
-            (Fuse::Nearest, 0.1, "nearest fusion, as in the whole family")
-        }
-    };
-    notes.push(note.to_string());
-    arch.fuse(fuse).bn_momentum(momentum)
 }

@@ -15,13 +15,13 @@
 
 mod detect;
 mod dtype;
+mod families;
 pub mod file;
 mod limits;
 mod load;
 mod meta;
 mod origin;
 pub mod pickle;
-mod presets;
 pub mod pth;
 mod recipe;
 mod rename;

@@ -3,12 +3,12 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![deny(clippy::cast_possible_truncation, clippy::panic)]
 
+use crate::families::{self, Set};
 use crate::meta::{ConfigFacts, DatasetMeta, Meta};
-use crate::presets::{self, Set};
 use crate::recipe::{Colour, Recipe, RecipeError};
 use hrnet_ir::sets::naming::pairs_from_names;
 use hrnet_ir::sets::{ClassSet, Outline, PointSet};
-use hrnet_ir::{Decoder, Model, Task};
+use hrnet_ir::{Decoder, Model};
 use serde::{Deserialize, Serialize};
 
 /// Where a fact comes from.
@@ -56,7 +56,7 @@ impl Recipe {
         }
         if recipe.task.has_points() {
             recipe.take_dataset(meta)?;
-        } else if recipe.task == Task::Segmentation || recipe.task == Task::Classification {
+        } else if recipe.task.has_classes() {
             recipe.take_classes_of(meta);
         }
         recipe.validate()?;
@@ -179,7 +179,7 @@ impl Recipe {
 
     /// What the number of outputs most likely means.
     pub(crate) fn take_guess(&mut self) -> Result<(), RecipeError> {
-        match presets::of(&self.model.head).guess {
+        match families::of(&self.model.head).guess {
             Some(Set::Points(set)) if set.count == self.point_count() => self.take_points(set, Origin::Guess),
             Some(Set::Classes(set)) => {
                 self.take_classes(set, Origin::Guess);

@@ -3,8 +3,8 @@
 //! Coordinates: sizes are `(height, width)` in pixels of the network input; points are 0-based. Unknown fields are errors,
 //! so that an older reader never drops a fact that a newer writer found important.
 
+use crate::families;
 use crate::origin::{Origin, Origins};
-use crate::presets;
 use hrnet_ir::{Coverage, Decoder, Head, Model, ModelError, Task, Weights};
 use serde::{Deserialize, Serialize};
 
@@ -186,7 +186,7 @@ impl Recipe {
     /// The defaults of the family: sizes, decoder and padding of the official configurations, ImageNet colours, and, as a guess
     /// ([`Recipe::guess`]), names and pairs of the official data set that has so many outputs.
     pub fn for_model(model: &Model, created_by: &str) -> Self {
-        let preset = presets::of(&model.head);
+        let preset = families::of(&model.head);
         let mut recipe = Self {
             version: RECIPE_VERSION,
             model: *model,
@@ -308,10 +308,10 @@ impl Recipe {
                 &format!("none, or one for each of {count} {what}"),
             );
         }
-        let points = match self.task {
-            Task::Pose if combined => count.checked_div(3).unwrap_or(0),
-            Task::Pose | Task::BottomUpPose | Task::Face => count,
-            Task::Segmentation | Task::Classification | Task::Detection | Task::Features => 0,
+        let points = match self.task.has_points() {
+            true if combined && self.task == Task::Pose => count.checked_div(3).unwrap_or(0),
+            true => count,
+            false => 0,
         };
         let pairs = self.flip_pairs.iter().chain(&self.skeleton);
         let outlines = self.outlines.iter().flatten();

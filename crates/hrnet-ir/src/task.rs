@@ -90,6 +90,14 @@ impl Task {
         }
     }
 
+    /// Whether the results are classes.
+    pub fn has_classes(self) -> bool {
+        match self {
+            Self::Segmentation | Self::Classification => true,
+            Self::Pose | Self::BottomUpPose | Self::Face | Self::Detection | Self::Features => false,
+        }
+    }
+
     /// Whether the network sees one box at a time.
     pub fn is_top_down(self) -> bool {
         match self {

@@ -3,21 +3,22 @@
 //! `task` decides which keys `[data]`, `[augment]`, `[target]` and `train.loss` may hold; an unknown key is an error that names
 //! the nearest known one.
 
-mod losses;
-mod parse;
-mod sections;
+mod freeze;
+pub(crate) mod parse;
+pub(crate) mod sections;
 
-pub use losses::{FreezeSection, LossSection, MapLoss, OtherMapLoss};
+pub use crate::tasks::points::losses::{MapLoss, OtherMapLoss};
+pub use crate::tasks::pose::config::PointMetric;
+pub use crate::tasks::segmentation::config::{ClassNames, ClassWeights, SegmentHead};
+pub use crate::tasks::{AugmentSection, LossSection};
+pub use freeze::FreezeSection;
 pub use parse::Overrides;
 pub(crate) use parse::distance;
-pub use sections::{
-    AboutSection, AugmentSection, ClassNames, ClassWeights, DataSection, InputSection, ModelSection,
-    PointMetric, SegmentHead, TargetSection, TrainSection,
-};
+pub use sections::{AboutSection, DataSection, InputSection, ModelSection, TargetSection, TrainSection};
 
 use crate::error::{Context, Result, bail, err};
-use hrnet_ir::{Arch, Fuse, Head, Model, Task, zoo};
-pub(crate) use sections::untrained;
+use crate::tasks;
+use hrnet_ir::{Arch, Fuse, Model, Task, zoo};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -79,23 +80,18 @@ impl TrainConfig {
     pub fn to_toml(&self) -> Result<String> {
         let mut table = toml::Table::try_from(self)?;
         // What the task has no use for is not shown, so that the text can be read again.
-        if !self.task.is_top_down() {
-            table.remove("target");
-            let kept: Option<(&str, toml::Value)> = match (self.task, self.target.stride) {
-                (Task::Segmentation, Some(stride)) => Some(("stride", (stride as i64).into())),
-                (Task::BottomUpPose, _) => Some(("sigma", self.target.sigma.into())),
-                (Task::Segmentation, None) => None,
-                (Task::Classification | Task::Detection | Task::Features, _) => None,
-                (Task::Pose | Task::Face, _) => None,
-            };
-            if let Some((key, value)) = kept {
-                let section = toml::Table::from_iter([(key.to_string(), value)]);
-                table.insert("target".into(), section.into());
+        let training = tasks::training(self.task)?;
+        let mut keep = |name: &str| {
+            let Some(section) = table.get_mut(name).and_then(|v| v.as_table_mut()) else { return };
+            section.retain(|key, _| {
+                !tasks::is_of_some(&format!("{name}.{key}")) || training.takes(&format!("{name}.{key}"))
+            });
+            if section.is_empty() {
+                table.remove(name);
             }
-            if let Some(input) = table.get_mut("input").and_then(|v| v.as_table_mut()) {
-                input.remove("padding");
-            }
-        }
+        };
+        keep("target");
+        keep("input");
         Ok(toml::to_string_pretty(&table)?)
     }
 
@@ -162,14 +158,16 @@ impl TrainConfig {
         if train.accumulate == 0 {
             bail!("train.accumulate must be positive");
         }
-        if model.head != SegmentHead::Plain && self.task != Task::Segmentation {
-            bail!("model.head belongs to the task segmentation; task = \"{task}\" has one head");
+        let training = tasks::training(self.task)?;
+        if model.head != SegmentHead::Plain && !training.takes("model.head") {
+            let takers = tasks::takers("model.head");
+            bail!("model.head belongs to the task {takers}; task = \"{task}\" has one head");
         }
-        let fuses = matches!(self.task, Task::Face | Task::Segmentation);
-        if model.align_corners.is_some() && !fuses {
-            bail!("model.align_corners belongs to the tasks face and segmentation, not to {task}");
+        if model.align_corners.is_some() && !training.takes("model.align_corners") {
+            let takers = tasks::takers("model.align_corners");
+            bail!("model.align_corners belongs to the tasks {takers}, not to {task}");
         }
-        let one_kernel = matches!(self.task, Task::BottomUpPose | Task::Classification) || self.is_ocr();
+        let one_kernel = !(training.wide_kernel)(self);
         match model.kernel {
             Some(1) | None => {}
             Some(3) if !one_kernel => {}
@@ -179,14 +177,15 @@ impl TrainConfig {
         if let Some(m) = model.bn_momentum.filter(|m| !(*m > 0.0 && *m <= 1.0)) {
             bail!("model.bn_momentum = {m}: want above 0, at most 1");
         }
-        match (&train.mix, self.task) {
-            (Some(mix), Task::Classification) => mix.check().context("train.mix")?,
-            (Some(_), _) => {
-                bail!("train.mix belongs to the task classification; task = \"{task}\" has no use for it")
+        match &train.mix {
+            Some(mix) if training.takes("train.mix") => mix.check().context("train.mix")?,
+            Some(_) => {
+                let takers = tasks::takers("train.mix");
+                bail!("train.mix belongs to the task {takers}; task = \"{task}\" has no use for it")
             }
-            _ => {}
+            None => {}
         }
-        let outputs = if self.is_ocr() || self.task == Task::BottomUpPose { 2 } else { 1 };
+        let outputs = (training.outputs)(self);
         let weights = &train.loss_weights;
         if !weights.is_empty() && weights.len() != outputs {
             bail!("train.loss_weights has {} values; the network has {outputs} outputs", weights.len());
@@ -199,7 +198,7 @@ impl TrainConfig {
         }
         if let LossSection::Maps(loss) = &train.loss
             && loss.is_combined()
-            && !(self.task == Task::Pose && self.target.udp)
+            && !(training.takes("target.udp") && self.target.udp)
         {
             bail!("train.loss.kind = \"udp_combined\" belongs to the task pose with target.udp = true");
         }
@@ -221,37 +220,22 @@ impl TrainConfig {
 
     /// The network for a number of points or classes.
     pub fn model(&self, outputs: usize) -> Result<Model> {
-        let kernel = self.model.kernel.unwrap_or(1);
-        let head = match self.task {
-            Task::Face => Head::Landmark { points: outputs, kernel },
-            Task::Pose => Head::Pose { joints: outputs * self.maps_per_point(), kernel, branch: 0 },
-            Task::BottomUpPose => Head::Higher { joints: outputs },
-            Task::Segmentation if self.is_ocr() => Head::Ocr { classes: outputs },
-            Task::Segmentation => Head::Segment { classes: outputs, kernel },
-            Task::Classification => Head::Classify { classes: outputs, bias: true },
-            task @ (Task::Detection | Task::Features) => return Err(untrained(task)),
-        };
+        let head = (tasks::training(self.task)?.head)(self, outputs);
         Ok(Model { arch: self.arch()?, head })
     }
 
     fn arch(&self) -> Result<Arch> {
         let section = &self.model;
         let variant = &section.variant;
-        let family = match self.task {
-            Task::Face => "face",
-            Task::Pose | Task::BottomUpPose => "pose",
-            Task::Segmentation => "seg",
-            Task::Classification => "cls",
-            task @ (Task::Detection | Task::Features) => return Err(untrained(task)),
-        };
+        let training = tasks::training(self.task)?;
+        let family = training.family;
         let entry = zoo::find(&format!("{family} {variant}")).or_else(|| zoo::find(variant)).with_context(|| {
             format!("model.variant = '{variant}': not a known variant; try w18-small-v1, w18, w32 (hrnet info list)")
         })?;
         let align_corners = section.align_corners.unwrap_or(self.is_ocr());
-        let fuse = match self.task {
-            Task::Face | Task::Segmentation => Fuse::Bilinear { align_corners },
-            Task::Pose | Task::Classification | Task::BottomUpPose => Fuse::Nearest,
-            task @ (Task::Detection | Task::Features) => return Err(untrained(task)),
+        let fuse = match training.takes("model.align_corners") {
+            true => Fuse::Bilinear { align_corners },
+            false => Fuse::Nearest,
         };
         let mut arch = entry.model.arch.fuse(fuse).bn_momentum(section.bn_momentum.unwrap_or(0.1));
         arch.width = section.width.unwrap_or(arch.width);
@@ -259,4 +243,10 @@ impl TrainConfig {
         arch.depth.blocks = section.blocks.unwrap_or(arch.depth.blocks);
         Ok(arch)
     }
+}
+
+/// What `--head` of `hrnet train` may name: the tasks that are trained, and the heads of a task beside its usual one.
+pub fn heads() -> Vec<&'static str> {
+    let of = |task: Task| [Some(task.name()), (task == Task::Segmentation).then_some("ocr")];
+    tasks::TRAINED.into_iter().flat_map(of).flatten().collect()
 }

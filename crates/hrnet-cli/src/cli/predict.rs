@@ -1,12 +1,12 @@
 //! `hrnet predict` as it is typed.
 
-use super::segmentation::Segmentation;
-use super::{BottomUp, Classify, Compute, Points, Protocol, named, parse_box, tasks};
+use super::{Compute, Protocol, named, parse_box};
+use crate::tasks::{TaskOptions, shown};
 use clap::Args;
 use clap::builder::TypedValueParser;
 use hrnet::output::Format;
 use hrnet::source::{self, BoxOptions};
-use hrnet::tasks::{Options, PointOptions};
+use hrnet::tasks::Options;
 use hrnet::track::{Follow, Likeness, Smoothing, TrackOptions};
 use hrnet_image::Exif;
 use hrnet_ir::Task;
@@ -19,7 +19,7 @@ pub struct Predict {
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
     /// What to look for [default: what the model is for; without a model, faces]
-    #[arg(long, value_parser = tasks())]
+    #[arg(long, value_parser = shown())]
     pub task: Option<Task>,
     /// Model file [default: the built-in one for the task]
     #[arg(long, short)]
@@ -42,13 +42,7 @@ pub struct Predict {
     #[command(flatten)]
     pub source: Reading,
     #[command(flatten)]
-    pub points: Points,
-    #[command(flatten)]
-    pub bottom_up: BottomUp,
-    #[command(flatten)]
-    pub segmentation: Segmentation,
-    #[command(flatten)]
-    pub classify: Classify,
+    pub own: TaskOptions,
     /// Average with the mirrored image (twice the time, a little steadier)
     #[arg(long)]
     pub flip: bool,
@@ -110,22 +104,13 @@ impl Predict {
         Follow::new(track, self.smooth.then(Smoothing::default))
     }
 
-    /// How images are looked at.
+    /// How results are predicted.
     pub fn task_options(&self) -> Options {
-        let protocol = self.protocol.into();
         Options {
-            points: self.point_options(),
             refine: self.refine,
             keep_stages: self.dump_stages.is_some() || self.heat_maps,
-            boxes: None,
-            bottom_up: self.bottom_up.options(self.flip, protocol, &self.segmentation.scales),
-            segment: self.segmentation.options(self.flip, protocol),
-            classify: self.classify.options(),
+            ..self.own.options(self.flip, self.protocol)
         }
-    }
-
-    fn point_options(&self) -> PointOptions {
-        self.points.options(self.flip, self.protocol)
     }
 }
 

@@ -1,17 +1,13 @@
-//! `hrnet eval`: a model measured on labelled images. One file per kind of labels; this one says it.
-
-mod face;
-mod pose;
-mod whole;
+//! `hrnet eval`: a model measured on labelled images. What differs from task to task is in `tasks`.
 
 use crate::cli::Eval;
 use crate::outcome::{Failure, Outcome};
 use crate::say;
+use crate::tasks;
 use hrnet::error::{Context, Result};
 use hrnet::measure::{Measured, page};
 use hrnet::model::LoadedModel;
 use hrnet_data::draw::{Tile, tile_sheet};
-use hrnet_formats::Task;
 use hrnet_image::{Image, encode_png};
 use hrnet_kernels::Pool;
 use indicatif::ProgressBar;
@@ -23,30 +19,24 @@ const COLUMNS: usize = 5;
 const CELL: [usize; 2] = [300, 300];
 
 /// Figures with pictures of the worst samples and their captions.
-struct Evaluated {
-    measured: Measured,
-    worst: Vec<(Image, String)>,
+pub(crate) struct Evaluated {
+    pub measured: Measured,
+    pub worst: Vec<(Image, String)>,
 }
 
 pub(super) fn run(args: &Eval) -> Outcome {
     let pictures = args.worst.is_some() || args.report.is_some();
     let mut done = if let Some(results) = &args.results {
-        pose::of_results(args, results)?
+        tasks::pose::of_results(args, results)?
     } else {
         let mut loaded = LoadedModel::for_task(args.model.as_deref(), args.task)?;
-        let remarks = loaded.name_facts(&args.points.named(), false)?;
+        let remarks = loaded.name_facts(&args.own.points.named(), false)?;
         remarks.iter().for_each(|remark| eprintln!("remark: {remark}"));
         let pool = Arc::new(Pool::new(args.compute.threads()));
-        match loaded.recipe.task {
-            Task::Face => face::run(args, loaded, pool, pictures)?,
-            Task::Pose | Task::BottomUpPose => pose::run(args, loaded, pool, pictures)?,
-            Task::Segmentation | Task::Classification => whole::run(args, loaded, pool, pictures)?,
-            Task::Detection | Task::Features => {
-                return Err(Failure::Usage(
-                    "there is no measure for models without results of their own".into(),
-                ));
-            }
-        }
+        let Some(evaluate) = tasks::row(loaded.recipe.task).evaluate else {
+            return Err(Failure::Usage("there is no measure for models without results of their own".into()));
+        };
+        evaluate(args, loaded, pool, pictures)?
     };
     let model = match (&args.model, &args.results) {
         (Some(path), _) => path.display().to_string(),
@@ -92,17 +82,17 @@ fn write(args: &Eval, done: &Evaluated) -> Result<()> {
 }
 
 /// A bar over samples.
-fn bar(samples: usize) -> Result<ProgressBar> {
+pub(crate) fn bar(samples: usize) -> Result<ProgressBar> {
     let style = crate::progress::style("{bar:30} {pos}/{len}  {per_sec}, {eta_precise} left")?;
     Ok(ProgressBar::new(samples as u64).with_style(style))
 }
 
 /// Whether the labels are those of a flip test, in words.
-fn flip(on: bool) -> &'static str {
+pub(crate) fn flip(on: bool) -> &'static str {
     if on { "average with the mirrored image" } else { "no" }
 }
 
 /// The protocol in words.
-fn protocol(args: &Eval) -> String {
+pub(crate) fn protocol(args: &Eval) -> String {
     json!(hrnet_data::codec::Protocol::from(args.protocol)).as_str().unwrap_or_default().to_string()
 }

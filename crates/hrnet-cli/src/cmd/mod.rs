@@ -4,7 +4,7 @@ mod bench;
 mod convert;
 mod data;
 mod data_convert;
-mod eval;
+pub(crate) mod eval;
 mod info;
 mod kernels;
 mod predict;

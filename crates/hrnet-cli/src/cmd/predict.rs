@@ -22,7 +22,6 @@ use hrnet::tasks::points::show;
 use hrnet::tasks::{self, Options, Prediction, Predictor, Request, Stages};
 use hrnet::timing::{TimeSplit, Timing, ms};
 use hrnet::track::Follow;
-use hrnet_formats::Task;
 use hrnet_image::encode_png;
 use hrnet_kernels::Pool;
 use indicatif::ProgressBar;
@@ -30,8 +29,6 @@ use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Below this mean score the box was probably not a face (faces in their boxes reach 0.8 to 1).
-const UNSURE: f64 = 0.65;
 /// Frames that wait for one another to fill a batch, at most.
 const WAITING: usize = 8;
 
@@ -46,7 +43,7 @@ pub(super) fn run(args: &Predict) -> Outcome {
     // The first image is decoded while the model is loaded, the next ones while the network runs.
     let frames = sources.frames();
     let mut loaded = LoadedModel::for_task(args.model.as_deref(), args.task)?;
-    let remarks = loaded.name_facts(&args.points.named(), false)?;
+    let remarks = loaded.name_facts(&args.own.points.named(), false)?;
     remarks.iter().for_each(|remark| eprintln!("remark: {remark}"));
     let pool = Arc::new(Pool::new(args.compute.threads()));
     let options = Options { boxes: single.then_some(args.boxes.len().max(1)), ..args.task_options() };
@@ -246,13 +243,9 @@ impl<'a> Job<'a> {
         for note in &frame.notes {
             self.bar.suspend(|| eprintln!("{}: {note}", result.input));
         }
-        if boxes.is_none() && self.is_unsure(&result.predicted) {
-            let input = &result.input;
-            self.bar.suspend(|| {
-                eprintln!(
-                    "{input}: the whole image was taken as the face and the points are unsure; give the face's place with --box x,y,w,h"
-                );
-            });
+        let doubt = crate::tasks::row(self.predictor.schema().task).doubt.filter(|_| boxes.is_none());
+        if let Some(text) = doubt.and_then(|doubt| doubt(self.args, &result.predicted)) {
+            self.bar.suspend(|| eprintln!("{}: {text}", result.input));
         }
         self.follow.update(frame.clip, &mut result);
         if std::mem::take(&mut self.lines_due) {
@@ -304,17 +297,6 @@ impl<'a> Job<'a> {
             });
         }
         Ok(())
-    }
-
-    /// A whole picture taken for a face that probably is none.
-    fn is_unsure(&self, predicted: &Predicted) -> bool {
-        let face = self.predictor.schema().task == Task::Face;
-        match predicted {
-            Predicted::Instances(instances) if face && self.args.refine == 0 => {
-                instances.iter().any(|i| i.score < UNSURE)
-            }
-            _ => false,
-        }
     }
 
     fn dump(

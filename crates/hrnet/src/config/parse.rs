@@ -1,23 +1,20 @@
 //! From text to [`TrainConfig`]: the task first, then the sections that it has, with their defaults.
 
-use super::TrainConfig;
-use super::losses::{FreezeSection, LossSection, MapLoss};
 use super::sections::*;
-use super::untrained;
+use super::{FreezeSection, TrainConfig};
 use crate::error::{Result, bail, err};
-use hrnet_data::augment::{BottomUpAugment, ClassAugment, LandmarkAugment, SegmentAugment};
+use crate::tasks::{self, AugmentSection, Defaults, LossSection, TRAINED};
 use hrnet_data::geometry::{IMAGENET_MEAN, IMAGENET_STD};
 use hrnet_ir::Task;
-use hrnet_train::loss::{BottomUp, CrossEntropy, PixelCrossEntropy};
 use hrnet_train::mix::Mix;
-use hrnet_train::{Decay, HeatmapLoss, HeatmapMse, LayerRate, OptimizerConfig, Schedule, Warmup};
+use hrnet_train::{Decay, LayerRate, OptimizerConfig, Schedule, Warmup};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// The file, with the augmentation `A` and the loss `L` of its task.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Raw<A, L> {
+pub(crate) struct Raw<A, L> {
     #[serde(with = "task_key")]
     task: Task,
     #[serde(default = "one")]
@@ -154,10 +151,9 @@ fn complete(text: &str, overrides: &Overrides) -> Result<String> {
     put(Some("train"), "epochs", overrides.epochs.map(|n| whole(n).into()))?;
     put(Some("train"), "batch", overrides.batch.map(|n| whole(n).into()))?;
     if !table.contains_key("task") {
-        bail!(
-            "it does not say what is trained: add task = \"pose\", \"bottom_up\", \"segmentation\", \"classification\" or \
-             \"face\", or give --head"
-        );
+        let mut names = TRAINED.map(|task| format!("\"{}\"", task_name(task))).to_vec();
+        let last = names.pop().unwrap_or_default();
+        bail!("it does not say what is trained: add task = {} or {last}, or give --head", names.join(", "));
     }
     Ok(toml::to_string(&table)?)
 }
@@ -171,55 +167,31 @@ pub(super) fn config(text: &str, overrides: &Overrides) -> Result<TrainConfig> {
     }
     let text = &complete(text, overrides)?;
     let OnlyTask { task } = read(text)?;
-    match task {
-        Task::Face | Task::Pose => {
-            let raw: Raw<LandmarkAugment, MapLoss> = read(text)?;
-            let usual = HeatmapMse { foreground: 10.0, ..HeatmapMse::new(HeatmapLoss::Weighted) };
-            let loss = |l: Option<MapLoss>| LossSection::Maps(l.unwrap_or(MapLoss::Mse(usual.clone())));
-            raw.finish(|a| AugmentSection::Points(a.unwrap_or_default()), loss)
-        }
-        Task::BottomUpPose => {
-            let mut raw: Raw<BottomUpAugment, BottomUp> = read(text)?;
-            // The published deviation.
-            raw.target.get_or_insert(TargetSection { sigma: 2.0, ..TargetSection::default() });
-            let augment = |a: Option<BottomUpAugment>| AugmentSection::BottomUp(a.unwrap_or_default());
-            raw.finish(augment, |l| LossSection::People(l.unwrap_or_default()))
-        }
-        Task::Segmentation => {
-            let raw: Raw<SegmentAugment, PixelCrossEntropy> = read(text)?;
-            let augment = |a: Option<SegmentAugment>| AugmentSection::Segmentation(a.unwrap_or_default());
-            raw.finish(augment, |l| LossSection::Pixels(l.unwrap_or_default()))
-        }
-        Task::Classification => {
-            let raw: Raw<ClassAugment, CrossEntropy> = read(text)?;
-            let augment = |a: Option<ClassAugment>| AugmentSection::Classification(a.unwrap_or_default());
-            raw.finish(augment, |l| LossSection::Class(l.unwrap_or_default()))
-        }
-        Task::Detection | Task::Features => Err(untrained(task)),
-    }
+    (tasks::training(task)?.read)(text)
 }
 
 impl<A, L> Raw<A, L> {
-    fn finish(
+    /// Reads the text of a file of a task.
+    pub(crate) fn read(text: &str) -> Result<Self>
+    where
+        A: DeserializeOwned,
+        L: DeserializeOwned,
+    {
+        read(text)
+    }
+
+    /// The target where the file has none.
+    pub(crate) fn usual_target(&mut self, target: TargetSection) {
+        self.target.get_or_insert(target);
+    }
+
+    /// The configuration, with the defaults of the task.
+    pub(crate) fn finish(
         self,
         augment: impl Fn(Option<A>) -> AugmentSection,
         loss: impl Fn(Option<L>) -> LossSection,
     ) -> Result<TrainConfig> {
-        let size = match self.task {
-            Task::Face => [256, 256],
-            Task::Pose => [256, 192],
-            Task::BottomUpPose => [512, 512],
-            Task::Segmentation => [384, 384],
-            Task::Classification => [224, 224],
-            Task::Detection | Task::Features => return Err(untrained(self.task)),
-        };
-        let (epochs, batch) = match self.task {
-            Task::Face | Task::Pose => (60, 16),
-            Task::BottomUpPose => (100, 8),
-            Task::Segmentation => (100, 8),
-            Task::Classification => (60, 32),
-            Task::Detection | Task::Features => return Err(untrained(self.task)),
-        };
+        let Defaults { size, epochs, batch } = tasks::training(self.task)?.defaults;
         let epochs = self.train.epochs.unwrap_or(epochs);
         let batch = self.train.batch.unwrap_or(batch);
         let RawTrain { optimizer, schedule, ema, clip, checkpoint_steps, eval_epochs, patience, .. } =

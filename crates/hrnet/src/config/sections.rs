@@ -1,8 +1,10 @@
 //! The sections of the configuration.
 
-use super::losses::{FreezeSection, LossSection};
+use super::FreezeSection;
 use crate::error::{Result, bail};
-use hrnet_data::augment::{BottomUpAugment, ClassAugment, LandmarkAugment, SegmentAugment};
+use crate::tasks::pose::config::PointMetric;
+use crate::tasks::segmentation::config::{ClassNames, ClassWeights, SegmentHead};
+use crate::tasks::{self, LossSection};
 use hrnet_data::codec::heatmap::SubPixel;
 use hrnet_ir::Task;
 use hrnet_train::mix::Mix;
@@ -10,22 +12,15 @@ use hrnet_train::{Init, LayerRate, OptimizerConfig, Schedule};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// The tasks that are trained, as configurations spell them.
-const TRAINED: [&str; 5] = ["pose", "segmentation", "classification", "face", "bottom_up"];
-
 /// The name of a task in configurations.
-pub(super) fn task_name(task: Task) -> String {
+pub(crate) fn task_name(task: Task) -> String {
     task.name().replace('-', "_")
-}
-
-/// An error for the tasks that have no training.
-pub(crate) fn untrained(task: Task) -> crate::error::Error {
-    crate::error::err!("there is no training for {}; task is one of {}", task.title(), TRAINED.join(", "))
 }
 
 /// `task = "..."` of a configuration.
 pub(super) mod task_key {
-    use super::{TRAINED, Task, task_name};
+    use super::{Task, task_name};
+    use crate::tasks::TRAINED;
     use serde::de::Error as _;
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -35,8 +30,10 @@ pub(super) mod task_key {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Task, D::Error> {
         let name = String::deserialize(from)?;
-        let known = TRAINED.contains(&name.as_str());
-        known.then(|| Task::parse(&name)).flatten().ok_or_else(|| D::Error::unknown_variant(&name, &TRAINED))
+        TRAINED.into_iter().find(|&task| task_name(task) == name).ok_or_else(|| {
+            let known: Vec<String> = TRAINED.map(|task| format!("`{}`", task_name(task))).to_vec();
+            D::Error::custom(format_args!("unknown variant `{name}`, expected one of {}", known.join(", ")))
+        })
     }
 }
 
@@ -97,17 +94,6 @@ impl Default for ModelSection {
     }
 }
 
-/// Heads of segmentation networks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SegmentHead {
-    /// Two convolutions on the joined branches.
-    #[default]
-    Plain,
-    /// Object-contextual representations, with an auxiliary output.
-    Ocr,
-}
-
 /// What the network sees.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InputSection {
@@ -119,42 +105,6 @@ pub struct InputSection {
     pub mean: [f32; 3],
     /// Deviation of RGB in 0..1.
     pub std: [f32; 3],
-}
-
-/// Names of the classes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum ClassNames {
-    /// A text file with one name per line.
-    File(PathBuf),
-    /// The names.
-    Names(Vec<String>),
-}
-
-/// Weights of the classes in the loss, from their share `f` of the labelled pixels, scaled to a mean of 1.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClassWeights {
-    /// All 1.
-    #[default]
-    None,
-    /// `1 / ln(1.1 + f)`: rare classes count up to about seven times as much.
-    Log,
-    /// `1 / sqrt(f)`.
-    Root,
-    /// One by one.
-    #[serde(untagged)]
-    Values(Vec<f64>),
-}
-
-/// The figure that decides which model is the best one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PointMetric {
-    /// Share of points within 0.2 of the torso, of the longer side of the box where points have no such names.
-    Pck,
-    /// COCO's average precision on the labelled boxes.
-    Ap,
 }
 
 /// Where the data are. Which keys a task takes is said beside them.
@@ -228,43 +178,26 @@ fn budget() -> usize {
 impl DataSection {
     /// Only the keys of the task may be there.
     pub(super) fn check(&self, task: Task) -> Result<()> {
-        let people: &[Task] = &[Task::Pose, Task::BottomUpPose];
         let keys = [
-            ("normaliser", self.normaliser.is_some(), &[Task::Face][..]),
-            ("torso", self.torso.is_some(), &[Task::Pose]),
-            ("metric", self.metric.is_some(), &[Task::Pose]),
-            ("leave_out", self.leave_out.is_some(), people),
-            ("classes", self.classes.is_some(), &[Task::Segmentation]),
-            ("numbering", self.numbering.is_some(), &[Task::Segmentation]),
-            ("ignore", !self.ignore.is_empty(), &[Task::Segmentation]),
-            ("class_weights", self.class_weights != ClassWeights::None, &[Task::Segmentation]),
+            ("data.normaliser", self.normaliser.is_some()),
+            ("data.torso", self.torso.is_some()),
+            ("data.metric", self.metric.is_some()),
+            ("data.leave_out", self.leave_out.is_some()),
+            ("data.classes", self.classes.is_some()),
+            ("data.numbering", self.numbering.is_some()),
+            ("data.ignore", !self.ignore.is_empty()),
+            ("data.class_weights", self.class_weights != ClassWeights::None),
         ];
-        match keys.into_iter().find(|&(_, used, owners)| used && !owners.contains(&task)) {
-            Some((key, _, owners)) => {
-                let owners: Vec<&str> = owners.iter().map(|o| o.name()).collect();
-                bail!(
-                    "data.{key} belongs to the task {}; task = \"{}\" has no use for it",
-                    owners.join(" and "),
-                    task_name(task)
-                )
-            }
+        let training = tasks::training(task)?;
+        match keys.into_iter().find(|&(key, used)| used && !training.takes(key)) {
+            Some((key, _)) => bail!(
+                "{key} belongs to the task {}; task = \"{}\" has no use for it",
+                tasks::takers(key),
+                task_name(task)
+            ),
             None => Ok(()),
         }
     }
-}
-
-/// Random changes, by task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum AugmentSection {
-    /// Faces and persons.
-    Points(LandmarkAugment),
-    /// Segmentation.
-    Segmentation(SegmentAugment),
-    /// Classification.
-    Classification(ClassAugment),
-    /// Whole pictures with all their persons.
-    BottomUp(BottomUpAugment),
 }
 
 /// Targets.
@@ -301,22 +234,23 @@ impl Default for TargetSection {
 
 impl TargetSection {
     pub(super) fn check(&self, task: Task) -> Result<()> {
+        let training = tasks::training(task)?;
         let mut points = Self { stride: None, ..self.clone() };
-        if task == Task::BottomUpPose {
+        if training.takes("target.sigma") {
             points.sigma = Self::default().sigma;
         }
-        if !task.is_top_down() && points != Self::default() {
+        if !training.takes("target.decoder") && points != Self::default() {
             bail!(
                 "target.sigma, decoder, udp and joint_weights are for points in boxes (sigma for bottom_up too); \
                  task = \"{}\" has none",
                 task_name(task)
             );
         }
-        if task != Task::Segmentation && self.stride.is_some() {
-            bail!("target.stride belongs to the task segmentation");
+        if !training.takes("target.stride") && self.stride.is_some() {
+            bail!("target.stride belongs to the task {}", tasks::takers("target.stride"));
         }
-        if task != Task::Pose && (self.udp || !self.joint_weights.is_empty()) {
-            bail!("target.udp and target.joint_weights belong to the task pose");
+        if !training.takes("target.udp") && (self.udp || !self.joint_weights.is_empty()) {
+            bail!("target.udp and target.joint_weights belong to the task {}", tasks::takers("target.udp"));
         }
         if let Some(w) = self.joint_weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
             bail!("target.joint_weights holds {w}; weights are 0 or more");

@@ -4,7 +4,7 @@ use super::Image;
 use crate::error::{Context, Result};
 use crate::io;
 use crate::output::json;
-use crate::result::{FrameTime, ImageResult, Instance, Mask, Predicted, Ranked, Schema, palette};
+use crate::result::{FrameTime, ImageResult, Instance, Mask, Predicted, Schema, palette};
 use crate::timing::TimeSplit;
 use hrnet_image::mask_png::encode_indexed;
 use hrnet_ir::Task;
@@ -105,10 +105,7 @@ impl Prediction {
     /// Persons, faces, animals: one per box, in the order of the boxes, or those that the model found itself. Empty for models of other
     /// tasks.
     pub fn people(&self) -> &[Instance] {
-        match &self.result.predicted {
-            Predicted::Instances(people) => people,
-            _ => &[],
-        }
+        self.result.predicted.instances()
     }
 
     /// All points with their names, person after person; `people` has them apart.
@@ -128,10 +125,7 @@ impl Prediction {
 
     /// A class per pixel, of the image's size, from models for segmentation.
     pub fn mask(&self) -> Option<&Mask> {
-        match &self.result.predicted {
-            Predicted::Mask(mask) => Some(mask),
-            _ => None,
-        }
+        self.result.predicted.mask()
     }
 
     /// Classification: the best classes, best first, with their probabilities. Segmentation: every class that occurs, most pixels
@@ -142,24 +136,7 @@ impl Prediction {
             class,
             share,
         };
-        match &self.result.predicted {
-            Predicted::Classes(ranked) => {
-                let one = |r: &Ranked| named(r.class, f64::from(r.probability));
-                ranked.iter().map(one).collect()
-            }
-            Predicted::Mask(mask) => {
-                let counts = mask.histogram(self.schema.names.len());
-                let mut classes: Vec<NamedClass> = counts
-                    .iter()
-                    .enumerate()
-                    .filter(|&(_, &n)| n > 0)
-                    .map(|(class, &n)| named(class, n as f64 / mask.classes.len() as f64))
-                    .collect();
-                classes.sort_by(|a, b| b.share.total_cmp(&a.share));
-                classes
-            }
-            Predicted::Instances(_) => Vec::new(),
-        }
+        self.result.predicted.shares(self.schema.names.len()).into_iter().map(|(c, s)| named(c, s)).collect()
     }
 
     /// The image with what was found drawn into it: points with their lines, the mask with a legend, the best classes. `image` is the one

@@ -30,6 +30,15 @@ impl Mask {
         counts
     }
 
+    pub(super) fn shares(&self, classes: usize) -> Vec<(usize, f64)> {
+        let counts = self.histogram(classes);
+        let present = counts.iter().enumerate().filter(|&(_, &n)| n > 0);
+        let mut shares: Vec<(usize, f64)> =
+            present.map(|(class, &n)| (class, n as f64 / self.classes.len() as f64)).collect();
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+        shares
+    }
+
     pub(super) fn check(&self, input: &str) -> Result<()> {
         if self.width.checked_mul(self.height) != Some(self.classes.len()) {
             let (width, height, pixels) = (self.width, self.height, self.classes.len());

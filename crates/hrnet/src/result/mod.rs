@@ -119,6 +119,26 @@ impl Kind {
 }
 
 impl Predicted {
+    /// The instances; empty for other kinds.
+    pub fn instances(&self) -> &[Instance] {
+        if let Self::Instances(found) = self { found } else { &[] }
+    }
+
+    /// The mask, if that is what it is.
+    pub fn mask(&self) -> Option<&Mask> {
+        if let Self::Mask(found) = self { Some(found) } else { None }
+    }
+
+    /// Number and share of each class, the largest first: probabilities of the image's classes, or parts of its pixels. Empty where
+    /// there are no classes.
+    pub fn shares(&self, classes: usize) -> Vec<(usize, f64)> {
+        match self {
+            Self::Instances(_) => Vec::new(),
+            Self::Mask(found) => found.shares(classes),
+            Self::Classes(found) => found.iter().map(|r| (r.class, f64::from(r.probability))).collect(),
+        }
+    }
+
     /// An error where it does not fit the schema: it must not become a file with shifted columns.
     pub(crate) fn check(&self, schema: &Schema, input: &str) -> Result<()> {
         match self {

@@ -16,15 +16,21 @@ pub use features::Features;
 pub use points::{BoxPredictions, Convention, Place, PointOptions, Stages, TopDown};
 pub use segmentation::{MEMORY, Resize, Scores, SegmentOptions, Segmenter, WORKING, Windows};
 
-use crate::error::{Result, bail};
+use crate::config::sections::task_name;
+use crate::error::{Result, bail, err};
 use crate::model::LoadedModel;
 use crate::result::{Kind, Predicted, Schema};
 use crate::timing::TimeSplit;
+use hrnet_data::augment::{BottomUpAugment, ClassAugment, LandmarkAugment, SegmentAugment};
 use hrnet_formats::Recipe;
 use hrnet_image::Image;
 use hrnet_ir::Task;
 use hrnet_kernels::Pool;
+use hrnet_train::loss;
+use points::losses::MapLoss;
 use row::Row;
+pub(crate) use row::{Defaults, Training};
+use serde::Serialize;
 use std::sync::Arc;
 
 /// What the library knows of a task. This is where a task is entered: the compiler asks for its row.
@@ -43,6 +49,57 @@ pub(crate) fn row(task: Task) -> &'static Row {
 /// What the results of a task are; nothing where its networks have no results of their own.
 pub fn kind(task: Task) -> Option<Kind> {
     row(task).predict.map(|(kind, _)| kind)
+}
+
+/// The tasks that are trained, in the order in which people are told of them.
+pub(crate) const TRAINED: [Task; 5] =
+    [Task::Pose, Task::BottomUpPose, Task::Segmentation, Task::Classification, Task::Face];
+
+/// Random changes of the samples, by task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum AugmentSection {
+    /// Faces and persons.
+    Points(LandmarkAugment),
+    /// Segmentation.
+    Segmentation(SegmentAugment),
+    /// Classification.
+    Classification(ClassAugment),
+    /// Whole pictures with all their persons.
+    BottomUp(BottomUpAugment),
+}
+
+/// The loss, by task.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum LossSection {
+    /// Heat maps.
+    Maps(MapLoss),
+    /// A class per pixel.
+    Pixels(loss::PixelCrossEntropy),
+    /// A class per picture.
+    Class(loss::CrossEntropy),
+    /// Heat maps and tags of a bottom-up network.
+    People(loss::BottomUp),
+}
+
+/// How a task is trained; an error for those that are not.
+pub(crate) fn training(task: Task) -> Result<&'static Training> {
+    row(task).training.as_ref().ok_or_else(|| {
+        let names = TRAINED.map(task_name).join(", ");
+        err!("there is no training for {}; task is one of {names}", task.title())
+    })
+}
+
+/// The tasks that have a key of the configuration, as text: `pose and bottom_up`.
+pub(crate) fn takers(key: &str) -> String {
+    let takes = |task: &Task| row(*task).training.as_ref().is_some_and(|t| t.takes(key));
+    Task::ALL.into_iter().filter(takes).map(task_name).collect::<Vec<_>>().join(" and ")
+}
+
+/// Whether a key of the configuration belongs to some tasks only.
+pub(crate) fn is_of_some(key: &str) -> bool {
+    TRAINED.iter().any(|&task| row(task).training.as_ref().is_some_and(|t| t.takes(key)))
 }
 
 /// How images are looked at, over all tasks; each reads what concerns it.
@@ -161,6 +218,18 @@ impl Predictor {
             Self::BottomUp(model) => model.predict_requests(requests),
             Self::Segmenter(model) => model.predict_requests(requests),
             Self::Classifier(model) => model.predict_requests(requests),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_with_training_are_told_of() {
+        for task in Task::ALL {
+            assert_eq!(row(task).training.is_some(), TRAINED.contains(&task), "{task}");
         }
     }
 }

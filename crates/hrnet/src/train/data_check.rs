@@ -4,11 +4,11 @@
 //! is bounded; of the others it is known that they are there. A resumed run checks again where the data have changed since.
 
 use super::plots::read_log;
-use crate::config::{TrainConfig, untrained};
+use crate::config::TrainConfig;
 use crate::error::Result;
+use crate::tasks;
 use hrnet_data::check::{self, CheckOptions, Finding, Report, Severity};
-use hrnet_data::dataset::open::{Content, LabelSet, OpenOptions, Purpose, open};
-use hrnet_ir::Task;
+use hrnet_data::dataset::open::{LabelSet, OpenOptions, Purpose, open};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
@@ -44,8 +44,8 @@ pub(super) fn before(config: &TrainConfig, resumed: Option<&Path>) -> Result<Opt
         }
     }
     let mut options = CheckOptions { most_images: Some(MOST_IMAGES), ..CheckOptions::default() };
-    if config.task == Task::Segmentation {
-        options.label_map = Some(crate::tasks::segmentation::train::classes(config)?.0);
+    if let Some(label_map) = tasks::training(config.task)?.label_map {
+        options.label_map = Some(label_map(config)?);
     }
     let report = check::run(&sets, &options);
     let ruins = tell(&report, &names, started);
@@ -65,15 +65,9 @@ impl Checked {
 /// The sets of a configuration, read as `hrnet data check` reads them. A validation set that is the training set is no leak by
 /// accident: it is said, and looked at once.
 fn sets(config: &TrainConfig) -> Result<(Vec<LabelSet>, Vec<&'static str>)> {
-    let data = &config.data;
+    let (data, want) = (&config.data, tasks::training(config.task)?.labels);
     // Of a set with parts the part that is used, as leniently as `hrnet data check` reads.
     let read = |path: &Path, part: Purpose, images: Option<&Path>| -> Result<LabelSet> {
-        let want: &'static [Content] = match config.task {
-            Task::Face | Task::Pose | Task::BottomUpPose => &[Content::Points],
-            Task::Segmentation => &[Content::Masks],
-            Task::Classification => &[Content::Classes],
-            task @ (Task::Detection | Task::Features) => return Err(untrained(task)),
-        };
         let lenient = OpenOptions::new(Purpose::Look);
         let how = OpenOptions { part, want, images: images.map(Path::to_path_buf), ..lenient };
         Ok(open(path, &how)?)

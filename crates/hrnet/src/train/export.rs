@@ -3,9 +3,10 @@
 use super::job::Facts;
 use crate::config::TrainConfig;
 use crate::error::Result;
+use crate::tasks;
 use hrnet_formats::{LoadOptions, Metric, Origins, Precision, Recipe, load, to_safetensors};
 use hrnet_ir::sets::{ClassSet, PointSet};
-use hrnet_ir::{Decoder, Model, Task, Weights};
+use hrnet_ir::{Decoder, Model, Weights};
 
 /// How the maps of a run are read.
 pub(crate) fn decoder(config: &TrainConfig) -> Decoder {
@@ -19,6 +20,7 @@ pub(crate) fn decoder(config: &TrainConfig) -> Decoder {
 
 /// The recipe of a run.
 pub(crate) fn recipe(config: &TrainConfig, model: &Model, facts: &Facts, metric: Option<Metric>) -> Recipe {
+    let training = tasks::training(config.task).ok();
     let mut recipe = Recipe::for_model(model, crate::model::created_by());
     let [h, w] = config.input.size;
     recipe.input_size = (h, w);
@@ -29,7 +31,7 @@ pub(crate) fn recipe(config: &TrainConfig, model: &Model, facts: &Facts, metric:
         recipe.sigma = Some(config.target.sigma);
         recipe.decoder = decoder(config);
     }
-    if config.task != Task::Face {
+    if training.is_some_and(|t| t.named_by_data) {
         recipe.names = facts.names.clone();
         recipe.flip_pairs = facts.flip_pairs.clone();
         recipe.skeleton = facts.skeleton.clone();
@@ -43,7 +45,7 @@ pub(crate) fn recipe(config: &TrainConfig, model: &Model, facts: &Facts, metric:
     } else {
         recipe.classes = ClassSet::by_classes(&recipe.names).map(|s| s.name.to_string());
     }
-    if config.task == Task::BottomUpPose {
+    if training.is_some_and(|t| t.takes("target.sigma")) {
         recipe.sigma = Some(config.target.sigma);
     }
     let text = |s: &str| (!s.is_empty()).then(|| s.to_string());

@@ -1,15 +1,14 @@
 //! What differs from task to task: the data, the network they ask for, the loss, the judge, the facts of the recipe.
 
 use super::source::Source;
-use crate::config::{TrainConfig, untrained};
+use crate::config::TrainConfig;
 use crate::error::Result;
 use crate::stop::Stop;
-use crate::tasks::{bottom_up, classification, face, pose, segmentation};
+use crate::tasks;
 use hrnet_data::dataset::model::Category;
 use hrnet_data::draw::{Tile, tile_sheet};
 use hrnet_data::loader::ImageOptions;
 use hrnet_image::Image;
-use hrnet_ir::Task;
 use hrnet_ir::{Model, Weights};
 use hrnet_kernels::Pool;
 use hrnet_train::Objective;
@@ -69,14 +68,7 @@ pub(crate) trait Judge {
 impl Job {
     /// Opens the data of a configuration.
     pub(crate) fn open(config: &TrainConfig, pool: Arc<Pool>) -> Result<Self> {
-        match config.task {
-            Task::Face => face::train::open(config, pool),
-            Task::Pose => pose::train::open(config, pool),
-            Task::BottomUpPose => bottom_up::train::open(config, pool),
-            Task::Segmentation => segmentation::train::open(config, pool),
-            Task::Classification => classification::train::open(config, pool),
-            task @ (Task::Detection | Task::Features) => Err(untrained(task)),
-        }
+        (tasks::training(config.task)?.open)(config, pool)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The points of all persons of an image, without boxes: HigherHRNet.
 
+pub(crate) mod config;
 mod predict;
 pub(crate) mod train;
 
@@ -13,7 +14,13 @@ use crate::result::Kind;
 use hrnet_kernels::Pool;
 use std::sync::Arc;
 
-pub(super) const TASK: Row = Row { bundled: None, predict: Some((Kind::Instances, load)), threshold: 0.2 };
+pub(super) const TASK: Row = Row {
+    bundled: None,
+    predict: Some((Kind::Instances, load)),
+    evaluate: Some(super::pose::evaluate::evaluate),
+    threshold: 0.2,
+    training: Some(config::TRAINING),
+};
 
 fn load(loaded: LoadedModel, pool: Arc<Pool>, options: super::Options) -> Result<Predictor> {
     let model = BottomUp::new(loaded.weights, loaded.recipe, pool, options.bottom_up)?;

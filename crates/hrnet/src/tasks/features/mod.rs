@@ -6,4 +6,5 @@ pub use predict::Features;
 
 use super::row::Row;
 
-pub(super) const TASK: Row = Row { bundled: None, predict: None, threshold: 0.2 };
+pub(super) const TASK: Row =
+    Row { bundled: None, predict: None, evaluate: None, threshold: 0.2, training: None };

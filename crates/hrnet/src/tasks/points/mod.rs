@@ -1,5 +1,7 @@
 //! Points of something in a box: what faces and poses have in common.
 
+pub(crate) mod config;
+pub(crate) mod losses;
 mod predict;
 pub mod show;
 

@@ -1,9 +1,18 @@
-//! Options of segmentation as they are typed, for the verbs that look at images.
+//! Segmentation: its options, and `eval` on labelled images.
 
-use super::parse_size;
+use super::{Row, whole};
+use crate::cli::{Eval, parse_size};
+use crate::cmd::eval::{Evaluated, bar};
 use clap::Args;
-use hrnet::tasks::{MEMORY, Resize, SegmentOptions, WORKING, Windows};
+use hrnet::error;
+use hrnet::model::LoadedModel;
+use hrnet::tasks::segmentation::measure::{SegmentationMeasure, measure_segmentation, read_masks};
+use hrnet::tasks::{MEMORY, Predictor, Resize, SegmentOptions, Segmenter, WORKING, Windows};
 use hrnet_data::codec::Protocol;
+use hrnet_kernels::Pool;
+use std::sync::Arc;
+
+pub(super) const TASK: Row = Row { about: "A class for every pixel", evaluate: Some(evaluate), doubt: None };
 
 /// Options of segmentation.
 #[derive(Debug, Clone, Default, Args)]
@@ -51,6 +60,30 @@ impl Segmentation {
             working: given.unwrap_or(WORKING),
         }
     }
+}
+
+/// Options of `eval`.
+#[derive(Debug, Args)]
+pub struct Labels {
+    /// Segmentation: numbers of the labels, such as cityscapes, ade20k [default: the model's classes from 0; CamVid's and LIP's
+    /// own for a model with their classes]
+    #[arg(long, value_name = "SET")]
+    pub label_map: Option<String>,
+    /// Segmentation: a label number that does not count
+    #[arg(long, value_name = "N")]
+    pub ignore: Option<u16>,
+}
+
+fn evaluate(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: bool) -> error::Result<Evaluated> {
+    let set = read_masks(&args.data, args.images.as_deref())?;
+    let mut model = Segmenter::new(loaded.weights, loaded.recipe, pool, args.task_options().segment)?;
+    let (names, labels) = (&model.schema().names, &args.labels.segmentation);
+    let worst = usize::from(args.worst_count);
+    let how = SegmentationMeasure::new(labels.label_map.as_deref(), names, labels.ignore, worst)?;
+    let bar = bar(set.samples.len())?;
+    let measured = measure_segmentation(&mut model, &set, &how, |_| bar.inc(1))?;
+    bar.finish_and_clear();
+    whole::evaluated(args, measured, &mut Predictor::Segmenter(Box::new(model)), pictures)
 }
 
 fn parse_scale(text: &str) -> Result<f64, String> {

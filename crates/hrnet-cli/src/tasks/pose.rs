@@ -1,7 +1,9 @@
-//! Poses: of boxes, of whole images, of a results file.
+//! Poses: their options, and `eval` of boxes, of whole images, of a results file.
 
-use super::{Evaluated, bar, flip, protocol};
+use super::Row;
 use crate::cli::Eval;
+use crate::cmd::eval::{Evaluated, bar, flip, protocol};
+use clap::Args;
 use hrnet::error::{Context, Result, bail};
 use hrnet::measure::{Measured, read_labelled};
 use hrnet::model::LoadedModel;
@@ -9,7 +11,7 @@ use hrnet::result::Instance;
 use hrnet::result::{draw_schema, style};
 use hrnet::tasks::pose::measure::read::{detections, labels, open};
 use hrnet::tasks::pose::measure::{
-    BoxSource, MeasureOptions, PlannedBox, PosePlan, Suppress, measure, measure_file, official_score,
+    BoxSource, MeasureOptions, Metric, PlannedBox, PosePlan, Suppress, measure, measure_file, official_score,
 };
 use hrnet::tasks::{Prediction, Predictor, Request};
 use hrnet::timing::TimeSplit;
@@ -20,21 +22,52 @@ use hrnet_data::geometry::Crop;
 use hrnet_image::warp::warp_bilinear_u8;
 use hrnet_image::{Image, Limits};
 use hrnet_kernels::Pool;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
+
+pub(super) const TASK: Row =
+    Row { about: "Points of people or animals in boxes", evaluate: Some(evaluate), doubt: None };
+
+/// Options of `eval`.
+#[derive(Debug, Args)]
+pub struct Labels {
+    /// Poses: ap, crowd-ap, pckh or pck [default: by the set]
+    #[arg(long)]
+    pub metric: Option<Metric>,
+    /// Poses: boxes from a COCO detection file [default: labelled boxes]
+    #[arg(long, value_name = "FILE")]
+    pub detections: Option<PathBuf>,
+    /// Poses: detections below this score are left out
+    #[arg(long, value_name = "SCORE", default_value_t = 0.0, requires = "detections")]
+    pub box_threshold: f64,
+    /// Poses: look at whole images instead of boxes
+    #[arg(long, conflicts_with = "detections")]
+    pub whole_image: bool,
+    /// Poses from detections: drop persons more alike than this [default: 0.9]
+    #[arg(long, value_name = "OKS")]
+    pub nms: Option<f64>,
+    /// Poses from detections: lower the scores of alike persons instead
+    #[arg(long)]
+    pub soft_nms: bool,
+}
 
 /// The published threshold of both suppressions.
 const NMS: f64 = 0.9;
 /// Side of the picture of a person.
 const CELL: usize = 360;
 
-pub(super) fn of_results(args: &Eval, results: &Path) -> Result<Evaluated> {
+pub(crate) fn of_results(args: &Eval, results: &Path) -> Result<Evaluated> {
     let set = labels(&args.data)?;
     Ok(Evaluated { measured: measure_file(&set, results, &options(args, None))?, worst: Vec::new() })
 }
 
-pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: bool) -> Result<Evaluated> {
+pub(super) fn evaluate(
+    args: &Eval,
+    loaded: LoadedModel,
+    pool: Arc<Pool>,
+    pictures: bool,
+) -> Result<Evaluated> {
     let set = open(&args.data, args.images.as_deref(), &ReadOptions::default())?;
     let input = loaded.recipe.input_size;
     let mut predictor = Predictor::new(loaded, pool, args.task_options())?;
@@ -42,17 +75,20 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
     if wanted != labelled {
         bail!("{}: {labelled} points, the model has {wanted}", args.data.display());
     }
-    let found = match &args.detections {
+    let found = match &args.labels.pose.detections {
         Some(file) => detections(file)?.entries,
         None => Vec::new(),
     };
-    let source = match (&args.detections, args.whole_image || !predictor.takes_boxes()) {
-        (Some(_), _) => {
-            BoxSource::Detections { entries: &found, least: args.box_threshold, category: Some(1) }
-        }
-        (None, true) => BoxSource::WholeImage,
-        (None, false) => BoxSource::Annotated,
-    };
+    let source =
+        match (&args.labels.pose.detections, args.labels.pose.whole_image || !predictor.takes_boxes()) {
+            (Some(_), _) => BoxSource::Detections {
+                entries: &found,
+                least: args.labels.pose.box_threshold,
+                category: Some(1),
+            },
+            (None, true) => BoxSource::WholeImage,
+            (None, false) => BoxSource::Annotated,
+        };
     let plan = PosePlan::new(&set, source, args.protocol.into());
     if plan.is_empty() {
         bail!("{}: there are no boxes to look in", args.data.display());
@@ -74,15 +110,15 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
 
 fn options(args: &Eval, input: Option<(usize, usize)>) -> MeasureOptions {
     let default = MeasureOptions::default();
-    let suppress = match (args.nms, args.soft_nms) {
+    let suppress = match (args.labels.pose.nms, args.labels.pose.soft_nms) {
         (threshold, true) => Suppress::Soft(threshold.unwrap_or(NMS)),
         (Some(threshold), false) => Suppress::Oks(threshold),
         // Boxes of a detector overlap; labels do not.
-        (None, false) if args.detections.is_some() => Suppress::Oks(NMS),
+        (None, false) if args.labels.pose.detections.is_some() => Suppress::Oks(NMS),
         (None, false) => Suppress::None,
     };
     MeasureOptions {
-        metric: args.metric,
+        metric: args.labels.pose.metric,
         protocol: args.protocol.into(),
         suppress,
         input: input.map_or(default.input, |(h, w)| [w, h]),

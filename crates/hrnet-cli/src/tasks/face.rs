@@ -1,11 +1,13 @@
-//! Faces: boxes from the labels.
+//! Faces: their options, and `eval` on labelled faces, whose boxes come from the labels.
 
-use super::{Evaluated, bar, flip, protocol};
-use crate::cli::Eval;
+use super::Row;
+use crate::cli::{Eval, Predict};
+use crate::cmd::eval::{Evaluated, bar, flip, protocol};
+use clap::Args;
 use hrnet::error::{Context, Result, bail};
 use hrnet::measure::{Measured, Unit};
 use hrnet::model::LoadedModel;
-use hrnet::result::draw_schema;
+use hrnet::result::{Predicted, draw_schema};
 use hrnet::tasks::face::measure::{FaceOptions, FaceSet};
 use hrnet::tasks::{Place, TopDown};
 use hrnet::timing::TimeSplit;
@@ -15,17 +17,49 @@ use hrnet_data::geometry::Crop;
 use hrnet_image::Image;
 use hrnet_image::warp::warp_bilinear_u8;
 use hrnet_kernels::Pool;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
+
+pub(super) const TASK: Row =
+    Row { about: "Points of faces in boxes", evaluate: Some(evaluate), doubt: Some(doubt) };
+
+/// Options of `eval`.
+#[derive(Debug, Args)]
+pub struct Labels {
+    /// Split of 300W (train, common, challenge, full, test) or 300VW
+    #[arg(long)]
+    pub split: Option<String>,
+}
+
+/// What a face model is compared with in `eval`.
+#[derive(Debug, Args)]
+pub struct Baseline {
+    /// Faces: training set whose mean shape is measured as a baseline
+    #[arg(long, value_name = "SET")]
+    pub mean_shape: Option<PathBuf>,
+}
+
+/// Below this mean score the box was probably not a face (faces in their boxes reach 0.8 to 1).
+const UNSURE: f64 = 0.65;
+
+/// A whole picture taken for a face that probably is none.
+fn doubt(args: &Predict, predicted: &Predicted) -> Option<&'static str> {
+    let Predicted::Instances(instances) = predicted else { return None };
+    let unsure = args.refine == 0 && instances.iter().any(|i| i.score < UNSURE);
+    unsure.then_some(
+        "the whole image was taken as the face and the points are unsure; give the face's place with --box x,y,w,h",
+    )
+}
 
 /// Side of the picture of a face.
 const CELL: usize = 300;
 
-pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: bool) -> Result<Evaluated> {
+fn evaluate(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: bool) -> Result<Evaluated> {
     let mut model = TopDown::new(loaded.weights, loaded.recipe, pool)?;
     let options = FaceOptions {
         images: args.images.as_deref(),
-        split: args.split.as_deref(),
+        split: args.labels.face.split.as_deref(),
         protocol: args.protocol.into(),
         ..FaceOptions::default()
     };
@@ -41,7 +75,7 @@ pub(super) fn run(args: &Eval, loaded: LoadedModel, pool: Arc<Pool>, pictures: b
     measured.set("flip", flip(args.flip));
     measured.set("decoder", model.decoder(&args.point_options()).to_string());
     measured.set("protocol", protocol(args));
-    if let Some(train) = &args.mean_shape {
+    if let Some(train) = &args.baseline.mean_shape {
         let train = FaceSet::open(train, &options)?;
         baseline(&mut measured, set.mean_shape_error(&train)?);
     }
