@@ -45,7 +45,7 @@ fn recognise(at: &Glance<'_>) -> Fit {
     match has(IMAGE) && SIDES.iter().all(|s| has(s)) {
         true => Fit::Surely,
         // The reader says which column is missing.
-        false if at.wants_only(Content::Detections) => Fit::Loosely,
+        false if at.options.want.contains(&Content::Detections) => Fit::Loosely,
         false => Fit::No,
     }
 }

@@ -95,7 +95,9 @@ impl OpenOptions {
             Purpose::Look => (MissingImages::DoNotCheck, Broken::Skip),
             Purpose::Measure | Purpose::Train => (MissingImages::Refuse, Broken::Refuse),
         };
-        let read = ReadOptions { missing, broken, allow_outside_root: true, ..ReadOptions::default() };
+        // Where numbers decide, names stay below the folders that are looked in.
+        let allow_outside_root = purpose == Purpose::Look;
+        let read = ReadOptions { missing, broken, allow_outside_root, ..ReadOptions::default() };
         Self {
             purpose,
             part: purpose,

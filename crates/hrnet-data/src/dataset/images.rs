@@ -95,6 +95,17 @@ fn walk(folder: &Path, depth: usize, out: &mut Vec<PathBuf>) -> Result<(), DataE
     Ok(())
 }
 
+/// Whether a name leads out of the folder that it is looked for in. Where a [`Finder`] looks, absolute names do not: what is not
+/// there as it stands is looked for by its last parts.
+pub(crate) fn leads_out(name: &str, finder: &Finder) -> bool {
+    let slashes = name.replace('\\', "/");
+    Path::new(&slashes).components().chain(Path::new(name).components()).any(|c| match c {
+        Component::Normal(_) | Component::CurDir => false,
+        Component::ParentDir => true,
+        Component::RootDir | Component::Prefix(_) => finder.is_plain(),
+    })
+}
+
 /// The image with a label file's name and another ending: `a.jpg` of `a.pts`.
 pub fn beside(label: &Path) -> Option<PathBuf> {
     let at = Finder::of_folder(label.parent().unwrap_or(Path::new("")));

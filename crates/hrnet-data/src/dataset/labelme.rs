@@ -63,7 +63,11 @@ pub(crate) static FORMAT: Format = Format {
     aliases: &[],
     content: Content::Points,
     recognise,
-    read: |path, how| Ok(read(path, &how.read)?.into()),
+    read: |path, how| {
+        // `imagePath` counts from the label file, and the program writes `../images/a.jpg`.
+        let options = ReadOptions { allow_outside_root: true, ..how.read.clone() };
+        Ok(read(path, &options)?.into())
+    },
     images: Where::Named(&[]),
     takes_one: false,
     has_splits: false,

@@ -21,12 +21,12 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::error::looked_in;
 use super::faces::faces;
 use super::format::{Content, Fit, Format, Opened, Where};
-use super::images::Finder;
+use super::images::{Finder, leads_out};
 use super::model::{Broken, DataError, Place, ReadOptions, Reader};
 pub use super::model::{LandmarkSample, MissingImages};
 use super::table::Table;
@@ -393,7 +393,7 @@ impl Face<'_> {
         }
     }
 
-    fn image_name(&self, allow_outside_root: bool) -> Result<&str, CsvError> {
+    fn image_name(&self, options: &ReadOptions) -> Result<&str, CsvError> {
         let name = self.field(0);
         if name.is_empty() {
             return Err(self.bad(0, "empty; it should name an image"));
@@ -401,9 +401,7 @@ impl Face<'_> {
         if name.contains('\0') {
             return Err(self.bad(0, "not a file name"));
         }
-        let inside =
-            Path::new(name).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-        if !inside && !allow_outside_root {
+        if !options.allow_outside_root && leads_out(name, &options.finder) {
             return Err(self.bad(0, "outside of the image folder, which is not allowed"));
         }
         Ok(name)
@@ -412,7 +410,7 @@ impl Face<'_> {
     /// The whole row.
     fn sample(&self, image_root: &Path, options: &ReadOptions) -> Result<LandmarkSample, CsvError> {
         let (columns, line) = (self.columns, self.line);
-        let name = self.image_name(options.allow_outside_root)?;
+        let name = self.image_name(options)?;
         let reader = Reader::new(self.table, options);
         let image = reader.file(image_root, name, &Place::Line(line)).map_err(|e| match e {
             DataError::MissingFile { path, file, looked, .. } => {

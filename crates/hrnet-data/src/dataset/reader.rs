@@ -9,10 +9,10 @@
 )]
 
 use std::collections::HashMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use super::error::{DataError, Place, short};
-use super::images::{Finder, Name};
+use super::images::{Finder, Name, leads_out};
 
 /// What to do when an image file is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -163,10 +163,7 @@ impl<'a> Reader<'a> {
         if name.contains('\0') {
             return bad(format!("{:?} is no file name", short(name)), "name a file");
         }
-        // Backslashes are separators in lists that were made under Windows.
-        let inside = |p: &Path| p.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-        let ok = inside(Path::new(name)) && inside(Path::new(&name.replace('\\', "/")));
-        if !ok && !self.options.allow_outside_root {
+        if !self.options.allow_outside_root && leads_out(name, &self.options.finder) {
             return bad(
                 format!("{:?} is outside of the image folder", short(name)),
                 "use names relative to the image folder, or allow others",

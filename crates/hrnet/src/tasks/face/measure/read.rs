@@ -26,7 +26,7 @@ pub(super) fn open(path: &Path, options: &FaceOptions<'_>) -> Result<Opened> {
         split: options.split.map(String::from),
         // The official code starts from the numbers of the file.
         base: (options.protocol == Protocol::Official).then_some(Base::Zero),
-        read: ReadOptions { allow_outside_root: true, ..options.read.clone() },
+        read: options.read.clone(),
         ..OpenOptions::wanting(Purpose::Measure, &[Content::Points], options.images)
     };
     let set = door::open(path, &how)?;

@@ -7,8 +7,10 @@ use std::path::Path;
 
 /// Reads a set of any format of points with its images; see [`hrnet_data::dataset::images`] for where these are looked for.
 pub fn open(path: &Path, images: Option<&Path>, read: &ReadOptions) -> Result<PoseSet> {
-    let read = ReadOptions { allow_outside_root: true, ..read.clone() };
-    let how = OpenOptions { read, ..OpenOptions::wanting(Purpose::Measure, &[Content::Points], images) };
+    let how = OpenOptions {
+        read: read.clone(),
+        ..OpenOptions::wanting(Purpose::Measure, &[Content::Points], images)
+    };
     Ok(door::open(path, &how)?.into_points()?)
 }
 
