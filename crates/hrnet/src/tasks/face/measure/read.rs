@@ -4,7 +4,7 @@ use super::{FaceOptions, Part};
 use crate::error::Result;
 use hrnet_data::codec::Protocol;
 use hrnet_data::dataset::faces::landmark_samples;
-use hrnet_data::dataset::model::{Base, LandmarkSample, ReadOptions};
+use hrnet_data::dataset::model::{Base, LandmarkSample};
 use hrnet_data::dataset::open::{self as door, Content, Kind, LabelSet, Labels, OpenOptions, Purpose};
 use std::collections::HashMap;
 use std::path::Path;
