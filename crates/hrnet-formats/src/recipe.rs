@@ -276,10 +276,8 @@ impl Recipe {
         if self.blur_kernel.is_some_and(|k| k.is_multiple_of(2) || k > MAX_KERNEL) {
             return fail("blur_kernel", format!("{:?}", self.blur_kernel), "an odd number up to 255");
         }
-        let named = self.points.iter().chain(&self.classes);
-        if let Some(name) =
-            named.filter(|n| n.is_empty() || n.len() > 200 || n.contains(char::is_control)).next()
-        {
+        let mut named = self.points.iter().chain(&self.classes);
+        if let Some(name) = named.find(|n| n.is_empty() || n.len() > 200 || n.contains(char::is_control)) {
             return fail("points or classes", format!("{name:?}"), "the name of a set");
         }
         let task = Task::of(&self.model.head);

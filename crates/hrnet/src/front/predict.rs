@@ -11,6 +11,9 @@ use hrnet_kernels::Pool;
 use std::path::Path;
 use std::sync::Arc;
 
+/// An image with the boxes to look in; nothing for the whole image.
+type Asked<'a> = (&'a Image, Option<&'a [[f64; 4]]>);
+
 /// A model with everything needed to use it: network, weights, and what its file says of inputs and outputs.
 ///
 /// ```
@@ -114,7 +117,7 @@ impl Model {
     /// # Errors
     /// As [`Model::predict`]; the message names the image.
     pub fn predict_batch<I: AsRef<Image>>(&mut self, images: &[I]) -> Result<Vec<Prediction>> {
-        let all: Vec<(&Image, Option<&[[f64; 4]]>)> = images.iter().map(|i| (i.as_ref(), None)).collect();
+        let all: Vec<Asked> = images.iter().map(|i| (i.as_ref(), None)).collect();
         self.many(&all)
     }
 
@@ -132,7 +135,7 @@ impl Model {
     }
 
     /// The one way to the engine.
-    fn many(&mut self, images: &[(&Image, Option<&[[f64; 4]]>)]) -> Result<Vec<Prediction>> {
+    fn many(&mut self, images: &[Asked]) -> Result<Vec<Prediction>> {
         for (image, boxes) in images {
             self.check(image, *boxes).with_context(|| image.name().to_string())?;
         }
@@ -153,7 +156,7 @@ impl Model {
             Err(error) => return Err(error),
         };
         let whole = !self.takes_boxes();
-        let prediction = |(&(image, boxes), answer): (&(&Image, Option<&[[f64; 4]]>), tasks::Prediction)| {
+        let prediction = |(&(image, boxes), answer): (&Asked, tasks::Prediction)| {
             let boxed = boxes.is_some() || whole;
             Prediction::new(self.schema.clone(), image, answer.predicted, answer.time, boxed)
         };

@@ -145,7 +145,7 @@ pub struct Prediction {
 #[derive(Debug)]
 pub enum Predictor {
     /// Points in boxes.
-    TopDown(Box<TopDown>, Options),
+    TopDown(Box<TopDown>, Box<Options>),
     /// All people of an image.
     BottomUp(Box<BottomUp>),
     /// A class for every pixel.

@@ -21,5 +21,5 @@ pub(super) fn load(loaded: LoadedModel, pool: Arc<Pool>, options: Options) -> Re
         Some(boxes) => TopDown::for_boxes(weights, recipe, pool, boxes)?,
         None => TopDown::new(weights, recipe, pool)?,
     };
-    Ok(Predictor::TopDown(Box::new(model), options))
+    Ok(Predictor::TopDown(Box::new(model), Box::new(options)))
 }

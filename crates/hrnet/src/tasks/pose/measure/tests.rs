@@ -181,7 +181,7 @@ fn suppression_keeps_the_best_of_a_person() {
     let all = || vec![person(10.0, 0.5), person(10.5, 0.8), person(300.0, 0.6)];
     let sigmas = hrnet_data::sets::COCO17.sigmas;
     let scores = |how, protocol| -> Vec<f64> {
-        suppress(all(), how, &sigmas, [192, 256], protocol).iter().map(|i| i.score).collect()
+        suppress(all(), how, sigmas, [192, 256], protocol).iter().map(|i| i.score).collect()
     };
     assert_eq!(scores(Suppress::None, Protocol::Default), [0.5, 0.8, 0.6]);
     assert_eq!(scores(Suppress::Oks(0.9), Protocol::Default), [0.8, 0.6]);
