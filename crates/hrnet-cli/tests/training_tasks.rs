@@ -5,10 +5,9 @@
 mod common;
 
 use common::{Scratch, bytes, command, grey_png, hrnet, json_file, pick, text};
-use hrnet::config::{LossSection, TrainConfig};
+use hrnet::config::TrainConfig;
 use hrnet::model::LoadedModel;
 use hrnet_image::{Image, encode_png};
-use hrnet_train::Loss;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -358,12 +357,7 @@ fn every_loss_can_be_configured() {
         let text = format!("task = '{task}'\n[data]\ntrain = 'a'\n{more}");
         let config = TrainConfig::parse(&text).unwrap();
         assert_eq!(TrainConfig::parse(&config.to_toml().unwrap()).unwrap(), config, "{text}");
-        let loss = match &config.train.loss {
-            LossSection::Maps(loss) => loss.loss(),
-            LossSection::Pixels(loss) => Loss::PixelCrossEntropy(loss.clone()),
-            LossSection::Class(loss) => Loss::CrossEntropy(*loss),
-            LossSection::People(loss) => Loss::BottomUp(*loss),
-        };
+        let loss = config.train.loss.loss();
         kinds.insert(serde_json::to_value(&loss).unwrap()["kind"].as_str().unwrap().to_string());
     };
     parse("pose", "");

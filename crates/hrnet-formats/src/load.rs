@@ -425,16 +425,7 @@ fn take_epsilons(
 fn leave_out_unread(model: &Model, keys: &[&str], names: &mut [Option<String>], report: &mut LoadReport) {
     let [.., modules] = model.arch.depth.modules;
     let last = format!("stage4.{}.fuse_layers.", modules.saturating_sub(1));
-    let only = match model.head {
-        Head::Pose { branch, .. } => Some(branch.to_string()),
-        Head::Higher { .. } => Some("0".to_string()),
-        Head::Landmark { .. }
-        | Head::Segment { .. }
-        | Head::Ocr { .. }
-        | Head::Classify { .. }
-        | Head::Pyramid { .. }
-        | Head::Features => None,
-    };
+    let only = model.head.only_branch().map(|branch| branch.to_string());
     for (key, name) in keys.iter().zip(names) {
         let Some(official) = name.as_deref() else { continue };
         let widening = ["incre_modules.", "downsamp_modules.", "final_layer.0.", "final_layer.1."];

@@ -134,12 +134,22 @@ impl Head {
         }
     }
 
-    pub(crate) fn last_exchange(&self) -> LastExchange {
+    /// The one branch that is read, so that the last exchange computes no other; nothing where all are read.
+    pub fn only_branch(&self) -> Option<usize> {
         match *self {
-            Head::Pose { branch, .. } => LastExchange::Only(branch),
-            Head::Higher { .. } => LastExchange::Only(0),
-            _ => LastExchange::All,
+            Head::Pose { branch, .. } => Some(branch),
+            Head::Higher { .. } => Some(0),
+            Head::Landmark { .. }
+            | Head::Segment { .. }
+            | Head::Ocr { .. }
+            | Head::Classify { .. }
+            | Head::Pyramid { .. }
+            | Head::Features => None,
         }
+    }
+
+    pub(crate) fn last_exchange(&self) -> LastExchange {
+        self.only_branch().map_or(LastExchange::All, LastExchange::Only)
     }
 
     pub(crate) fn ranges(&self) -> Vec<(&'static str, usize, usize)> {

@@ -26,7 +26,7 @@ use hrnet_formats::Recipe;
 use hrnet_image::Image;
 use hrnet_ir::Task;
 use hrnet_kernels::Pool;
-use hrnet_train::loss;
+use hrnet_train::{Loss, loss};
 use points::losses::MapLoss;
 use row::Row;
 pub(crate) use row::{Defaults, Training};
@@ -81,6 +81,18 @@ pub enum LossSection {
     Class(loss::CrossEntropy),
     /// Heat maps and tags of a bottom-up network.
     People(loss::BottomUp),
+}
+
+impl LossSection {
+    /// For the trainer.
+    pub fn loss(&self) -> Loss {
+        match self {
+            Self::Maps(loss) => loss.loss(),
+            Self::Pixels(loss) => Loss::PixelCrossEntropy(loss.clone()),
+            Self::Class(loss) => Loss::CrossEntropy(*loss),
+            Self::People(loss) => Loss::BottomUp(*loss),
+        }
+    }
 }
 
 /// How a task is trained; an error for those that are not.

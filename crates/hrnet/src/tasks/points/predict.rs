@@ -342,11 +342,12 @@ impl TopDown {
         let (h, w) = self.recipe.input_size;
         let (mean, std) = (self.recipe.mean.map(|v| v as f32), self.recipe.std.map(|v| v as f32));
         let to_input = self.window(place, w, h)?;
-        match (how.protocol, self.recipe.task) {
-            (Protocol::Default, _) => {
+        // The task is face or pose: `with` refuses others.
+        match how.protocol {
+            Protocol::Default => {
                 warp_bilinear_f32(image, &to_input, w, h, &ColourMap::normalise(mean, std), input);
             }
-            (Protocol::Official, Task::Face) => {
+            Protocol::Official if self.recipe.task == Task::Face => {
                 if h != w {
                     bail!("the official protocol of faces needs a square input, this model has {h}x{w}");
                 }
@@ -355,16 +356,7 @@ impl TopDown {
                     cropped.context("the box is too small or outside the image for the official crop")?;
                 input.copy_from_slice(to_tensor(&cropped, mean, std).data());
             }
-            // The other tasks have no boxes: `with` refuses them.
-            (
-                Protocol::Official,
-                Task::Pose
-                | Task::BottomUpPose
-                | Task::Segmentation
-                | Task::Classification
-                | Task::Detection
-                | Task::Features,
-            ) => {
+            Protocol::Official => {
                 input.copy_from_slice(to_tensor(&warp_opencv_u8(image, &to_input, w, h), mean, std).data());
             }
         }

@@ -16,10 +16,12 @@ pub(crate) fn evaluate(predictor: &mut Predictor, data: &Path, images: Option<&P
     if points != labelled {
         bail!(Labels, "{}: {labelled} points, the model has {points}", data.display());
     }
-    let (boxed, protocol) = match predictor {
-        Predictor::TopDown(_, options) => (true, options.points.protocol),
-        Predictor::BottomUp(model) => (false, model.options().protocol),
-        Predictor::Segmenter(_) | Predictor::Classifier(_) => bail!("this model finds no points"),
+    let (boxed, protocol) = if let Predictor::TopDown(_, options) = predictor {
+        (true, options.points.protocol)
+    } else if let Predictor::BottomUp(model) = predictor {
+        (false, model.options().protocol)
+    } else {
+        bail!("this model finds no points");
     };
     let source = if boxed { pose::BoxSource::Annotated } else { pose::BoxSource::WholeImage };
     let plan = pose::PosePlan::new(&set, source, protocol);
