@@ -29,7 +29,7 @@ use hrnet_data::dataset::open::{Content, LabelSet, OpenOptions, Purpose, open};
 use hrnet_kernels::{Isa, Pool};
 use hrnet_train::{BatchSource, Checkpoint, Checkpoints, FitEnd, TrainError, TrainOptions, Trainer};
 use job::Job;
-use observer::Progress;
+use observer::{Progress, Run};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -115,41 +115,26 @@ fn train(config: &TrainConfig, options: &RunOptions, watch: &mut dyn Watch) -> R
     net.shapes(input)?;
     let per_epoch = source.batches_per_epoch();
 
-    let mut train_options =
-        TrainOptions::new(isa, pool.clone(), loss, config.train.optimizer, config.train.schedule.base);
-    train_options.schedule = config.train.schedule.clone();
-    train_options.batches_per_epoch = per_epoch;
-    train_options.seed = config.seed;
-    train_options.ema = config.train.ema;
-    train_options.clip_norm = config.train.clip;
-    train_options.accumulate = config.train.accumulate;
-    train_options.freeze = config.train.freeze.freeze();
-    train_options.layer_rates = config.train.layer_rates.clone();
-    train_options.config = config_text.clone();
-    train_options.recompute = options.recompute;
-    train_options.reduce = group.reduce();
+    let set_up = || {
+        let base =
+            TrainOptions::new(isa, pool.clone(), loss, config.train.optimizer, config.train.schedule.base);
+        TrainOptions {
+            batches_per_epoch: per_epoch,
+            recompute: options.recompute,
+            reduce: group.reduce(),
+            config: config_text.clone(),
+            ..configured(config, base)
+        }
+    };
     let mut trainer = match &resumed {
         Some(checkpoint) => {
             check_same_run(&checkpoint.meta.config, &config_text)?;
-            if checkpoint.meta.isa != isa.name() {
-                let (before, now) = (&checkpoint.meta.isa, isa.name());
-                log::info!(
-                    "warning: the run began with {before} kernels and goes on with {now}: the bits will differ"
-                );
-            }
-            let (before, now) = (source::parts(&checkpoint.meta.source_state), group.size());
-            if before != now {
-                let many = |n| if n == 1 { "1 process".into() } else { format!("{n} processes") };
-                log::info!(
-                    "warning: the run was on {} and goes on with {now}: the bits will differ",
-                    many(before)
-                );
-            }
-            Trainer::resume(&net, checkpoint, train_options)?
+            warn_of_other_bits(checkpoint, isa, group);
+            Trainer::resume(&net, checkpoint, set_up())?
         }
         None => {
             let weights = start::weights(config, &model, &net)?;
-            Trainer::new(&net, &weights, train_options, input)?
+            Trainer::new(&net, &weights, set_up(), input)?
         }
     };
     group.same_start(config, options.max_steps, per_epoch, &trainer)?;
@@ -182,8 +167,8 @@ fn train(config: &TrainConfig, options: &RunOptions, watch: &mut dyn Watch) -> R
         if group.size() > 1 { format!(", {} processes", group.size()) } else { String::new() },
         options.out.display()
     );
-    let mut observer =
-        Progress::new(config, &model, facts, options, watch, per_epoch, &mut checkpoints, judge, &trainer)?;
+    let run = Run { config, model, facts, per_epoch, judge };
+    let mut observer = Progress::new(run, options, watch, &mut checkpoints, &trainer)?;
     observer.waited = source.waited();
     if let Some(checked) = &checked {
         observer.write_log(checked.line())?;
@@ -204,6 +189,36 @@ fn train(config: &TrainConfig, options: &RunOptions, watch: &mut dyn Watch) -> R
             group.rescue(&trainer, &mut checkpoints, &error, options.out);
             Err(error.into())
         }
+    }
+}
+
+/// What the configuration says about steps.
+fn configured(config: &TrainConfig, base: TrainOptions) -> TrainOptions {
+    let train = &config.train;
+    TrainOptions {
+        schedule: train.schedule.clone(),
+        seed: config.seed,
+        ema: train.ema,
+        clip_norm: train.clip,
+        accumulate: train.accumulate,
+        freeze: train.freeze.freeze(),
+        layer_rates: train.layer_rates.clone(),
+        ..base
+    }
+}
+
+/// Says where a resumed run cannot go on with the bits it began with.
+fn warn_of_other_bits(checkpoint: &Checkpoint, isa: Isa, group: &Group) {
+    if checkpoint.meta.isa != isa.name() {
+        let (before, now) = (&checkpoint.meta.isa, isa.name());
+        log::info!(
+            "warning: the run began with {before} kernels and goes on with {now}: the bits will differ"
+        );
+    }
+    let (before, now) = (source::parts(&checkpoint.meta.source_state), group.size());
+    if before != now {
+        let many = |n| if n == 1 { "1 process".into() } else { format!("{n} processes") };
+        log::info!("warning: the run was on {} and goes on with {now}: the bits will differ", many(before));
     }
 }
 

@@ -24,6 +24,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+/// What a run is about.
+pub(super) struct Run<'a> {
+    /// Its configuration.
+    pub config: &'a TrainConfig,
+    /// The network.
+    pub model: Model,
+    /// What the recipe says about points or classes.
+    pub facts: Facts,
+    /// Batches of an epoch.
+    pub per_epoch: u64,
+    /// Who judges the weights, where there is a validation set.
+    pub judge: Option<Box<dyn Judge>>,
+}
+
 /// The observer of a run.
 pub(super) struct Progress<'a> {
     config: &'a TrainConfig,
@@ -54,16 +68,13 @@ pub(super) struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     pub(super) fn new(
-        config: &'a TrainConfig,
-        model: &Model,
-        facts: Facts,
+        run: Run<'a>,
         options: &RunOptions<'a>,
         watch: &'a mut dyn Watch,
-        per_epoch: u64,
         checkpoints: &'a mut Checkpoints<Folder>,
-        judge: Option<Box<dyn Judge>>,
         trainer: &Trainer,
     ) -> Result<Self> {
+        let Run { config, model, facts, per_epoch, judge } = run;
         crate::io::create_folder(&options.out.join("tensorboard"))?;
         let path = options.out.join("log.jsonl");
         let log = open_log(&path).with_context(|| format!("{}: cannot be opened", path.display()))?;
@@ -76,7 +87,7 @@ impl<'a> Progress<'a> {
         watch.plan(total, done.epoch * per_epoch + done.index);
         Ok(Self {
             config,
-            model: *model,
+            model,
             facts,
             out: options.out.to_path_buf(),
             max_steps: options.max_steps,
