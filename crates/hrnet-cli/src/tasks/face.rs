@@ -26,7 +26,7 @@ pub(super) const TASK: Row =
 
 /// Options of `eval`.
 #[derive(Debug, Args)]
-pub struct Labels {
+pub struct FaceLabels {
     /// Split of 300W (train, common, challenge, full, test) or 300VW
     #[arg(long)]
     pub split: Option<String>,

@@ -89,9 +89,9 @@ impl TaskOptions {
 #[derive(Debug, Args)]
 pub(crate) struct LabelOptions {
     #[command(flatten)]
-    pub face: face::Labels,
+    pub face: face::FaceLabels,
     #[command(flatten)]
-    pub pose: pose::Labels,
+    pub pose: pose::PoseLabels,
     #[command(flatten)]
-    pub segmentation: segmentation::Labels,
+    pub segmentation: segmentation::MaskLabels,
 }

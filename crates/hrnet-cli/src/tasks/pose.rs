@@ -31,7 +31,7 @@ pub(super) const TASK: Row =
 
 /// Options of `eval`.
 #[derive(Debug, Args)]
-pub struct Labels {
+pub struct PoseLabels {
     /// Poses: ap, crowd-ap, pckh or pck [default: by the set]
     #[arg(long)]
     pub metric: Option<Metric>,

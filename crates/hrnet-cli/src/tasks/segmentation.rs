@@ -64,7 +64,7 @@ impl Segmentation {
 
 /// Options of `eval`.
 #[derive(Debug, Args)]
-pub struct Labels {
+pub struct MaskLabels {
     /// Segmentation: numbers of the labels, such as cityscapes, ade20k [default: the model's classes from 0; CamVid's and LIP's
     /// own for a model with their classes]
     #[arg(long, value_name = "SET")]

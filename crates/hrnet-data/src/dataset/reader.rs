@@ -177,7 +177,8 @@ impl<'a> Reader<'a> {
         if value.is_finite() && value.abs() <= self.options.limits.max_coordinate {
             return Ok(value);
         }
-        let problem = format!("{what} is {value}, which is no coordinate");
+        let problem =
+            format!("{what} is {value}, which is no coordinate: a finite number, not absurdly large");
         Err(DataError::entry(self.path, place.clone(), problem, "correct or remove the entry"))
     }
 
