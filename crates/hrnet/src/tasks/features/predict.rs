@@ -3,7 +3,7 @@
 //! error that names the missing weights.)
 //!
 //! ```no_run
-//! use hrnet::{model::LoadedModel, task::{ClassifyOptions, Features}};
+//! use hrnet::{model::LoadedModel, tasks::{ClassifyOptions, Features}};
 //! use hrnet_image::{DecodeOptions, Limits, decode};
 //! use std::{path::Path, sync::Arc};
 //! let model = LoadedModel::open(Path::new("w18.safetensors"), &Default::default())?;
@@ -13,7 +13,7 @@
 //! for (map, stride) in features.of(&photo)?.iter().zip([4, 8, 16, 32]) {
 //!     println!("stride {stride}: {:?}", map.shape()); // [1, 18, 56, 56], [1, 36, 28, 28], ...
 //! }
-//! # Ok::<(), crate::Error>(())
+//! # Ok::<(), hrnet::Error>(())
 //! ```
 
 use crate::error::{Context, Result};
