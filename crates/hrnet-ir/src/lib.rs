@@ -3,7 +3,7 @@
 //! * [`Model`] = [`Arch`] (trunk) + [`Head`]: a few numbers from which [`Model::build`] makes a [`Net`].
 //! * [`Net`]: nodes over the closed set [`Op`], and parameters under their official state-dict names. No weights.
 //! * [`Weights`]: tensors by name, from a checkpoint.
-//! * [`points`]: names, mirror pairs and outlines of the well-known point sets.
+//! * [`sets`]: the one table of published sets of points and classes.
 //! * [`interp`]: the slow, obvious executor that defines what every operation means.
 //! * [`summary`]: parameters, multiply-accumulates and activations, without weights.
 //!

@@ -23,7 +23,7 @@
 //!
 //! Points of every kind become a [`PoseSet`](super::model::PoseSet), faces included. How images are found: [`super::images`].
 //!
-//! A new format is a file with a constant [`Format`](super::format) and a row of the table below.
+//! A new format is a file with a constant `Format` and a row of the table below.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,
