@@ -64,7 +64,6 @@ pub mod open;
 pub mod pts;
 mod reader;
 pub mod segmentation;
-pub mod skeletons;
 pub mod table;
 pub mod vw300;
 pub mod w300;

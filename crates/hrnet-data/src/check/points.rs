@@ -4,7 +4,7 @@ use super::files::ImageFact;
 use super::{ClassCount, Code, Findings, Summary};
 use crate::dataset::model::{Category, PairSource, PoseSample, PoseSet, extent};
 use crate::dataset::open::{Kind, LabelSet};
-use crate::dataset::skeletons::{pairs_from_names, without_other_side};
+use crate::sets::naming::{pairs_from_names, without_other_side};
 
 /// Beyond the image by more than this is outside: labels at a cut-off border are rounded outwards.
 const SLACK: f64 = 1.0;

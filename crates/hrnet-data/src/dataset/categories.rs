@@ -9,8 +9,8 @@
 )]
 
 use super::model::{Category, PairSource};
-use super::skeletons;
 use crate::sets::PointSet;
+use crate::sets::naming;
 
 /// The category of a face with so many points.
 pub(crate) fn face_category(count: usize) -> Category {
@@ -57,7 +57,7 @@ pub(crate) fn complete(c: &mut Category) {
             (c.skeleton, c.flip_pairs, c.pairs_from) = (face.skeleton, face.flip_pairs, face.pairs_from);
             return;
         }
-        c.flip_pairs = skeletons::pairs_from_names(&c.points);
+        c.flip_pairs = naming::pairs_from_names(&c.points);
         c.pairs_from = if c.flip_pairs.is_empty() { PairSource::None } else { PairSource::Names };
     }
 }

@@ -33,8 +33,8 @@ use super::model::{
     Category, DataError, Place, PoseImage, PosePoint, PoseSample, PoseSet, ReadOptions, Reader, Visibility,
     read_bytes, short, text, whole,
 };
-use super::skeletons;
 use crate::sets::PointSet;
+use crate::sets::naming;
 
 #[derive(Deserialize)]
 struct RawFile {
@@ -233,7 +233,7 @@ impl Builder {
         let places: Vec<Option<usize>> = self
             .names
             .iter()
-            .map(|n| order.iter().position(|o| skeletons::normal(o) == skeletons::normal(n)))
+            .map(|n| order.iter().position(|o| naming::normal(o) == naming::normal(n)))
             .collect();
         let mut categories = vec![points];
         categories.extend(self.regions.into_iter().zip(2i64..).map(|(name, id)| Category {
@@ -263,12 +263,12 @@ impl Builder {
 
 /// The names in the order of a known set that has them all, or `point_0`, `point_1`, ... by number.
 fn known_order(names: &[String]) -> Option<Vec<String>> {
-    let spelled: Vec<String> = names.iter().map(|n| skeletons::normal(n)).collect();
+    let spelled: Vec<String> = names.iter().map(|n| naming::normal(n)).collect();
     let same = |known: &[String]| known.len() >= names.len() && spelled.iter().all(|n| known.contains(n));
     // Some points of a set may occur nowhere, but not most.
     let fits =
         |known: &[String]| names.len() > 2 && same(known) && known.len() <= names.len().saturating_mul(2);
-    let normal = |s: &PointSet| s.names().iter().map(|n| skeletons::normal(n)).collect::<Vec<_>>();
+    let normal = |s: &PointSet| s.names().iter().map(|n| naming::normal(n)).collect::<Vec<_>>();
     if let Some(known) = PointSet::all().filter(|s| fits(&normal(s))).min_by_key(|s| s.count) {
         return Some(known.names());
     }

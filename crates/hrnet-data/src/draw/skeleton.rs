@@ -10,8 +10,8 @@ use super::landmarks::{Style, draw_landmarks};
 use super::shape::{WHITE, disc, draw_box, ring, stroke};
 use super::text::{Anchor, draw_label};
 use crate::dataset::model::Category;
-use crate::dataset::skeletons::pairs_from_names;
 use crate::sets::PointSet;
+use crate::sets::naming::pairs_from_names;
 use hrnet_image::Image;
 
 /// What the points are and how they hang together. Anything may be empty.

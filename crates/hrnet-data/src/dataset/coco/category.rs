@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::{Id, Notes, duplicate, entry, or_default};
 use crate::dataset::model::{Broken, Category, DataError, PairSource, Place, Reader, Seen, short};
-use crate::dataset::skeletons;
+use crate::sets::naming;
 use crate::sets::{COCO_WHOLEBODY133, PointSet};
 
 #[derive(Deserialize)]
@@ -192,7 +192,7 @@ fn category(
         None => match known {
             Some(k) => (k.flip_pairs.to_vec(), PairSource::Known(k.name)),
             None => {
-                let pairs = skeletons::pairs_from_names(&raw.keypoints);
+                let pairs = naming::pairs_from_names(&raw.keypoints);
                 let from = if pairs.is_empty() { PairSource::None } else { PairSource::Names };
                 (pairs, from)
             }

@@ -9,8 +9,8 @@ use crate::error::{Context, Result, bail};
 use crate::measure::{Column, Curve, Measured, Table, Unit, Worst, WorstList};
 use crate::result::Instance;
 use hrnet_data::dataset::model::{Category, PoseSample, PoseSet};
-use hrnet_data::dataset::skeletons::normal;
 use hrnet_data::metric::pck::{Pck, Pckh, box_length, torso_length};
+use hrnet_data::sets::naming::normal;
 use hrnet_formats::Task;
 
 /// Points of persons without an instance are wrong by so many lengths.
